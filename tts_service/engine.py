@@ -1,0 +1,182 @@
+"""The contract between the voice and its engines.
+
+An engine turns a `Pronunciation` (what to say) into audio, chunk by chunk, in a plain blocking generator. It knows nothing of
+Pipecat, asyncio or text segmentation. Everything here is data; nothing here imports the rest of the project.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # for readers and the type checker only: at run time this module stands alone
+    from g2p import Pronunciation
+
+
+class SpeechError(Exception):
+    """Speech could not be made. The message says what is wrong and what to do about it."""
+
+
+class UnknownVoice(SpeechError):
+    """The requested voice does not exist; the message lists those that do."""
+
+
+class StopSignal:
+    """A one-way flag that a running synthesis looks at in every step.
+
+    Calling it tells whether to stop. Long native calls that cannot look at a flag register with `listening`, so that `set` reaches
+    into them (ONNX Runtime's `RunOptions.terminate`, for example). Thread-safe; `set` never blocks on the engine.
+    """
+
+    def __init__(self) -> None:
+        self._flag = threading.Event()
+        self._lock = threading.Lock()
+        self._listeners: list[Callable[[], None]] = []
+
+    def __call__(self) -> bool:
+        """Whether the work should stop now."""
+        return self._flag.is_set()
+
+    def set(self) -> None:
+        """Ask for the work to stop. Idempotent."""
+        with self._lock:
+            self._flag.set()
+            listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener()
+
+    @contextmanager
+    def listening(self, listener: Callable[[], None]) -> Iterator[None]:
+        """Call `listener` once, from the setting thread, if the signal is set inside the block (at once if it already is)."""
+        with self._lock:
+            already_set = self._flag.is_set()
+            if not already_set:
+                self._listeners.append(listener)
+        if already_set:
+            listener()
+        try:
+            yield
+        finally:
+            with self._lock:
+                if listener in self._listeners:
+                    self._listeners.remove(listener)
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """One voice of one engine."""
+
+    name: str
+    """Unique within the engine; a safe file name."""
+    languages: tuple[str, ...] = ("zh", "en")
+    description: str = ""
+    """One line for a picker, Chinese and English: `兰 · 女声 / Lan · female`."""
+    folder: Path | None = None
+    """Where a library voice lies (voice.yaml, reference audio, caches); None for a voice that comes with the engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class SynthesisOptions:
+    """How to say it. An engine rejects with `SpeechError` what it cannot honour, and says so in one sentence."""
+
+    speed: float = 1.0
+    """Tempo factor, 0.5 to 2.0."""
+    language: str | None = None
+    """`zh`, `en`, or None: decide from the text."""
+    seed: int = 0
+    sample_rate: int | None = None
+    """Hz; None: the engine's own."""
+    sampling: str = "ras"
+    """`ras` or `topk` (GLM-TTS)."""
+    kv_cache: bool = True
+    """False recomputes everything (GLM-TTS, to measure)."""
+    max_length: int | None = None
+    """Upper bound in speech tokens per segment (GLM-TTS)."""
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.speed <= 2.0:
+            raise SpeechError(f"speed is {self.speed}; it must lie between 0.5 and 2.0")
+        if self.sampling not in ("ras", "topk"):
+            raise SpeechError(f"sampling is {self.sampling!r}; it must be 'ras' or 'topk'")
+
+
+@dataclass(frozen=True, slots=True)
+class CharTiming:
+    """When a character (or an English word, or whatever was read as one) begins to sound."""
+
+    start: int
+    """First character of the span in the text that the caller gave."""
+    end: int
+    """One past the last character of the span."""
+    seconds: float
+    """From the first sample of the iterator that yielded the chunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioChunk:
+    """A piece of speech."""
+
+    samples: NDArray[np.float32]
+    """Mono, [n], in -1..1."""
+    sample_rate: int
+    """Hz."""
+    timings: tuple[CharTiming, ...] = field(default=())
+    """The spans that begin inside this chunk, in order."""
+
+    @property
+    def seconds(self) -> float:
+        """Duration."""
+        return len(self.samples) / self.sample_rate
+
+
+class Engine(Protocol):
+    """What the rest of the project asks of a speech engine.
+
+    One engine object serves many utterances. It holds weights and sessions; everything that belongs to one utterance lives in the
+    generator or in `history`.
+    """
+
+    name: str
+    sample_rate: int
+
+    def voices(self) -> list[Voice]:
+        """The voices it can speak with; the first is the default."""
+        ...
+
+    def synthesize(
+        self,
+        pronunciation: Pronunciation,
+        voice: Voice,
+        options: SynthesisOptions,
+        should_stop: StopSignal,
+        history: list[Any] | None = None,
+    ) -> Iterator[AudioChunk]:
+        """Speak one segment.
+
+        Args:
+            pronunciation: What to say; timings refer to its original text.
+            voice: One of `voices()`.
+            options: How to say it.
+            should_stop: Looked at in every step; no step runs longer than 50 ms on the target hardware without reacting to it. When it
+                is set the generator simply ends.
+            history: A list that the caller keeps for the length of an utterance and passes to every segment of it. The engine appends
+                what it needs to keep voice and prosody from one segment to the next.
+
+        Yields:
+            Chunks in order; the first as early as the engine can.
+
+        Raises:
+            SpeechError: The segment cannot be spoken.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free memory and threads. The engine is not used afterwards."""
+        ...
