@@ -1,0 +1,1 @@
+"""Pronunciation to what an engine reads: `glm` (hybrid phoneme text) and `kokoro` (IPA symbols)."""

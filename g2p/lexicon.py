@@ -1,0 +1,7 @@
+"""Custom pronunciations."""
+
+from __future__ import annotations
+
+
+class Lexicon:
+    """A custom dictionary."""
