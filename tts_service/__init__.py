@@ -1,0 +1,71 @@
+"""A streaming Chinese and English voice.
+
+import tts_service
+
+with tts_service.load("kokoro") as voice:
+    for chunk in voice.stream("你好，世界。"):
+        play(chunk.samples, chunk.sample_rate)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tts_service.engine import (
+    AudioChunk,
+    CharTiming,
+    Engine,
+    SpeechError,
+    StopSignal,
+    SynthesisOptions,
+    UnknownVoice,
+    Voice,
+)
+from tts_service.synthesizer import Busy, Report, Synthesizer, Utterance
+
+__all__ = [
+    "ENGINES",
+    "AudioChunk",
+    "Busy",
+    "CharTiming",
+    "Engine",
+    "Report",
+    "SpeechError",
+    "StopSignal",
+    "SynthesisOptions",
+    "Synthesizer",
+    "UnknownVoice",
+    "Utterance",
+    "Voice",
+    "load",
+]
+
+ENGINES = ("kokoro", "glm")
+
+
+def load(engine: str = "kokoro", *, lexicon: Any = None, capacity: int = 64, **settings: Any) -> Synthesizer:
+    """Load an engine and return the synthesizer that speaks with it.
+
+    Args:
+        engine: `kokoro` (the embedded voice, CPU) or `glm` (GLM-TTS; needs the extra `glm` and a checkpoint).
+        lexicon: A `g2p.Lexicon` with custom readings; None for the default dictionary.
+        capacity: Utterances that may be spoken at one time.
+        **settings: Passed to the engine's `load`: `cache_dir`, `model`, `threads`, `progress` for kokoro; `checkpoint`, `device`,
+            `voices`, ... for glm.
+
+    Raises:
+        SpeechError: There is no such engine, or it cannot be loaded; the message says what to do.
+    """
+    if engine == "kokoro":
+        from tts_service.kokoro import KokoroEngine
+
+        return Synthesizer(KokoroEngine.load(**settings), lexicon=lexicon, capacity=capacity)
+    if engine == "glm":
+        try:
+            from tts_service.glm import GLMEngine
+        except ImportError as error:
+            raise SpeechError(
+                f"GLM-TTS needs the package {error.name!r}; install it with: pip install 'pipecat-glm-tts[glm]'"
+            ) from error
+        return Synthesizer(GLMEngine.load(**settings), lexicon=lexicon, capacity=capacity)
+    raise SpeechError(f"there is no engine {engine!r}; available: {', '.join(ENGINES)}")
