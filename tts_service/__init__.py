@@ -50,8 +50,8 @@ def load(engine: str = "kokoro", *, lexicon: Any = None, capacity: int = 64, **s
         engine: `kokoro` (the embedded voice, CPU) or `glm` (GLM-TTS; needs the extra `glm` and a checkpoint).
         lexicon: A `g2p.Lexicon` with custom readings; None for the default dictionary.
         capacity: Utterances that may be spoken at one time.
-        **settings: Passed to the engine's `load`: `cache_dir`, `model`, `threads`, `progress` for kokoro; `checkpoint`, `device`,
-            `voices`, ... for glm.
+        **settings: Passed to the engine's `load`: `cache_dir`, `model`, `threads`, `progress` for kokoro; `checkpoint`,
+            `device`, `voices`, ... for glm.
 
     Raises:
         SpeechError: There is no such engine, or it cannot be loaded; the message says what to do.

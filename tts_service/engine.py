@@ -1,7 +1,7 @@
 """The contract between the voice and its engines.
 
-An engine turns a `Pronunciation` (what to say) into audio, chunk by chunk, in a plain blocking generator. It knows nothing of
-Pipecat, asyncio or text segmentation. Everything here is data; nothing here imports the rest of the project.
+An engine turns a `Pronunciation` (what to say) into audio, chunk by chunk, in a plain blocking generator. It knows
+nothing of Pipecat, asyncio or text segmentation. Everything here is data; nothing here imports the rest of the project.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ class UnknownVoice(SpeechError):
 class StopSignal:
     """A one-way flag that a running synthesis looks at in every step.
 
-    Calling it tells whether to stop. Long native calls that cannot look at a flag register with `listening`, so that `set` reaches
-    into them (ONNX Runtime's `RunOptions.terminate`, for example). Thread-safe; `set` never blocks on the engine.
+    Calling it tells whether to stop. Long native calls that cannot look at a flag register with `listening`, so that
+    `set` reaches into them (ONNX Runtime's `RunOptions.terminate`, for example). Thread-safe; `set` never blocks on the
+    engine.
     """
 
     def __init__(self) -> None:
@@ -54,7 +55,7 @@ class StopSignal:
 
     @contextmanager
     def listening(self, listener: Callable[[], None]) -> Iterator[None]:
-        """Call `listener` once, from the setting thread, if the signal is set inside the block (at once if it already is)."""
+        """Call `listener` once, from the setting thread, if the signal is set inside the block (at once if it is set)."""
         with self._lock:
             already_set = self._flag.is_set()
             if not already_set:
@@ -139,8 +140,8 @@ class AudioChunk:
 class Engine(Protocol):
     """What the rest of the project asks of a speech engine.
 
-    One engine object serves many utterances. It holds weights and sessions; everything that belongs to one utterance lives in the
-    generator or in `history`.
+    One engine object serves many utterances. It holds weights and sessions; everything that belongs to one utterance
+    lives in the generator or in `history`.
     """
 
     name: str
@@ -164,10 +165,10 @@ class Engine(Protocol):
             pronunciation: What to say; timings refer to its original text.
             voice: One of `voices()`.
             options: How to say it.
-            should_stop: Looked at in every step; no step runs longer than 50 ms on the target hardware without reacting to it. When it
-                is set the generator simply ends.
-            history: A list that the caller keeps for the length of an utterance and passes to every segment of it. The engine appends
-                what it needs to keep voice and prosody from one segment to the next.
+            should_stop: Looked at in every step; no step runs longer than 50 ms on the target hardware without reacting
+                to it. When it is set the generator simply ends.
+            history: A list that the caller keeps for the length of an utterance and passes to every segment of it. The
+                engine appends what it needs to keep voice and prosody from one segment to the next.
 
         Yields:
             Chunks in order; the first as early as the engine can.

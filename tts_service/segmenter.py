@@ -1,8 +1,8 @@
 """LLM deltas -> speakable segments.
 
-The segmenter is pulled, not pushed: whoever synthesises asks for the next segment at the moment it can use one and says how much
-of a hurry it is in. With audio in reserve it waits for whole sentences, which sound best; about to fall silent, it gives what is
-speakable now. The first segment is short, so that sound starts early.
+The segmenter is pulled, not pushed: whoever synthesises asks for the next segment at the moment it can use one and says
+how much of a hurry it is in. With audio in reserve it waits for whole sentences, which sound best; about to fall
+silent, it gives what is speakable now. The first segment is short, so that sound starts early.
 """
 
 from __future__ import annotations
@@ -112,7 +112,8 @@ class Segmenter:
     def _cut(self, hurry: bool, stalled: bool) -> int:
         """Where to cut the waiting text: its length up to there, or 0 to wait."""
         longest = FIRST_MAX if self._first else LATER_MAX
-        sentences, clauses, safe, overfull = self._boundaries(longest)
+        window = self._text[self._at : self._at + longest * 12]
+        sentences, clauses, safe, overfull = self._boundaries(window, longest)
         wanted = 1 if self._first else LATER_SENTENCE
         clause = FIRST_CLAUSE if self._first else LATER_CLAUSE
         # Earliest sound first: a clause, if it ends before the sentence does.
@@ -125,12 +126,7 @@ class Segmenter:
             if weight >= wanted:
                 return at
         if overfull:
-            return (
-                _last(clauses, clause)
-                or _last(sentences)
-                or _last(safe)
-                or len(self._text[self._at : self._at + int(longest) * 12])
-            )
+            return _last(clauses, clause) or _last(sentences) or _last(safe) or len(window)
         if self._ended:
             return len(self._text) - self._at
         if hurry:
@@ -140,17 +136,16 @@ class Segmenter:
         return 0
 
     def _boundaries(
-        self, longest: float
+        self, window: str, longest: float
     ) -> tuple[list[tuple[int, float]], list[tuple[int, float]], list[tuple[int, float]], bool]:
         """Places where the waiting text may be cut, as (length up to there, spoken weight up to there).
 
-        The weight is roughly the number of syllables. Looks no further than `longest` of it, so the cost of a call does not grow with
-        the text.
+        The weight is roughly the number of syllables. Looks no further than `longest` of it, so the cost of a call does
+        not grow with the text.
 
         Returns:
             Sentence ends, clause ends, other safe places, and whether the text is longer than `longest`.
         """
-        window = self._text[self._at : self._at + int(longest) * 12]
         protected = self._protected(window)
         sentences: list[tuple[int, float]] = []
         clauses: list[tuple[int, float]] = []
@@ -172,10 +167,9 @@ class Segmenter:
                 while at < len(window) and window[at] in _CLOSING + _SENTENCE_END:
                     at += 1
                 (sentences if kind == "sentence" else clauses).append((at, weight))
-            elif char == " " or ord(char) > 0x2E7F or at == inside_until:
-                # At the very end an ASCII word may still be growing.
-                if at < len(window) or not char.isascii():
-                    safe.append((at, weight))
+            # At the very end an ASCII word may still be growing.
+            elif ord(char) > 0x2E7F or (at < len(window) and (char == " " or at == inside_until)):
+                safe.append((at, weight))
         return sentences, clauses, safe, len(window) < len(self._text) - self._at
 
     def _protected(self, window: str) -> dict[int, int]:

@@ -15,7 +15,6 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any
 
-import g2p
 import numpy as np
 import soxr
 from loguru import logger
@@ -29,11 +28,12 @@ from pipecat.utils.errors import ErrorCategory
 from pipecat.utils.tracing.service_decorators import traced_tts
 from pipecat.utils.types import is_given
 
+import g2p
 from tts_service.engine import AudioChunk, CharTiming, SpeechError, SynthesisOptions, UnknownVoice
 from tts_service.synthesizer import Busy, Report, Synthesizer, Utterance
 
 SILENCE_SECONDS = 0.02
-"""Stands in for text with nothing to say in it (an emoji, a row of dots): Pipecat counts a context without audio as a failure."""
+"""Stands in for text with nothing to say in it (an emoji, say): Pipecat counts a context without audio as a failure."""
 
 
 @dataclass
@@ -50,7 +50,7 @@ class GLMTTSSettings(TTSSettings):
     speed: float | NotGiven = field(default_factory=lambda: NOT_GIVEN)
     seed: int | NotGiven = field(default_factory=lambda: NOT_GIVEN)
     sampling: str | NotGiven = field(default_factory=lambda: NOT_GIVEN)
-    lexicon: g2p.Lexicon | None | NotGiven = field(default_factory=lambda: NOT_GIVEN)
+    lexicon: g2p.Lexicon | NotGiven | None = field(default_factory=lambda: NOT_GIVEN)
 
 
 class SpeechMetricsData(MetricsData):
@@ -170,7 +170,7 @@ class GLMTTSService(TTSService):
         self._abandon_all()
         await super().cleanup()
 
-    async def _update_settings(self, delta: TTSSettings) -> dict[str, Any]:
+    async def _update_settings(self, delta: GLMTTSSettings) -> dict[str, Any]:  # type: ignore[override]
         """Apply a change, unless it cannot be spoken with; then say why and keep what was."""
         wanted = self._settings.copy()
         wanted.apply_update(delta)
@@ -265,7 +265,7 @@ class GLMTTSService(TTSService):
 class _End:
     """Nothing follows."""
 
-    error: BaseException | None
+    error: Exception | None
 
 
 class _Speech:
@@ -296,7 +296,7 @@ class _Speech:
             samples = self._resampler.resample_chunk(samples)
         self._put((self._frame(samples), self._words(chunk.timings)))
 
-    def on_end(self, error: BaseException | None) -> None:
+    def on_end(self, error: Exception | None) -> None:
         if self._resampler is not None:
             self._put((self._frame(self._resampler.resample_chunk(np.empty(0, np.float32), last=True)), []))
         self._put(_End(error))
@@ -327,7 +327,7 @@ def _given(value: Any) -> Any:
     return value if is_given(value) else None
 
 
-def _category(error: BaseException) -> ErrorCategory:
+def _category(error: Exception) -> ErrorCategory:
     if isinstance(error, UnknownVoice):
         return ErrorCategory.INVALID_REQUEST
     if isinstance(error, Busy):

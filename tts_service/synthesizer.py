@@ -1,8 +1,8 @@
 """One engine, many talkers: text in, audio out, fair, bounded, and stopped the moment nobody listens.
 
-A `Synthesizer` owns one engine and the only thread that runs it. Every `Utterance` is a stream of text that is being spoken; the
-thread advances one of them by one chunk at a time: whoever has not been heard yet comes first, then whoever's playback would run
-dry soonest.
+A `Synthesizer` owns one engine and the only thread that runs it. Every `Utterance` is a stream of text that is being
+spoken; the thread advances one of them by one chunk at a time: whoever has not been heard yet comes first, then
+whoever's playback would run dry soonest.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Report:
 
 @dataclass(eq=False)
 class Utterance:
-    """One stream of text that is being spoken. Made by `Synthesizer.open`; every method may be called from any thread."""
+    """One stream of text that is being spoken. Made by `Synthesizer.open`; its methods may be called from any thread."""
 
     voice: Voice
     options: SynthesisOptions
@@ -73,7 +73,7 @@ class Utterance:
     _segmenter: Segmenter
     _lexicon: g2p.Lexicon | None
     _on_chunk: Callable[[AudioChunk], None]
-    _on_end: Callable[[BaseException | None], None]
+    _on_end: Callable[[Exception | None], None]
     _played: Callable[[], float] | None
     _max_lead: float
     _stop: StopSignal = field(default_factory=StopSignal)
@@ -182,7 +182,7 @@ class Synthesizer:
         self,
         *,
         on_chunk: Callable[[AudioChunk], None],
-        on_end: Callable[[BaseException | None], None],
+        on_end: Callable[[Exception | None], None],
         voice: str | None = None,
         options: SynthesisOptions | None = None,
         lexicon: g2p.Lexicon | None = None,
@@ -192,14 +192,16 @@ class Synthesizer:
         """Begin to speak a text that is still being written.
 
         Args:
-            on_chunk: Called on the engine thread with every chunk; timings count from the start of the utterance and refer to all
-                the text that was fed. It must be quick and must not raise.
-            on_end: Called once on the engine thread: with None when all has been spoken or it was cancelled, else with the error.
+            on_chunk: Called on the engine thread with every chunk; timings count from the start of the utterance and
+                refer to all the text that was fed. It must be quick and must not raise.
+            on_end: Called once on the engine thread: with None when all has been spoken or it was cancelled, else with
+                the error.
             voice: Name; None for the default.
             options: Speed, seed and so on.
             lexicon: Dictionary for this utterance instead of the synthesizer's.
             max_lead: Seconds that synthesis may run ahead of playback; keeps interrupted work and memory small.
-            played: Seconds of audio that the listener has consumed so far. None: playback in real time from the first chunk on.
+            played: Seconds of audio that the listener has consumed so far. None: playback in real time from the first
+                chunk on.
 
         Raises:
             UnknownVoice: There is no such voice.
@@ -239,7 +241,8 @@ class Synthesizer:
         """Speak a text, or the deltas of one that is still being written.
 
         Args:
-            text: All of it, or an iterable of pieces (read on a thread of its own, so a slow writer does not hold up the audio).
+            text: All of it, or an iterable of pieces (read on a thread of its own, so a slow writer does not hold up
+                the audio).
             voice: Name; None for the default.
             lexicon: Dictionary for this text instead of the synthesizer's.
             max_lead: Seconds of audio made before the caller asks for them.
@@ -251,7 +254,7 @@ class Synthesizer:
         Raises:
             SpeechError: The text cannot be spoken, or an option is out of range.
         """
-        chunks: SimpleQueue[AudioChunk | BaseException | None] = SimpleQueue()
+        chunks: SimpleQueue[AudioChunk | Exception | None] = SimpleQueue()
         consumed = 0.0
         utterance = self.open(
             on_chunk=chunks.put,
@@ -280,7 +283,7 @@ class Synthesizer:
             else:
                 threading.Thread(target=write, name="text", daemon=True).start()
             while (item := chunks.get()) is not None:
-                if isinstance(item, BaseException):
+                if isinstance(item, Exception):
                     raise item
                 yield item
                 consumed += item.seconds
@@ -300,10 +303,10 @@ class Synthesizer:
     ) -> AsyncIterator[AudioChunk]:
         """The asynchronous twin of `stream`; also takes an asynchronous iterable of deltas."""
         loop = asyncio.get_running_loop()
-        chunks: asyncio.Queue[AudioChunk | BaseException | None] = asyncio.Queue()
+        chunks: asyncio.Queue[AudioChunk | Exception | None] = asyncio.Queue()
         consumed = 0.0
 
-        def put(item: AudioChunk | BaseException | None) -> None:
+        def put(item: AudioChunk | Exception | None) -> None:
             loop.call_soon_threadsafe(chunks.put_nowait, item)
 
         utterance = self.open(
@@ -332,7 +335,7 @@ class Synthesizer:
         writer = asyncio.create_task(write())
         try:
             while (item := await chunks.get()) is not None:
-                if isinstance(item, BaseException):
+                if isinstance(item, Exception):
                     raise item
                 yield item
                 consumed += item.seconds
@@ -364,7 +367,7 @@ class Synthesizer:
     def _run(self) -> None:
         while (utterance := self._next()) is not None:
             started = time.monotonic()
-            error: BaseException | None = None
+            error: Exception | None = None
             try:
                 finished = self._advance(utterance, started)
             except Exception as exception:  # one utterance's failure must not end the others
@@ -477,7 +480,7 @@ class Synthesizer:
         )
         return replace(chunk, timings=timings)
 
-    def _finish(self, utterance: Utterance, error: BaseException | None) -> None:
+    def _finish(self, utterance: Utterance, error: Exception | None) -> None:
         report = utterance.report
         report.cancelled = utterance._stop()
         report.error = str(error) if error else None
