@@ -90,7 +90,8 @@ class KokoroEngine:
         """Speak one segment; see `tts_service.engine.Engine.synthesize`."""
         if voice.name not in self._styles:
             raise UnknownVoice(f"no voice {voice.name!r}; there are {', '.join(self._styles)}")
-        symbols, sources = encode(pronunciation)
+        encoded = encode(pronunciation)
+        symbols, sources = encoded.text, encoded.tokens
         if not symbols or should_stop():
             return
         if len(symbols) > MAX_SYMBOLS:
@@ -113,7 +114,7 @@ class KokoroEngine:
         del self._session
 
 
-def _evenly(pronunciation: Pronunciation, sources: list[int], seconds: float) -> tuple[CharTiming, ...]:
+def _evenly(pronunciation: Pronunciation, sources: tuple[int, ...], seconds: float) -> tuple[CharTiming, ...]:
     """Timings that give every symbol the same length."""
     timings: dict[tuple[int, int], float] = {}
     for position, source in enumerate(sources):
