@@ -1,0 +1,281 @@
+"""The brain of an agent without a language model: a dozen rules, streamed like a model's tokens.
+
+It exists so that the voice, the ears and the turn-taking can be tried without a key or a download, and it says what it is in its first
+sentence. It goes through the same service interface as a real model: context in, tokens out, function calls, interruption.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from fractions import Fraction
+from typing import Any
+
+from pipecat.frames.frames import Frame, LLMContextFrame, LLMFullResponseEndFrame, LLMFullResponseStartFrame
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frame_processor import FrameDirection
+from pipecat.services.llm_service import FunctionCallFromLLM, LLMService
+from pipecat.services.settings import LLMSettings
+from wetext import Normalizer
+
+from agent.llm import get_current_time, is_chinese, last_user_text
+
+GREETING = "你好！我还没有接上大模型，只是一个按规则回答的演示。你可以问我时间，让我算术、念诗，或者讲个长故事，然后随时打断我。"
+
+Pair = tuple[str, str]
+"""The same thing in Chinese and in English."""
+
+HELLO: Pair = ("你好！很高兴听到你的声音。", "Hello! It is nice to hear your voice.")
+HELP: Pair = (
+    "我会报时间和日期，会算加减乘除，会跟你念，会背一首诗，还会讲一个很长的故事让你打断。说再见，我就跟你道别。",
+    "I can tell the time and the date, do arithmetic, repeat after you, recite a poem, and tell a long story for you to interrupt.",
+)
+THANKS: Pair = ("不客气。", "You are welcome.")
+BYE: Pair = ("再见，祝你今天愉快！", "Goodbye, and have a nice day!")
+QUIET: Pair = ("好的，我不说了。", "All right, I will be quiet.")
+WHO: Pair = (
+    "我是这个语音助手的演示大脑，没有用到大模型，只有十几条规则。",
+    "I am the demo brain of this voice agent: no language model, just a dozen rules.",
+)
+POEM: Pair = (
+    "我念一首李白的静夜思。床前明月光，疑是地上霜。举头望明月，低头思故乡。",
+    "Here is a poem by Christina Rossetti. Who has seen the wind? Neither I nor you: "
+    "but when the leaves hang trembling, the wind is passing through.",
+)
+STORY: Pair = (
+    "好，这个故事很长，你随时可以打断我。从前，海边有一座灯塔，守塔的老人姓周，大家都叫他周伯。"
+    "周伯有一只橘色的猫，名叫豆包。每天傍晚，他先给灯加油，再给豆包盛一碗鱼汤，然后坐在窗前，等第一颗星星出来。"
+    "有一年冬天，海上起了大雾，三天三夜不散。灯虽然亮着，船却看不见。周伯急得睡不着，就搬出一面旧铜锣，一边走一边敲。"
+    "敲到半夜，他的手抬不起来了，豆包忽然跳上窗台，对着大海一声接一声地叫。"
+    "说来也怪，雾里传来了回应，先是一声汽笛，后来是人的喊声。原来有一条渔船迷了路，船上的人听见猫叫，以为到了家门口。"
+    "周伯举着灯笼跑下礁石，把他们一个一个接上岸。船老大喝完热汤，说，我这辈子听过很多汽笛，可从来没有听过这么好听的。"
+    "第二年春天，渔村的人给灯塔换了新灯，还在门口立了一块小木牌，上面写着，守塔人，周伯和豆包。"
+    "从那以后，每到起雾的夜晚，海边的孩子就会说，听，豆包又在喊人回家了。故事讲完了。",
+    "All right, this story is long, and you may interrupt me at any time. Once there was a lighthouse by the sea, and its keeper was an old "
+    "man called Tom. Tom had an orange cat named Biscuit. Every evening he filled the lamp, gave Biscuit a bowl of fish soup, and sat down by "
+    "the window to wait for the first star. One winter a fog came in that did not lift for three days. The lamp was burning, but no ship could "
+    "see it. So Tom took an old brass gong and walked along the rocks, striking it as he went. At midnight his arm was too tired to lift, and "
+    "then Biscuit jumped onto the window sill and began to call out to the sea, again and again. From the fog came an answer: first a horn, and "
+    "then voices. A fishing boat had lost its way, and the men on board had heard a cat and thought they were home. Tom brought them ashore one "
+    "by one. I have heard many horns in my life, said the skipper over his soup, but never one as sweet as this. In spring the village put up a "
+    "small wooden sign beside the door. It says: keepers of the light, Tom and Biscuit. That is the end of the story.",
+)
+NOTHING_MORE: Pair = ("我在听。", "I am listening.")
+WEEKDAYS = "一二三四五六日"
+
+MURMUR = re.compile(r"^(嗯+|哦+|噢+|啊+|对+|好的?|是的?|行|mm-?hmm|uh-?huh|mhm|yeah|ok|okay|right|i see)$", re.I)
+
+
+class DemoBrain(LLMService):
+    """Answers by rules through the LLM service interface.
+
+    Args:
+        token_seconds: Pause between tokens; the default is the pace of a small model, so that what works here works there.
+    """
+
+    def __init__(self, *, token_seconds: float = 0.01, **kwargs: Any) -> None:
+        unused = dict.fromkeys(
+            (
+                "system_instruction",
+                "temperature",
+                "max_tokens",
+                "top_p",
+                "top_k",
+                "frequency_penalty",
+                "presence_penalty",
+                "seed",
+            )
+        )
+        super().__init__(
+            settings=LLMSettings(
+                model="demo", filter_incomplete_user_turns=False, user_turn_completion_config=None, **unused
+            ),
+            **kwargs,
+        )
+        self._token_seconds = token_seconds
+        self._last_answer = ""
+
+    def can_generate_metrics(self) -> bool:
+        """Time to the first token, as for a real model."""
+        return True
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Answer every context frame; pass the rest on."""
+        await super().process_frame(frame, direction)
+        if not isinstance(frame, LLMContextFrame):
+            await self.push_frame(frame, direction)
+            return
+        try:
+            await self.push_frame(LLMFullResponseStartFrame())
+            await self.start_processing_metrics()
+            await self.start_ttfb_metrics()
+            await self._answer(frame.context)
+        finally:
+            await self.stop_processing_metrics()
+            await self.push_frame(LLMFullResponseEndFrame())
+
+    async def _answer(self, context: LLMContext) -> None:
+        messages = [m for m in context.get_messages() if isinstance(m, dict)]
+        last = messages[-1] if messages else {}
+        heard = last_user_text(context)
+        if last.get("role") == "developer" or MURMUR.match(bare(heard)):
+            text = self._rest(messages) or ("" if last.get("role") == "developer" else say(NOTHING_MORE, heard))
+        elif last.get("role") == "tool":
+            text = tell_time(json.loads(str(last["content"])), heard)
+        elif asks_time(heard):
+            await self.stop_ttfb_metrics()
+            call = FunctionCallFromLLM(get_current_time.__name__, str(uuid.uuid4()), {}, context)
+            await self.run_function_calls([call])
+            return
+        else:
+            text = reply(heard)
+        self._last_answer = text
+        await self.stop_ttfb_metrics()
+        for token in tokens(text):
+            await self._push_llm_text(token)
+            await asyncio.sleep(self._token_seconds)
+
+    def _rest(self, messages: list[Any]) -> str:
+        """What of the last answer was not heard, from the beginning of the clause it was cut in."""
+        said = next((str(m.get("content") or "") for m in reversed(messages) if m.get("role") == "assistant"), "")
+        cut = len(said.strip()) if self._last_answer.startswith(said.strip()) else len(self._last_answer)
+        if cut >= len(self._last_answer):
+            return ""
+        clause = max(
+            (match.end() for match in re.finditer(r"[，。！？：；]|[,.!?:;] ", self._last_answer[:cut])), default=0
+        )
+        return self._last_answer[clause:]
+
+
+def reply(heard: str) -> str:
+    """The answer to anything but a question for the time.
+
+    Args:
+        heard: What the user said, as recognised.
+    """
+    plain = bare(heard)
+    for pattern, answer in RULES:
+        if match := pattern.search(plain):
+            text = answer(match, heard)
+            if text:
+                return text
+    if is_chinese(heard):
+        return (
+            f"我听到你说：{heard.strip('。 ')}。我只是演示，答不上来。"
+            "要接上大模型，请在启动前设置环境变量 OPENAI_BASE_URL 和 OPENAI_MODEL。"
+        )
+    return (
+        f"I heard you say: {heard.strip('. ')}. I am only a demo and have no answer to that. "
+        "To connect a language model, set OPENAI_BASE_URL and OPENAI_MODEL before you start me."
+    )
+
+
+def bare(heard: str) -> str:
+    """Lower case and without the punctuation at its ends."""
+    return heard.lower().strip(" \t\n。，！？!?,.…~")
+
+
+def say(pair: Pair, heard: str) -> str:
+    """The half of a pair in the user's language."""
+    return pair[0] if is_chinese(heard) else pair[1]
+
+
+def tokens(text: str) -> Iterator[str]:
+    """Pieces as a model would stream them: one or two hanzi, one English word."""
+    return iter(re.findall(r"[A-Za-z0-9_']+\s*|[^A-Za-z0-9_']{1,2}", text))
+
+
+def asks_time(heard: str) -> bool:
+    """Whether the user wants to know the time or the date."""
+    return bool(re.search(r"几点|什么时间|现在.*时间|几号|几月|星期几|礼拜几|周几|什么日子|日期", heard)) or bool(
+        re.search(
+            r"\b(what('s| is)? (the )?(time|date|day)|what day|which day|current time|today's date)\b", heard.lower()
+        )
+    )
+
+
+def tell_time(result: dict[str, Any], heard: str) -> str:
+    """Put the tool's answer into words."""
+    if "time" not in result:
+        return say(("抱歉，我现在查不到时间。", "Sorry, I cannot find out the time right now."), heard)
+    now = datetime.fromisoformat(f"{result['date']}T{result['time']}")
+    wants_date = re.search(r"号|月|星期|礼拜|周几|日期|日子|\b(date|day)\b", heard.lower())
+    if is_chinese(heard):
+        if wants_date:
+            return f"今天是{now.year}年{now.month}月{now.day}日，星期{WEEKDAYS[now.weekday()]}。"
+        return f"现在是{now.hour}点{now.minute}分。" if now.minute else f"现在是{now.hour}点整。"
+    if wants_date:
+        return f"Today is {now:%A}, {now:%B} {now.day}, {now.year}."
+    return f"It is {now.hour % 12 or 12}:{now:%M} {'AM' if now.hour < 12 else 'PM'}."
+
+
+OPERATORS: dict[str, Callable[[Fraction, Fraction], Fraction]] = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b,
+}
+SPOKEN_OPERATORS = (
+    ("加上|加|plus|and|＋", "+"),
+    ("减去|减|minus|take away|－|−", "-"),
+    ("乘以|乘上|乘|times|multiplied by|[x×*]", "*"),
+    ("除以|divided by|over|[÷/]", "/"),
+)
+SIGNS = {"+": "加", "-": "减", "*": "乘以", "/": "除以"}
+ENGLISH_SIGNS = {"+": "plus", "-": "minus", "*": "times", "/": "divided by"}
+
+
+def calculate(match: re.Match[str], heard: str) -> str | None:
+    """`十二乘以四等于多少`, `what is 23 plus 4`: one operation on two numbers. None if it is not one."""
+    chinese = is_chinese(heard)
+    text = Normalizer(lang="zh" if chinese else "en", operator="itn", enable_0_to_9=True).normalize(bare(heard))
+    for spoken, sign in SPOKEN_OPERATORS:
+        text = re.sub(rf"(?<=[\d\s]){spoken}(?=[\d\s])" if not chinese else spoken, sign, text)
+    found = re.search(r"(-?\d+(?:\.\d+)?)\s*([-+*/])\s*(-?\d+(?:\.\d+)?)", text)
+    if not found:
+        return None
+    left, sign, right = found.groups()
+    if sign == "/" and Fraction(right) == 0:
+        return say(("零不能做除数。", "One cannot divide by zero."), heard)
+    result = OPERATORS[sign](Fraction(left), Fraction(right))
+    about = "" if result.denominator == 1 or (result * 10000).denominator == 1 else ("约" if chinese else "about ")
+    value = str(result.numerator) if result.denominator == 1 else f"{float(result):.4g}"
+    if chinese:
+        return f"{left}{SIGNS[sign]}{right}等于{about}{value}。"
+    return f"{left} {ENGLISH_SIGNS[sign]} {right} is {about}{value}."
+
+
+def repeat(match: re.Match[str], heard: str) -> str | None:
+    """`跟我说，今天天气真好` -> `今天天气真好。`"""
+    rest = heard.strip()[-len(match.group("rest")) - 1 :].strip(" ，：:,。.") if match.group("rest") else ""
+    return f"{rest}{'。' if is_chinese(rest) else '.'}" if rest else None
+
+
+def always(pair: Pair) -> Callable[[re.Match[str], str], str | None]:
+    """A rule whose answer does not depend on the words."""
+    return lambda match, heard: say(pair, heard)
+
+
+RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], str], str | None]], ...] = (
+    (re.compile(r"^(?:请|请你)?(?:跟我|跟着我)(?:一起)?(?:读|说|念)(?:一遍|一下)?[，,：:\s]*(?P<rest>.*)$"), repeat),
+    (re.compile(r"^(?:please )?(?:repeat after me|say after me|repeat)[,:\s]*(?P<rest>.*)$"), repeat),
+    (re.compile(r"[加减乘除+*/×÷−-]|plus|minus|times|divided|multiplied"), calculate),
+    (
+        re.compile(r"别说了|不要说了|别讲了|不用讲了|停下|停一下|住口|安静|^停$|\b(stop|be quiet|shut up|enough)\b"),
+        always(QUIET),
+    ),
+    (re.compile(r"再见|拜拜|回头见|\b(good ?bye|bye|see you)\b"), always(BYE)),
+    (re.compile(r"诗|\bpoem\b"), always(POEM)),
+    (re.compile(r"故事|\bstory\b"), always(STORY)),
+    (re.compile(r"帮助|帮忙|能做什么|会做什么|会什么|会干什么|\bhelp\b|what can you do"), always(HELP)),
+    (re.compile(r"你是谁|你叫什么|介绍一下你|who are you|your name"), always(WHO)),
+    (re.compile(r"谢谢|多谢|\b(thanks|thank you)\b"), always(THANKS)),
+    (
+        re.compile(r"你好|您好|哈喽|^嗨|早上好|下午好|晚上好|\b(hello|hi|hey|good (morning|afternoon|evening))\b"),
+        always(HELLO),
+    ),
+)

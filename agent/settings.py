@@ -1,0 +1,337 @@
+"""Typed settings: profile YAML < environment < command line.
+
+A profile is a YAML file with one mapping per section; `configs/profiles/default.yaml` shows every field. In the environment a field is
+called `GLM_TTS_<SECTION>_<FIELD>` (the three names every OpenAI client knows, `OPENAI_BASE_URL`, `OPENAI_API_KEY` and `OPENAI_MODEL`,
+are read as well); on the command line it is `section.field=value`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+PREFIX = "GLM_TTS_"
+OPENAI_NAMES = {
+    "OPENAI_BASE_URL": "brain.base_url",
+    "OPENAI_API_KEY": "brain.api_key",
+    "OPENAI_MODEL": "brain.model",
+}
+
+
+class SettingsError(Exception):
+    """A setting is unknown or wrong. The message says where it was set and what was expected."""
+
+
+class Section(BaseModel):
+    """One group of settings; unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSettings(Section):
+    """Where the agent listens and whom it lets in."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(7860, ge=0, le=65535)
+    """0 picks a free port."""
+    max_sessions: int = Field(4, ge=1, le=1000)
+    """Conversations at once; one more gets a clear 503."""
+    token: SecretStr | None = None
+    """Asked of every client when set; needed to listen beyond loopback."""
+
+
+class VoiceSettings(Section):
+    """How it speaks; all but `engine` and `model` can change during a conversation."""
+
+    engine: str = "kokoro"
+    model: Path | None = None
+    """A local copy of the engine's model; None: the one that comes as packages."""
+    name: str | None = None
+    """One of the engine's voices; None: its first."""
+    speed: float = Field(1.0, ge=0.5, le=2.0)
+    language: Literal["zh", "en"] | None = None
+    """None: decide from the text."""
+    seed: int = 0
+
+
+class EarsSettings(Section):
+    """Speech recognition with a Whisper model in CTranslate2 form."""
+
+    model: Path | None = None
+    """A directory with model.bin, config.json, tokenizer.json; None: Whisper base int8 from the packages."""
+    languages: tuple[str, ...] = ("zh", "en")
+    """What may be heard, as Whisper language codes. With several, every turn is told apart on its own."""
+    beam_size: int = Field(5, ge=1, le=10)
+    threads: int = Field(2, ge=1, le=64)
+    window: float = Field(12.0, ge=4.0, le=30.0)
+    """Seconds that a short turn is padded to. Whisper was trained on 30; 12 hears as well and takes half the time."""
+    max_no_speech: float = Field(0.6, gt=0, le=1)
+    """A result that Whisper believes with more than this probability not to be speech is dropped."""
+    max_compression: float = Field(2.4, gt=1)
+    """A result that deflates better than this is Whisper repeating itself, and is dropped."""
+
+
+class BrainSettings(Section):
+    """Who answers. Without `base_url` and `model` it is the rule-based demo brain."""
+
+    base_url: HttpUrl | None = None
+    """Any OpenAI-compatible endpoint, such as http://localhost:11434/v1."""
+    api_key: SecretStr | None = None
+    model: str | None = None
+    instructions: str | None = None
+    """System prompt; None: a short one that asks for speakable answers."""
+    greeting: str | None = None
+    """What the agent says first; None: the brain's own greeting; an empty string: nothing."""
+    first_token_timeout: float = Field(15.0, gt=0)
+    """Seconds to wait for the beginning of an answer before the agent says that the model is slow."""
+    stall_timeout: float = Field(8.0, gt=0)
+    """Seconds without a token in the middle of an answer."""
+
+    @field_validator("base_url", "api_key", "model", mode="before")
+    @classmethod
+    def _blank_is_unset(cls, value: Any) -> Any:
+        return None if isinstance(value, str) and not value.strip() else value
+
+    @model_validator(mode="after")
+    def _endpoint_has_a_model(self) -> BrainSettings:
+        if self.base_url is not None and self.model is None:
+            raise ValueError(
+                "base_url is set but model is not; name the model to ask for (brain.model or OPENAI_MODEL)"
+            )
+        return self
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether no model is connected."""
+        return self.base_url is None and self.model is None
+
+
+class TurnSettings(Section):
+    """When a turn begins and ends, and what interrupts."""
+
+    interrupt: Literal["voice", "words"] = "voice"
+    """`voice`: any speech stops the agent at once. `words`: only `min_characters` recognised ones do, so 嗯 or a cough does not, but
+    it takes a second longer."""
+    min_characters: int = Field(3, ge=1, le=50)
+    """Hanzi or letters that count as a real interruption rather than a murmur of agreement."""
+    start_seconds: float = Field(0.15, ge=0.05, le=2)
+    """Voice needed before it counts as speech."""
+    stop_seconds: float = Field(0.2, ge=0.1, le=2)
+    """Silence after which the turn model is asked whether the user has finished."""
+    max_pause: float = Field(2.5, ge=0.5, le=10)
+    """Silence that ends a turn even when the sentence sounds unfinished."""
+    confidence: float = Field(0.7, ge=0.1, le=1)
+    """Speech probability from which a frame counts as voice."""
+    min_volume: float = Field(0.5, ge=0, le=1)
+    """Loudness below which nothing counts as voice."""
+    idle_timeout: float | None = Field(300.0, gt=0)
+    """Seconds without a word from either side after which the conversation is closed; null: never."""
+
+
+class PhoneSettings(Section):
+    """Calls through the media websockets of a telephone provider."""
+
+    public_url: HttpUrl | None = None
+    """Where the provider reaches this server, such as https://agent.example; None: the host that the webhook was asked at."""
+    twilio_account_sid: str | None = None
+    """With it and the token calls are also ended through Twilio's API."""
+    twilio_auth_token: SecretStr | None = None
+    """Verifies that a webhook really comes from Twilio."""
+    telnyx_api_key: SecretStr | None = None
+    telnyx_public_key: SecretStr | None = None
+    """Base64; verifies that a webhook really comes from Telnyx."""
+    plivo_auth_id: str | None = None
+    plivo_auth_token: SecretStr | None = None
+    """Verifies that a webhook really comes from Plivo, and with `plivo_auth_id` ends calls."""
+    exotel_token: SecretStr | None = None
+    """Exotel signs nothing: a secret that its webhook and websocket addresses must carry as `?token=`."""
+    record_to: Path | None = None
+    """Folder for a record of every call: both voices, the transcript and the timings. None: nothing is kept."""
+
+
+class SipSettings(Section):
+    """The agent's own telephone, for a PBX or a trunk. Neither TLS nor SRTP: put a SIP proxy in front where those are needed."""
+
+    listen: str = Field("127.0.0.1:5060", pattern=r"^.+:\d{1,5}$")
+    """Address for UDP and TCP; port 0 picks one."""
+    tcp: bool = True
+    advertise: str | None = None
+    """The public IP address, behind a NAT; needed when `listen` is 0.0.0.0."""
+    allow: tuple[IPvAnyNetwork, ...] = Field(
+        ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7"), validate_default=True
+    )
+    """Networks that may call. SIP callers do not log in: whoever may send from here may talk to the agent."""
+    max_calls: int = Field(8, ge=1, le=1000)
+    """Calls at once; one more hears the busy tone."""
+    rtp_ports: tuple[int, int] = (20000, 20999)
+    """UDP ports for audio, two for every call."""
+    codecs: tuple[Literal["G722", "PCMU", "PCMA"], ...] = Field(("G722", "PCMU", "PCMA"), min_length=1)
+    """In order of preference. G.722 is wideband."""
+    answer_within: float = Field(3.0, ge=0, le=60)
+    """Seconds that it rings at most. It is picked up as soon as the greeting can be heard."""
+    ack_timeout: float = Field(32.0, gt=0, le=64)
+    """Seconds after which a call whose answer nobody acknowledged is dropped."""
+    rtp_timeout: float = Field(30.0, gt=0)
+    """Seconds without audio, except on hold, after which a call is taken for dead."""
+    ring_timeout: float = Field(45.0, gt=0, le=180)
+    """Seconds that an outgoing call rings."""
+    register_as: str | None = Field(None, pattern=r"^sip:[^@\s<>]+@[^@\s<>]+$")
+    """sip:user@registrar to sign on as; None: no registration."""
+    register_seconds: int = Field(300, ge=30, le=86400)
+    username: str | None = None
+    """For digest authentication; None: the user of `register_as`."""
+    password: SecretStr | None = None
+    proxy: str | None = Field(None, pattern=r"^sip:[^\s<>]+$")
+    """sip:host[:port][;transport=tcp] that everything is sent through; None: straight to the address called."""
+
+    @model_validator(mode="after")
+    def _reachable(self) -> SipSettings:
+        if self.listen.startswith(("0.0.0.0:", "[::]:")) and self.advertise is None:
+            raise ValueError("set sip.advertise to the address that phones reach, since sip.listen names every address")
+        low, high = self.rtp_ports
+        if not 1024 <= low < high <= 65535 or high - low < 3:
+            raise ValueError(
+                f"sip.rtp_ports is {low} to {high}; it must be a range within 1024 to 65535 with room for a call"
+            )
+        return self
+
+
+class Settings(Section):
+    """Everything that can be set."""
+
+    server: ServerSettings = ServerSettings()
+    voice: VoiceSettings = VoiceSettings()
+    ears: EarsSettings = EarsSettings()
+    brain: BrainSettings = BrainSettings()
+    turns: TurnSettings = TurnSettings()
+    phone: PhoneSettings = PhoneSettings()
+    sip: SipSettings = SipSettings()
+
+    @classmethod
+    def load(
+        cls,
+        profile: str | Path = "default",
+        environment: Mapping[str, str] | None = None,
+        overrides: Iterable[str] = (),
+    ) -> Settings:
+        """Read settings from their three sources, later ones winning.
+
+        Args:
+            profile: Path of a YAML file, or the name of one in `configs/profiles`.
+            environment: Usually `os.environ`; None: no environment.
+            overrides: `section.field=value`, as given on the command line.
+
+        Raises:
+            SettingsError: With one line for every unknown or bad value: where it stands, what it is, what was expected.
+        """
+        values: dict[str, Any] = {}
+        origins: dict[str, str] = {}
+        _read_profile(profile_path(profile), values, origins)
+        _read_environment(environment or {}, values, origins)
+        for override in overrides:
+            field, equals, value = override.partition("=")
+            if not equals or field.count(".") != 1:
+                raise SettingsError(
+                    f"{override!r} is not a setting; write section.field=value, such as voice.speed=1.1"
+                )
+            _put(values, origins, field, value, f"{override} on the command line")
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise SettingsError("\n".join(_complaint(e, origins) for e in error.errors())) from None
+
+
+def profile_path(profile: str | Path) -> Path:
+    """The file of a profile given by path or by name.
+
+    Raises:
+        SettingsError: There is no such file; the message lists the known names.
+    """
+    path = Path(profile)
+    if path.suffix in (".yaml", ".yml"):
+        if path.is_file():
+            return path
+        raise SettingsError(f"{path}: there is no such profile file")
+    here = Path(__file__).resolve().parent.parent
+    # A checkout has configs/ beside the packages; an installed wheel carries it inside g2p.
+    folders = [folder / "profiles" for folder in (here / "configs", here / "g2p" / "configs")]
+    for folder in folders:
+        if (found := folder / f"{profile}.yaml").is_file():
+            return found
+    known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
+    raise SettingsError(
+        f"there is no profile named {profile!r}; known: {', '.join(known)}, or give the path of a .yaml file"
+    )
+
+
+def _read_profile(path: Path, values: dict[str, Any], origins: dict[str, str]) -> None:
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid YAML: {error}") from None
+    if document is None:
+        return
+    if not isinstance(document, dict):
+        raise SettingsError(
+            f"{path}: expected sections such as 'voice:' with fields below them, not a {type(document).__name__}"
+        )
+    for section_key, section_node in root.value:
+        section = section_key.value
+        origins[section] = f"{path}, line {section_key.start_mark.line + 1}"
+        if document[section] is None:  # a heading whose every field is commented out
+            continue
+        values[section] = document[section]
+        if isinstance(section_node, yaml.MappingNode):
+            for key, _ in section_node.value:
+                origins[f"{section}.{key.value}"] = f"{path}, line {key.start_mark.line + 1}"
+
+
+def _read_environment(environment: Mapping[str, str], values: dict[str, Any], origins: dict[str, str]) -> None:
+    for name, field in OPENAI_NAMES.items():
+        if environment.get(name):
+            _put(values, origins, field, environment[name], f"environment variable {name}")
+    for name, value in environment.items():
+        section, _, field = name.removeprefix(PREFIX).lower().partition("_")
+        if name.startswith(PREFIX) and section in Settings.model_fields and value:
+            _put(values, origins, f"{section}.{field}", value, f"environment variable {name}")
+
+
+def _put(values: dict[str, Any], origins: dict[str, str], field: str, value: str, origin: str) -> None:
+    """Set one field from text: `null` unsets it, `[a, b]` is a list, anything else is left to the field's own type."""
+    section, _, name = field.partition(".")
+    if not isinstance(values.setdefault(section, {}), dict):
+        return  # the profile's own error about this section comes first
+    parsed: Any = value
+    if value.strip() in ("null", "~"):
+        parsed = None
+    elif value.strip().startswith("[") and value.strip().endswith("]"):
+        parsed = [part.strip(" '\"") for part in value.strip()[1:-1].split(",") if part.strip()]
+    values[section][name] = parsed
+    origins[field] = origin
+
+
+def _complaint(error: Any, origins: dict[str, str]) -> str:
+    field = ".".join(str(part) for part in error["loc"][:2])
+    origin = origins.get(field) or origins.get(str(error["loc"][0]), "settings")
+    if error["type"] == "extra_forbidden":
+        parent: type[BaseModel] = Settings
+        if len(error["loc"]) > 1:
+            parent = type(getattr(Settings(), str(error["loc"][0])))
+        return f"{origin}: there is no setting {field!r}; known: {', '.join(parent.model_fields)}"
+    shown = "" if "api_key" in field or "token" in field else f" is {error['input']!r}"
+    return f"{origin}: {field}{shown}; {error['msg'][0].lower()}{error['msg'][1:]}"
