@@ -25,7 +25,7 @@ _CLAUSE_END = "，、；：,;:—"
 _CLOSING = "”’」』）》】〉)]\"'*_~"
 _ASCII_AMBIGUOUS = ".,:;!?-"
 _ABBREVIATION = re.compile(
-    r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St|vs|etc|No|Inc|Ltd|Co|e\.g|i\.e|a\.m|p\.m|U\.S|U\.K)|\b[A-Za-z]|(?:^|\n)\s*\d+)\.$"
+    r"(?:(?<![A-Za-z])(?:Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St|vs|etc|No|Inc|Ltd|Co|e\.g|i\.e|a\.m|p\.m|U\.S|U\.K|[A-Za-z])|(?:^|\n)\s*\d+)\.$"
 )
 # What is never cut: ASCII runs (words, numbers, URLs, e-mail addresses), inline markup, emoji sequences.
 _ATOM = re.compile(
@@ -129,10 +129,10 @@ class Segmenter:
             return _last(clauses, clause) or _last(sentences) or _last(safe) or len(window)
         if self._ended:
             return len(self._text) - self._at
-        if hurry:
-            return _last(sentences) or _last(clauses, clause)
         if stalled:
             return _last(sentences) or _last(clauses) or _last(safe)
+        if hurry:
+            return _last(sentences) or _last(clauses, clause)
         return 0
 
     def _boundaries(

@@ -19,8 +19,9 @@ import numpy as np
 import soxr
 from loguru import logger
 from numpy.typing import NDArray
-from pipecat.frames.frames import CancelFrame, ErrorFrame, Frame, MetricsFrame, TTSAudioRawFrame
+from pipecat.frames.frames import CancelFrame, ErrorFrame, Frame, MetricsFrame, TTSAudioRawFrame, TTSTextFrame
 from pipecat.metrics.metrics import MetricsData
+from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.settings import NOT_GIVEN, NotGiven, TTSSettings
 from pipecat.services.tts_service import TextAggregationMode, TTSService
 from pipecat.transcriptions.language import Language
@@ -139,7 +140,8 @@ class GLMTTSService(TTSService):
         """Feed text to the context's utterance; its audio arrives through the context as it is made."""
         try:
             speech = self._speeches.get(context_id) or self._begin(context_id)
-            speech.feed(text)
+            if not speech.ended:
+                speech.feed(text)
             yield None
         except SpeechError as error:
             yield ErrorFrame(error=str(error), exception=error, category=_category(error))
@@ -147,8 +149,13 @@ class GLMTTSService(TTSService):
 
     async def flush_audio(self, context_id: str | None = None) -> None:
         """The context's text is complete."""
-        if context_id in self._speeches:
-            self._speeches[context_id].utterance.end()
+        speech = self._speeches.get(context_id) if context_id else None
+        if speech is None:
+            return
+        if speech.ended:  # it failed, and text that came later has opened the context again
+            await self.remove_audio_context(context_id)
+        else:
+            speech.utterance.end()
 
     async def on_audio_context_interrupted(self, context_id: str) -> None:
         """Stop the engine; it leaves within its current step."""
@@ -169,6 +176,15 @@ class GLMTTSService(TTSService):
         """Stop everything at once; the synthesizer lives on for the other sessions."""
         self._abandon_all()
         await super().cleanup()
+
+    async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
+        """Give words the spaces back that Pipecat strips, so that joined they are the text as it was written."""
+        if isinstance(frame, TTSTextFrame) and frame.context_id in self._speeches:
+            space = self._speeches[frame.context_id].space_after(frame.text)
+            frame.text += space
+            if frame.raw_text:
+                frame.raw_text += space
+        await super().push_frame(frame, direction)
 
     async def _update_settings(self, delta: GLMTTSSettings) -> dict[str, Any]:  # type: ignore[override]
         """Apply a change, unless it cannot be spoken with; then say why and keep what was."""
@@ -221,7 +237,7 @@ class GLMTTSService(TTSService):
                 await self.stop_ttfb_metrics()
             await self.add_word_timestamps(words, context_id, includes_inter_frame_spaces=True)
             await self.append_to_audio_context(context_id, frame)
-        self._speeches.pop(context_id, None)
+        speech.ended = True
         await self._report(speech.utterance.report)
         if not self.audio_context_available(context_id):
             return
@@ -276,12 +292,14 @@ class _Speech:
 
     def __init__(self, service: GLMTTSService, context_id: str) -> None:
         self.context_id = context_id
+        self.ended = False
         self.items: asyncio.Queue[tuple[TTSAudioRawFrame, list[tuple[str, float]]] | _End] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         self._rate = service.sample_rate
         self._resampler: soxr.ResampleStream | None = None
         self._text = ""
         self._told = 0
+        self._passed = 0
 
     def feed(self, text: str) -> None:
         self._text += text
@@ -321,6 +339,16 @@ class _Speech:
             words.append((self._text[self._told : end], timing.seconds))
             self._told = end
         return words
+
+    def space_after(self, word: str) -> str:
+        """The white space that follows the word where it is spoken next."""
+        at = self._text.find(word, self._passed)
+        if at < 0:
+            return ""
+        end = self._passed = at + len(word)
+        while self._text[self._passed : self._passed + 1].isspace():
+            self._passed += 1
+        return self._text[end : self._passed]
 
 
 def _given(value: Any) -> Any:

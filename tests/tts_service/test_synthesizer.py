@@ -1,0 +1,218 @@
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+
+from tests.tts_service.tone_engine import TOKEN_SECONDS, ToneEngine
+from tts_service import Busy, SpeechError, Synthesizer, UnknownVoice
+
+
+@pytest.fixture
+def voice():
+    with Synthesizer(ToneEngine()) as synthesizer:
+        yield synthesizer
+
+
+class Listener:
+    """Collects what an utterance delivers."""
+
+    def __init__(self):
+        self.chunks, self.error, self.done, self.first = [], None, threading.Event(), threading.Event()
+
+    def on_chunk(self, chunk):
+        self.chunks.append(chunk)
+        self.first.set()
+
+    def on_end(self, error):
+        self.error = error
+        self.done.set()
+
+    def open(self, synthesizer, text=None, **options):
+        utterance = synthesizer.open(on_chunk=self.on_chunk, on_end=self.on_end, **options)
+        if text is not None:
+            utterance.feed(text)
+            utterance.end()
+        return utterance
+
+
+def test_every_character_is_spoken_once_and_timed_in_the_original_text(voice):
+    text = "你好，世界。今天天气真好，我们去公园玩吧。"
+    chunks = list(voice.stream(text))
+    timings = [timing for chunk in chunks for timing in chunk.timings]
+    assert "".join(text[timing.start : timing.end] for timing in timings) == "你好世界今天天气真好我们去公园玩吧"
+    assert [timing.seconds for timing in timings] == pytest.approx([TOKEN_SECONDS * i for i in range(len(timings))])
+
+
+def test_deltas_are_spoken_like_the_whole_text(voice):
+    text = "你好，世界。今天天气真好。"
+    whole = np.concatenate([chunk.samples for chunk in voice.stream(text)])
+    parts = np.concatenate([chunk.samples for chunk in voice.stream(iter(text))])
+    np.testing.assert_array_equal(whole, parts)
+
+
+def test_sound_starts_while_the_text_is_still_being_written(voice):
+    more = threading.Event()
+
+    def deltas():
+        yield "你好，世界。"
+        assert more.wait(10)
+        yield "再见。"
+
+    stream = voice.stream(deltas())
+    first = next(stream)
+    assert len(first.samples) > 0
+    more.set()
+    assert sum(1 for _ in stream) == 5
+
+
+def test_a_stalled_text_is_spoken_without_its_end(voice):
+    listener = Listener()
+    utterance = listener.open(voice)
+    utterance.feed("今天天气")
+    assert listener.first.wait(10)
+    utterance.end()
+    assert listener.done.wait(10)
+    assert len(listener.chunks) == 4
+
+
+def test_closing_the_generator_stops_the_engine(voice):
+    stream = voice.stream("一二三四五六七八九十。" * 20, max_lead=0.5)
+    next(stream)
+    stream.close()
+    assert voice.engine.stopped.wait(10)
+    assert len(voice.engine.steps) < 20
+
+
+def test_cancel_reaches_into_a_step_and_nothing_is_delivered_after_it(voice):
+    listener = Listener()
+    utterance = listener.open(voice, "一二三四五六。")
+    assert listener.first.wait(10)
+    voice.engine.gate.clear()
+    utterance.cancel()
+    delivered = len(listener.chunks)
+    assert listener.done.wait(10)
+    assert listener.error is None
+    assert len(listener.chunks) <= delivered + 1  # one may have been on its way
+    assert voice.active == 0
+
+
+def test_one_failure_leaves_the_others_alone(voice):
+    good, bad = Listener(), Listener()
+    good.open(voice, "一二三四五六。")
+    bad.open(voice, "一二坏四五六。")
+    assert good.done.wait(10)
+    assert bad.done.wait(10)
+    assert isinstance(bad.error, SpeechError)
+    assert good.error is None
+    assert len(good.chunks) == 6
+
+
+def test_whoever_has_not_been_heard_comes_first_then_turns_are_taken(voice):
+    voice.engine.gate.clear()
+    first, second = Listener(), Listener()
+    first.open(voice, "一二三四五六。")
+    second.open(voice, "七八九十百千。")
+    voice.engine.gate.set()
+    assert first.done.wait(10)
+    assert second.done.wait(10)
+    order = [name for name, _ in voice.engine.steps]
+    assert order[:2] == ["一二", "七八"]
+    # Neither gets more than a step ahead of the other until both are finished.
+    ahead = np.cumsum([1 if name == "一二" else -1 for name in order])
+    assert np.abs(ahead).max() <= 2
+
+
+def test_synthesis_does_not_run_far_ahead_of_playback(voice):
+    stream = voice.stream("一二三四五六七八九十。" * 10, max_lead=1.0)
+    for _ in range(3):
+        next(stream)
+    # 0.4 s have been consumed and a third chunk is in hand: at most 1 s more, and the step that crosses the line.
+    assert len(voice.engine.steps) <= 2 + 1.0 / TOKEN_SECONDS + 2
+    assert sum(1 for _ in stream) == 97
+
+
+def test_capacity_is_refused_clearly_and_comes_back():
+    with Synthesizer(ToneEngine(), capacity=1) as voice:
+        held = Listener()
+        utterance = held.open(voice)
+        with pytest.raises(Busy, match="1 utterances"):
+            Listener().open(voice)
+        utterance.cancel()
+        assert held.done.wait(10)
+        assert list(voice.stream("好"))
+
+
+def test_unknown_voice_and_wild_options_are_named(voice):
+    with pytest.raises(UnknownVoice, match="'nobody'; available: low, high"):
+        next(voice.stream("好", voice="nobody"))
+    with pytest.raises(SpeechError, match=r"speed is 9.*0.5 and 2.0"):
+        next(voice.stream("好", speed=9))
+
+
+def test_text_with_nothing_to_say_ends_without_audio(voice):
+    assert list(voice.stream("……。！")) == []
+    assert list(voice.stream("")) == []
+
+
+def test_what_the_writer_raises_reaches_the_reader(voice):
+    def deltas():
+        yield "你好，世界。"
+        raise OSError("the line is down")
+
+    with pytest.raises(OSError, match="the line is down"):
+        list(voice.stream(deltas()))
+    assert list(voice.stream("好"))
+
+
+def test_the_report_tells_what_it_cost(voice):
+    reports = []
+    voice.on_report.append(reports.append)
+    list(voice.stream("一二三四五。", voice="high"))
+    listener = Listener()
+    utterance = listener.open(voice, "一二三。")
+    utterance.cancel()
+    assert listener.done.wait(10)
+    finished, cancelled = reports
+    assert finished.voice == "high"
+    assert finished.audio == pytest.approx(5 * TOKEN_SECONDS)
+    assert finished.first_audio is not None
+    assert 0 < finished.real_time_factor < 1
+    assert cancelled.cancelled
+
+
+def test_close_ends_everything_and_refuses_more():
+    voice = Synthesizer(ToneEngine())
+    listener = Listener()
+    listener.open(voice, "一二三。" * 100)
+    voice.close()
+    voice.close()
+    assert listener.done.is_set()
+    assert voice.engine.closed
+    with pytest.raises(SpeechError, match="closed"):
+        next(voice.stream("好"))
+
+
+async def test_the_asynchronous_twin(voice):
+    async def deltas():
+        for char in "你好，世界。":
+            await asyncio.sleep(0)
+            yield char
+
+    assert [len(chunk.timings) async for chunk in voice.astream(deltas())] == [1, 1, 1, 1]
+    stream = voice.astream("一二三四五六七八九十。" * 20, max_lead=0.5)
+    await anext(stream)
+    await stream.aclose()
+    assert voice.engine.stopped.wait(10)
+
+
+def test_many_talkers_come_and_go():
+    with Synthesizer(ToneEngine()) as voice:
+        listeners = [Listener() for _ in range(40)]
+        utterances = [listener.open(voice, "一二三四五六七八。") for listener in listeners]
+        for utterance in utterances[::3]:
+            utterance.cancel()
+        assert all(listener.done.wait(20) for listener in listeners)
+        for index, listener in enumerate(listeners):
+            assert index % 3 == 0 or len(listener.chunks) == 8
+        assert voice.active == 0
