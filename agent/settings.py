@@ -2,7 +2,7 @@
 
 A profile is a YAML file with one mapping per section; `configs/profiles/default.yaml` shows every field. In the environment a field is
 called `GLM_TTS_<SECTION>_<FIELD>` (the three names every OpenAI client knows, `OPENAI_BASE_URL`, `OPENAI_API_KEY` and `OPENAI_MODEL`,
-are read as well); on the command line it is `section.field=value`.
+are read as well, and `GLM_TTS_API_KEY` for the server's token); on the command line it is `section.field=value`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from pydantic import (
 )
 
 PREFIX = "GLM_TTS_"
-OPENAI_NAMES = {
+SHORT_NAMES = {
+    "GLM_TTS_API_KEY": "server.token",
     "OPENAI_BASE_URL": "brain.base_url",
     "OPENAI_API_KEY": "brain.api_key",
     "OPENAI_MODEL": "brain.model",
@@ -302,7 +303,7 @@ def _read_profile(path: Path, values: dict[str, Any], origins: dict[str, str]) -
 
 
 def _read_environment(environment: Mapping[str, str], values: dict[str, Any], origins: dict[str, str]) -> None:
-    for name, field in OPENAI_NAMES.items():
+    for name, field in SHORT_NAMES.items():
         if environment.get(name):
             _put(values, origins, field, environment[name], f"environment variable {name}")
     for name, value in environment.items():

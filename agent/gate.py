@@ -1,0 +1,166 @@
+"""Who and what may come in: host, origin, token and size, checked before any other code sees a request."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MAX_BODY = 64 * 1024
+"""Bytes. An SDP offer with audio and a data channel is about 3 KB; a dozen network interfaces make it 8."""
+BODY_SECONDS = 10.0
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether listening on `host` can be reached from this computer only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Gate:
+    """ASGI middleware in front of everything.
+
+    On loopback the `Host` header must name this computer, so that a web page elsewhere cannot reach the agent through a DNS name that
+    it points at 127.0.0.1. Browsers send `Origin`; it must be the page that we served. With a token, every path but the open ones
+    asks for `Authorization: Bearer`.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        host: str,
+        token: str | None,
+        open_paths: Iterable[str],
+        max_body: int = MAX_BODY,
+    ) -> None:
+        """Guard `app`.
+
+        Args:
+            app: What lies behind the gate.
+            host: The address listened on.
+            token: Asked of every client when set.
+            open_paths: Paths served without the token; one that ends in `/` stands for all below it.
+            max_body: Bytes of request body accepted.
+        """
+        self.app = app
+        self.token = token
+        self.max_body = max_body
+        self._hosts = {"localhost", "127.0.0.1", "::1", host} if is_loopback(host) else None
+        self._open_paths = tuple(open_paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check one request and pass it on."""
+        if scope["type"] == "lifespan":
+            return await self.app(scope, receive, send)
+        refusal = self._refusal(scope)
+        if scope["type"] == "websocket":
+            if refusal:
+                return await send({"type": "websocket.close", "code": 1008, "reason": refusal[1]})
+            return await self.app(scope, receive, send)
+
+        async def send_secured(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        if refusal:
+            await _answer(*refusal)(scope, receive, send_secured)
+        else:
+            await self._pass_bounded(scope, receive, send_secured)
+
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        """Status and reason, or None when the request may pass."""
+        headers = Headers(scope=scope)
+        authority = headers.get("host", "")
+        if self._hosts is not None and _hostname(authority) not in self._hosts:
+            return 421, f"this agent answers to {', '.join(sorted(self._hosts))}, not to {authority[:100]!r}"
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != authority:
+            return 403, f"the page at {origin[:100]!r} may not use this agent"
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > self.max_body:
+            return 413, f"the body may have {self.max_body} bytes at most"
+        if self.token is not None and not self._is_open(scope["path"]):
+            scheme, _, given = headers.get("authorization", "").partition(" ")
+            if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self.token.encode()):
+                return 401, "send the token of this agent as 'Authorization: Bearer <token>'"
+        return None
+
+    def _is_open(self, path: str) -> bool:
+        return any(
+            path == known or (known.endswith("/") and known != "/" and path.startswith(known))
+            for known in self._open_paths
+        )
+
+    async def _pass_bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, but stop reading a body that announced no length when it grows too large."""
+        received = 0
+        complete = started = False
+
+        async def receive_bounded() -> Message:
+            nonlocal received, complete
+            async with asyncio.timeout(None if complete else BODY_SECONDS):
+                message = await receive()
+            if message["type"] == "http.request":
+                received += len(message.get("body", b""))
+                complete = not message.get("more_body", False)
+                if received > self.max_body:
+                    raise _BodyTooLarge
+            return message
+
+        async def send_noting(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive_bounded, send_noting)
+        except (_BodyTooLarge, TimeoutError) as error:
+            if started:
+                raise
+            if isinstance(error, TimeoutError):
+                await _answer(408, f"the body did not arrive within {BODY_SECONDS:.0f} s")(scope, receive, send)
+            else:
+                await _answer(413, f"the body may have {self.max_body} bytes at most")(scope, receive, send)
+
+
+class _BodyTooLarge(Exception):
+    """Raised out of `receive` through the application."""
+
+
+def _answer(status: int, reason: str) -> JSONResponse:
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    if status in (408, 413):
+        headers["Connection"] = "close"
+    return JSONResponse({"error": reason}, status, headers)
+
+
+def _hostname(authority: str) -> str | None:
+    try:
+        return urlsplit(f"//{authority}").hostname
+    except ValueError:
+        return None

@@ -1,0 +1,187 @@
+"""The agent's web server: the talk page, signalling, health and metrics, and the life of every line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from agent.gate import Gate, is_loopback
+from agent.metrics import CONTENT_TYPE
+from agent.switchboard import Refused, Switchboard
+from agent.transports import Line
+
+WEB = Path(__file__).parent / "web"
+GRACE_SECONDS = 1.8
+"""From the first Ctrl-C to the end of the process, whatever still runs."""
+
+
+class CannotServe(Exception):
+    """The server cannot start. The message says why and what to change, in Chinese and English."""
+
+
+def create_app(switchboard: Switchboard, lines: Sequence[Line]) -> FastAPI:
+    """Put pages, signalling and lines together.
+
+    Args:
+        switchboard: Shared by all lines; closed with the app.
+        lines: Their routes are mounted; they are opened and closed with the app.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        for line in lines:
+            await line.open()
+        yield
+        await asyncio.gather(*(line.close() for line in lines))
+        switchboard.close()
+
+    # The interactive documentation would load scripts from a CDN.
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    server = switchboard.settings.server
+    app.add_middleware(
+        Gate,
+        host=server.host,
+        token=server.token.get_secret_value() if server.token else None,
+        open_paths=("/", "/web/", "/health", *(path for line in lines for path in line.open_paths)),
+    )
+
+    @app.exception_handler(Refused)
+    async def refused(_: Request, error: Refused) -> JSONResponse:
+        detail = {"reason": error.reason, "zh": error.zh, "en": error.en}
+        return JSONResponse({"error": str(error), **detail}, 503, {"Retry-After": "5"})
+
+    @app.exception_handler(HTTPException)
+    async def failed(_: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        complaints = (f"{'.'.join(map(str, e['loc'][1:])) or 'body'}: {e['msg']}" for e in error.errors()[:3])
+        return JSONResponse({"error": "; ".join(complaints)}, 400)
+
+    @app.get("/")
+    async def page() -> FileResponse:
+        return FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})
+
+    @app.get("/health")
+    async def health() -> JSONResponse:
+        state = switchboard.state
+        body = {"status": state, "step": switchboard.step, "sessions": switchboard.calls, "limit": server.max_sessions}
+        return JSONResponse(body, 200 if state == "ready" else 503)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(switchboard.metrics.render(), media_type=CONTENT_TYPE)
+
+    @app.get("/api/agent")
+    async def describe() -> dict[str, Any]:
+        return {
+            "state": switchboard.state,
+            "step": switchboard.step,
+            **switchboard.describe(),
+        }
+
+    app.mount("/web", StaticFiles(directory=WEB), name="web")
+    for line in lines:
+        app.include_router(line.router)
+    return app
+
+
+def bind(host: str, port: int, has_token: bool) -> socket.socket:
+    """Take the address before anything slow begins.
+
+    Raises:
+        CannotServe: The port is in use or forbidden, the host is not ours, or it lies beyond loopback and there is no token.
+    """
+    if not is_loopback(host) and not has_token:
+        raise CannotServe(
+            f"监听 {host} 会让别的机器也能连接，需要先设一个口令：GLM_TTS_API_KEY=<长随机串> python run_agent.py --host {host}\n"
+            f"Listening on {host} lets other machines in, so it needs a token: "
+            f"GLM_TTS_API_KEY=<a long random string> python run_agent.py --host {host}"
+        )
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        sock = socket.socket(family, kind, protocol)
+        if os.name == "posix":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+    except OSError as error:
+        raise CannotServe(_why_not(host, port, error)) from error
+    return sock
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    import errno
+
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"端口 {port} 已被占用（也许另一个实例还在运行）。请关掉它，或换一个端口：python run_agent.py --port {port + 1}\n"
+            f"Port {port} is in use (perhaps by another agent). Stop that one, or take another port: "
+            f"python run_agent.py --port {port + 1}"
+        )
+    if error.errno == errno.EACCES:
+        return (
+            f"没有权限使用端口 {port}。请用 1024 以上的端口：--port 7860\n"
+            f"Port {port} needs privileges. Use one above 1023: --port 7860"
+        )
+    return (
+        f"无法监听 {host}:{port}（{error.strerror}）。请检查 --host，本机通常是 127.0.0.1\n"
+        f"Cannot listen on {host}:{port} ({error.strerror}). Check --host; for this computer it is 127.0.0.1"
+    )
+
+
+class Server(uvicorn.Server):
+    """Uvicorn that keeps its word about ending: the first Ctrl-C within two seconds, the second at once."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take SIGINT and SIGTERM while serving."""
+        taken = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(number, self.handle_exit) for number in taken]
+        try:
+            yield
+        finally:
+            # The default handlers come back only for a server that ended by itself.
+            if not self.should_exit:
+                for number, handler in zip(taken, before, strict=True):
+                    signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End gracefully; the second time, or when that takes too long, abruptly."""
+        if self.should_exit:
+            os._exit(128 + sig)
+        self.should_exit = True
+        # A model in the middle of a long native call cannot be cancelled and would hold up the interpreter's exit.
+        deadline = threading.Timer(GRACE_SECONDS, os._exit, (0,))
+        deadline.daemon = True
+        deadline.start()
+
+
+async def serve(app: FastAPI, sock: socket.socket) -> None:
+    """Serve `app` on a bound socket until a signal ends it."""
+    config = uvicorn.Config(
+        app,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=256,
+        ws_max_size=1 << 20,
+        timeout_graceful_shutdown=1,
+    )
+    await Server(config).serve(sockets=[sock])

@@ -1,0 +1,129 @@
+"""The first minute: read the settings, take the address, load the models and say how it goes."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+from loguru import logger
+from rich.console import Console
+from rich.markup import escape
+
+from agent import transports
+from agent.gate import is_loopback
+from agent.metrics import Metrics
+from agent.server import CannotServe, bind, create_app, serve
+from agent.settings import Settings, SettingsError
+from agent.switchboard import Switchboard
+from tts_service import SpeechError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the agent until Ctrl-C; the exit status for the shell."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    options = parse(arguments)
+    logger.remove()
+    # Pipecat's WebRTC transport warns of every call that it has no video, and of every caller that hangs up.
+    levels: dict[str | None, str | int | bool] = {"": "WARNING", "pipecat.transports.smallwebrtc": "ERROR"}
+    logger.add(sys.stderr, level=0, filter={"": "DEBUG"} if options.verbose else levels)
+    try:
+        settings = Settings.load(options.profile, os.environ, options.set)
+        asyncio.run(run(settings, options.transport, console))
+    except (SettingsError, SpeechError, CannotServe) as error:
+        console.print(f"[red]✗[/] {escape(str(error))}")
+        return 1
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="run_agent.py", description="A voice agent in the browser and on the phone.")
+    parser.add_argument(
+        "-t",
+        "--transport",
+        default=["webrtc"],
+        type=lambda names: names.split(","),
+        help=f"lines to answer, separated by commas: {', '.join(transports.NAMES)} (webrtc)",
+    )
+    parser.add_argument("--profile", default="default", help="a YAML file, or a name in configs/profiles (default)")
+    parser.add_argument("--host", help="address to listen on (127.0.0.1); beyond loopback needs GLM_TTS_API_KEY")
+    parser.add_argument("--port", help="port to listen on (7860)")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", help="any other setting")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log everything")
+    options = parser.parse_args(arguments)
+    for field in ("host", "port"):
+        if (value := getattr(options, field)) is not None:
+            options.set.append(f"server.{field}={value}")
+    return options
+
+
+async def run(settings: Settings, names: Sequence[str], console: Console) -> None:
+    """Serve, load the models meanwhile, and end with the server or with the first thing that cannot work."""
+    host = settings.server.host
+    token = settings.server.token
+    with bind(host, settings.server.port, has_token=token is not None) as sock:
+        switchboard = Switchboard(settings, Metrics())
+        try:
+            lines = [transports.line(name, switchboard) for name in names]
+        except ValueError as error:
+            raise CannotServe(str(error)) from error
+        except ImportError as error:
+            raise CannotServe(
+                f"缺少软件包 {error.name}，请安装：pip install 'pipecat-glm-tts[sip]'\n"
+                f"The package {error.name} is missing; install it with: pip install 'pipecat-glm-tts[sip]'"
+            ) from error
+        serving = asyncio.create_task(serve(create_app(switchboard, lines), sock))
+        loading = asyncio.create_task(load(switchboard, address(host, sock.getsockname()[1]), console))
+        await asyncio.wait((serving, loading), return_when=asyncio.FIRST_COMPLETED)
+        if loading.done() and loading.exception():
+            serving.cancel()
+        else:
+            await serving
+        if not loading.done():
+            loading.cancel()
+            return
+        await loading
+
+
+async def load(switchboard: Switchboard, url: str, console: Console) -> None:
+    """Load the models and tell the person at the terminal."""
+    began = last = time.perf_counter()
+    step = ""
+
+    def settle() -> None:
+        nonlocal last
+        now = time.perf_counter()
+        if step:
+            console.print(f"  [green]✓[/] {escape(step)} [dim]{now - last:.1f} s[/]")
+        last = now
+
+    console.print(f"[dim]页面已可打开 · The page is up:[/] {url}")
+    with console.status("…") as status:
+
+        def progress(next_step: str) -> None:
+            nonlocal step
+            settle()
+            step = next_step
+            status.update(escape(step))
+
+        await switchboard.load(progress)
+        settle()
+    brain = switchboard.settings.brain
+    console.print(f"就绪，用时 {time.perf_counter() - began:.1f} s · Ready in {time.perf_counter() - began:.1f} s")
+    if brain.is_demo:
+        console.print("[dim]没有接模型，由演示大脑回答；设 OPENAI_BASE_URL 与 OPENAI_MODEL 可接任何模型。[/]")
+        console.print("[dim]No model is connected, so the demo brain answers; set OPENAI_BASE_URL and OPENAI_MODEL.[/]")
+    console.print(
+        f"[bold]在浏览器中打开 · Open in a browser: [link={url}]{url}[/link][/]   [dim]Ctrl-C 结束 · to stop[/]"
+    )
+
+
+def address(host: str, port: int) -> str:
+    """The URL to open."""
+    if is_loopback(host) or host in ("0.0.0.0", "::"):
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

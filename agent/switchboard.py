@@ -1,0 +1,148 @@
+"""One place where calls come together, whatever line they came in by.
+
+The switchboard loads the models once and seats every call under one cap. A transport asks for a `seat`, builds its Pipecat
+transport and hands both to `converse`; cancelling that ends the call.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from loguru import logger
+from pipecat.transports.base_transport import BaseTransport
+
+from agent.metrics import Metrics
+from agent.pipeline import Models, Progress, converse
+from agent.settings import Settings
+
+State = Literal["loading", "ready", "failed"]
+
+
+class Refused(Exception):
+    """A call that cannot be taken now. The message is for people, in Chinese and English."""
+
+    def __init__(self, reason: str, zh: str, en: str) -> None:
+        super().__init__(f"{zh} / {en}")
+        self.reason = reason
+        self.zh = zh
+        self.en = en
+
+
+class Seat:
+    """The right to hold one call. Leave the block and the next caller may have it."""
+
+    def __init__(self, switchboard: Switchboard, transport: str) -> None:
+        self.transport = transport
+        self._switchboard = switchboard
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Give the seat back. Idempotent."""
+        self._switchboard._release(self)
+
+
+class Switchboard:
+    """The models, and the seats of the calls in progress."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings = settings
+        self.metrics = metrics
+        self.state: State = "loading"
+        self.step = ""
+        """What is being loaded now, or why loading failed."""
+        self.models: Models | None = None
+        self._seats: set[Seat] = set()
+        metrics.session_limit.set(settings.server.max_sessions)
+
+    @property
+    def calls(self) -> int:
+        """Seats taken."""
+        return len(self._seats)
+
+    async def load(self, progress: Progress) -> None:
+        """Load the models while pages are already being served.
+
+        Raises:
+            Exception: Whatever `Models.load` raised; `state` is then `failed` and `step` says why.
+        """
+
+        def report(step: str) -> None:
+            self.step = step
+            progress(step)
+
+        try:
+            self.models = await Models.load(self.settings, report)
+        except Exception as error:
+            self.state, self.step = "failed", str(error)
+            raise
+        self.models.synthesizer.on_report.append(self.metrics.report)
+        self.state, self.step = "ready", ""
+
+    def close(self) -> None:
+        """Free the models. Every line has hung up by now."""
+        if self.models is not None:
+            self.models.close()
+
+    def describe(self) -> dict[str, Any]:
+        """What a client may know before it calls: who answers, and with which voices."""
+        voice, brain = self.settings.voice, self.settings.brain
+        if self.models is None:
+            return {}
+        synthesizer = self.models.synthesizer
+        return {
+            "brain": "demo" if brain.is_demo else brain.model,
+            "voices": [{"name": v.name, "description": v.description} for v in synthesizer.voices()],
+            "voice": synthesizer.voice(voice.name).name,
+            "speed": voice.speed,
+        }
+
+    def seat(self, transport: str) -> Seat:
+        """Take a seat for a call that comes in by `transport`.
+
+        Raises:
+            Refused: The models are not loaded yet, or every seat is taken.
+        """
+        if self.state != "ready":
+            self.metrics.refused.labels("loading").inc()
+            raise Refused(
+                "loading", "模型还在加载，请稍等片刻。", "The models are still loading; try again in a moment."
+            )
+        limit = self.settings.server.max_sessions
+        if len(self._seats) >= limit:
+            self.metrics.refused.labels("full").inc()
+            raise Refused(
+                "full",
+                f"已有 {limit} 路通话，满了，请稍后再试。",
+                f"All {limit} calls are taken; please try again later.",
+            )
+        seat = Seat(self, transport)
+        self._seats.add(seat)
+        self.metrics.sessions.labels(transport).inc()
+        self.metrics.started.labels(transport).inc()
+        return seat
+
+    def _release(self, seat: Seat) -> None:
+        if seat in self._seats:
+            self._seats.remove(seat)
+            self.metrics.sessions.labels(seat.transport).dec()
+
+    async def converse(self, seat: Seat, transport: BaseTransport, **options: Any) -> None:
+        """Hold one conversation to its end, then give the seat back.
+
+        Args:
+            seat: From `seat`.
+            transport: Connected or about to be.
+            **options: Passed to `agent.pipeline.converse`: whether the client speaks RTVI, sample rates.
+        """
+        with seat:
+            assert self.models is not None, "a seat is only given out once the models are loaded"
+            try:
+                await converse(transport, self.models, self.settings, on_event=self.metrics.count, **options)
+            except Exception:
+                self.metrics.errors.inc()
+                logger.exception(f"a {seat.transport} call ended with an error")

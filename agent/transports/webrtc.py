@@ -1,0 +1,152 @@
+"""Calls from a browser: one HTTP exchange of session descriptions, then audio and messages peer to peer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal
+
+from aiortc.exceptions import InvalidStateError
+from aiortc.sdp import SessionDescription
+from fastapi import APIRouter, HTTPException
+from loguru import logger
+from pipecat.transports.base_transport import TransportParams
+from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
+from pipecat.transports.smallwebrtc.transport import SmallWebRTCTransport
+from pydantic import BaseModel, Field
+
+from agent.switchboard import Seat, Switchboard
+
+CONNECT_SECONDS = 15.0
+"""From our answer to media flowing; a caller that takes longer has gone."""
+VANISHED_SECONDS = 12.0
+"""How long a connected caller may be silent on the data channel. Long enough to come back after a change of network."""
+CLOSE_SECONDS = 1.0
+MAX_MEDIA = 4
+
+
+class Offer(BaseModel):
+    """The browser's session description."""
+
+    sdp: str = Field(min_length=1, max_length=64 * 1024)
+    type: Literal["offer"]
+    pc_id: str | None = Field(None, max_length=200)
+    """Given in our answer; sent again to come back to a call whose connection was lost."""
+
+
+class WebRTC:
+    """The browser line."""
+
+    open_paths: tuple[str, ...] = ()
+
+    def __init__(self, switchboard: Switchboard) -> None:
+        self._switchboard = switchboard
+        self._connections: dict[str, SmallWebRTCConnection] = {}
+        self._calls: set[asyncio.Task[None]] = set()
+        self.router = APIRouter()
+        self.router.add_api_route("/api/offer", self.answer, methods=["POST"])
+
+    async def open(self) -> None:
+        """Calls come in as HTTP requests; there is nothing to start."""
+
+    async def close(self) -> None:
+        """Hang up on everybody."""
+        for call in self._calls:
+            call.cancel()
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=CLOSE_SECONDS)
+
+    async def answer(self, offer: Offer) -> dict[str, str]:
+        """Answer an offer: begin a call, or renew the connection of one that was lost."""
+        check_offer(offer.sdp)
+        connection = self._connections.get(offer.pc_id or "")
+        try:
+            if connection:
+                await self._renew(connection, offer)
+            else:
+                connection = await self._begin(offer)
+        except (
+            ValueError,
+            ArithmeticError,
+            LookupError,
+            AttributeError,
+            AssertionError,
+            TypeError,
+            InvalidStateError,
+        ) as error:
+            # What aiortc raises on a description that parses but cannot be used.
+            raise HTTPException(400, f"the session description cannot be used: {error}") from error
+        answer: dict[str, str] = connection.get_answer()
+        return answer
+
+    async def _begin(self, offer: Offer) -> SmallWebRTCConnection:
+        """A new call, if there is a seat."""
+        seat = self._switchboard.seat("webrtc")
+        # No ICE servers: host candidates do on one computer or network, and a STUN server that does not answer costs seconds.
+        connection = SmallWebRTCConnection()
+        try:
+            await connection.initialize(offer.sdp, offer.type)
+        except BaseException:
+            seat.leave()
+            await connection.pc.close()
+            raise
+        self._connections[connection.pc_id] = connection
+        call = asyncio.create_task(self._call(seat, connection), name=f"call {connection.pc_id}")
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return connection
+
+    async def _renew(self, connection: SmallWebRTCConnection, offer: Offer) -> None:
+        """A new peer connection under a conversation that goes on."""
+        old = connection.pc_id
+        await connection.renegotiate(offer.sdp, offer.type, restart_pc=True)
+        self._connections[connection.pc_id] = self._connections.pop(old)
+
+    async def _call(self, seat: Seat, connection: SmallWebRTCConnection) -> None:
+        """One call from its answer to its end."""
+        transport = SmallWebRTCTransport(
+            connection,
+            TransportParams(audio_in_enabled=True, audio_out_enabled=True, audio_out_10ms_chunks=2),
+        )
+        watch = asyncio.create_task(_hang_up_when_gone(connection))
+        try:
+            await self._switchboard.converse(seat, transport)
+        finally:
+            watch.cancel()
+            self._connections.pop(connection.pc_id, None)
+            await connection.disconnect()
+
+
+async def _hang_up_when_gone(connection: SmallWebRTCConnection) -> None:
+    """Close the connection of a caller who never arrives, or who goes without saying so.
+
+    ICE alone takes half a minute to notice that a browser is gone; the page's pings tell in seconds. `is_connected` covers both.
+    """
+    clock = asyncio.get_running_loop().time
+    patience = CONNECT_SECONDS
+    last_seen = clock()
+    while clock() - last_seen < patience:
+        await asyncio.sleep(0.5)
+        if connection.is_connected():
+            patience, last_seen = VANISHED_SECONDS, clock()
+    logger.info("the caller is gone; hanging up")
+    await connection.disconnect()
+
+
+def check_offer(sdp: str) -> None:
+    """Refuse what is not a description of a call, before anything is started for it.
+
+    Raises:
+        HTTPException: 400, with what is missing.
+    """
+    try:
+        description = SessionDescription.parse(sdp)
+    except Exception as error:
+        # The parser asserts, indexes and converts; on junk it can raise any of their exceptions.
+        raise HTTPException(400, "this is not a session description (SDP)") from error
+    audio = [media for media in description.media if media.kind == "audio"]
+    if not audio:
+        raise HTTPException(400, "the session description offers no audio")
+    if len(description.media) > MAX_MEDIA:
+        raise HTTPException(400, f"the session description has more than {MAX_MEDIA} media sections")
+    if any(media.ice.usernameFragment is None or media.dtls is None or not media.dtls.fingerprints for media in audio):
+        raise HTTPException(400, "the session description has no ICE credentials or DTLS fingerprint")

@@ -1,0 +1,152 @@
+// Who said what. The agent's words are shown as soon as they are thought, and darken character by character as they are heard.
+
+import { t } from "./words.js";
+
+const element = (name, className, text = "") => Object.assign(document.createElement(name), { className, textContent: text });
+
+class Turn {
+  constructor(list, who) {
+    this.item = element("li", `turn ${who}`);
+    this.item.append(element("span", "who", t(who)));
+    this.item.firstChild.dataset.t = who;
+    this.words = element("p", "words");
+    this.item.append(this.words);
+    list.append(this.item);
+  }
+}
+
+class UserTurn extends Turn {
+  #settled = "";
+
+  constructor(list) {
+    super(list, "you");
+  }
+
+  /** A recognised piece; an interim one is replaced by the next. */
+  hear(text, final) {
+    this.words.textContent = this.#settled + text;
+    if (final) this.#settled = this.words.textContent;
+    this.item.classList.toggle("interim", !final);
+  }
+}
+
+class AgentTurn extends Turn {
+  constructor(list) {
+    super(list, "agent");
+    this.item.setAttribute("aria-live", "off"); // it is spoken aloud; a screen reader on top of it would only disturb
+    this.thought = "";
+    this.heard = 0;
+    this.said = element("span", "said");
+    this.ahead = element("span", "ahead");
+    this.words.append(this.said, this.ahead);
+  }
+
+  think(text) {
+    this.thought += text;
+    this.#show();
+  }
+
+  /** A piece has been spoken. It is looked for a little ahead only: the same character may come again later in the answer. */
+  speak(piece) {
+    const word = piece.trim();
+    if (!word) return;
+    const at = this.thought.slice(this.heard, this.heard + 80).toLowerCase().indexOf(word.toLowerCase());
+    if (at >= 0) {
+      this.heard += at + word.length;
+    } else {
+      // A greeting is spoken without having been thought aloud first.
+      this.thought = this.thought.slice(0, this.heard) + piece + this.thought.slice(this.heard);
+      this.heard += piece.length;
+    }
+    this.#show();
+  }
+
+  /** Everything was heard; closing punctuation and brackets are not spoken, so they are still ahead. */
+  finish() {
+    this.heard = this.thought.length;
+    this.#show();
+  }
+
+  /** What is still ahead will never be heard. */
+  interrupt() {
+    if (!this.thought.slice(this.heard).trim()) return;
+    this.item.classList.add("interrupted");
+    this.ahead.replaceWith(Object.assign(element("s", "unsaid", this.thought.slice(this.heard)), { title: t("notSpoken") }));
+    const mark = element("span", "mark", t("notSpoken"));
+    mark.dataset.t = "notSpoken";
+    this.words.append(mark);
+  }
+
+  #show() {
+    // Closing punctuation belongs to the words before it.
+    const closing = this.thought.slice(this.heard).match(/^[\s，。！？；：、,.!?;:"'”’」』）)…—~～]*/)[0].length;
+    const end = this.heard + (this.heard ? closing : 0);
+    this.said.textContent = this.thought.slice(0, end);
+    this.ahead.textContent = this.thought.slice(end);
+  }
+}
+
+/** The list of turns, and which of them are still open. */
+export class Transcript {
+  #user = null;
+  #agent = null;
+
+  constructor(list, scroll, empty) {
+    Object.assign(this, { list, scroll, empty });
+  }
+
+  hear(text, final) {
+    this.#agent = null;
+    this.#user ??= this.#add(new UserTurn(this.list));
+    this.#user.hear(text, final);
+    this.#follow();
+  }
+
+  type(text) {
+    this.#user = null;
+    this.hear(text, true);
+    this.#user = null;
+  }
+
+  /** The agent begins an answer. */
+  answer() {
+    this.#user = null;
+    this.#agent = null;
+  }
+
+  think(text) {
+    this.#current().think(text);
+    this.#follow();
+  }
+
+  speak(piece) {
+    this.#current().speak(piece);
+    this.#follow();
+  }
+
+  finish() {
+    this.#agent?.finish();
+  }
+
+  interrupt() {
+    this.#agent?.interrupt();
+    this.#agent = null;
+    this.#user = null;
+  }
+
+  #current() {
+    this.#user = null;
+    return (this.#agent ??= this.#add(new AgentTurn(this.list)));
+  }
+
+  #add(turn) {
+    this.empty.hidden = true;
+    return turn;
+  }
+
+  /** Keep the newest words in view, unless somebody scrolled up to read. */
+  #follow() {
+    const { scroll } = this;
+    if (scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 160) scroll.scrollTop = scroll.scrollHeight;
+  }
+}
