@@ -16,8 +16,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-import soxr
 from aiortp import (
     DtmfEvent,
     DtmfReceiver,
@@ -33,6 +31,8 @@ from aiortp.clock import current_ntp_time
 from aiortp.dtmf import DTMF_EVENTS
 from aiortp.packet import RtcpSenderInfo, RtcpSourceInfo
 from loguru import logger
+
+from agent.transports.resample import Resampler
 
 FRAME_SECONDS = 0.02
 CLOCK_RATE = 8000
@@ -151,6 +151,7 @@ class RtpStream:
         self._timestamp = random.getrandbits(32)
         self._talking = False
         self._connected = asyncio.Event()
+        self._narrow = Resampler(CLOCK_RATE, CLOCK_RATE)
         self._queue = bytearray()
         self._room = asyncio.Event()
         self._room.set()
@@ -206,9 +207,8 @@ class RtpStream:
             self._concealer = PcmConcealer(self._codec.sample_rate)
             self._frame_bytes = int(self._codec.sample_rate * FRAME_SECONDS) * 2
             self._silence = bytes(self._frame_bytes)
-            self._widen = _resampler(self._codec.sample_rate, INPUT_RATE)
-            self._narrow: soxr.ResampleStream | None = None
-            self._narrow_from = 0
+            self._widen = Resampler(self._codec.sample_rate, INPUT_RATE)
+            self._narrow = Resampler(self._narrow.rate, self._codec.sample_rate)
             self.flush()
         if self._clock is None:
             self._clock = asyncio.create_task(self._run())
@@ -234,11 +234,9 @@ class RtpStream:
         await self._connected.wait()
         if not self._sockets:
             return
-        if rate != self._codec.sample_rate:
-            if self._narrow is None or self._narrow_from != rate:
-                self._narrow, self._narrow_from = _resampler(rate, self._codec.sample_rate), rate
-            pcm = self._narrow.resample_chunk(np.frombuffer(pcm, np.int16)).tobytes()
-        self._queue += pcm
+        if rate != self._narrow.rate:
+            self._narrow = Resampler(rate, self._codec.sample_rate)
+        self._queue += self._narrow(pcm)
         if len(self._queue) > QUEUE_SECONDS / FRAME_SECONDS * self._frame_bytes:
             self._room.clear()
             await self._room.wait()
@@ -252,8 +250,7 @@ class RtpStream:
     def flush(self) -> None:
         """Forget what is queued: silence from the next packet on."""
         self._queue.clear()
-        if self._narrow is not None:
-            self._narrow.clear()
+        self._narrow.clear()
         self._room.set()
 
     def press(self, keys: str) -> None:
@@ -330,10 +327,7 @@ class RtpStream:
         self._hand_on(pcm)
 
     def _hand_on(self, pcm: bytes) -> None:
-        if self._widen is not None:
-            pcm = self._widen.resample_chunk(np.frombuffer(pcm, np.int16)).tobytes()
-        if pcm:
-            self.on_audio(pcm)
+        self.on_audio(self._widen(pcm))
 
     def _digit(self, digit: str) -> None:
         if digit in DTMF_EVENTS:  # the code space also has hook flash and modem tones
@@ -441,6 +435,3 @@ class _Datagrams(asyncio.DatagramProtocol):
             f"RTP socket: {exc}"
         )  # ICMP port unreachable: the peer has gone, the BYE will come or the timeout will
 
-
-def _resampler(rate: int, to: int) -> soxr.ResampleStream | None:
-    return None if rate == to else soxr.ResampleStream(rate, to, 1, dtype="int16", quality="HQ")
