@@ -1,7 +1,8 @@
 """The brain of an agent without a language model: a dozen rules, streamed like a model's tokens.
 
-It exists so that the voice, the ears and the turn-taking can be tried without a key or a download, and it says what it is in its first
-sentence. It goes through the same service interface as a real model: context in, tokens out, function calls, interruption.
+It exists so that the voice, the ears and the turn-taking can be tried without a key or a download, and it says what it
+is in its first sentence. It goes through the same service interface as a real model: context in, tokens out, function
+calls, interruption.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from wetext import Normalizer
 
 from agent.llm import get_current_time, is_chinese, last_user_text
 
-GREETING = "你好！我还没有接上大模型，只是一个按规则回答的演示。你可以问我时间，让我算术、念诗，或者讲个长故事，然后随时打断我。"
+GREETING = (
+    "你好！我还没有接上大模型，只是一个按规则回答的演示。"
+    "你可以问我时间，让我算术、念诗，或者讲个长故事，然后随时打断我。"
+)
 
 Pair = tuple[str, str]
 """The same thing in Chinese and in English."""
@@ -32,7 +36,8 @@ Pair = tuple[str, str]
 HELLO: Pair = ("你好！很高兴听到你的声音。", "Hello! It is nice to hear your voice.")
 HELP: Pair = (
     "我会报时间和日期，会算加减乘除，会跟你念，会背一首诗，还会讲一个很长的故事让你打断。说再见，我就跟你道别。",
-    "I can tell the time and the date, do arithmetic, repeat after you, recite a poem, and tell a long story for you to interrupt.",
+    "I can tell the time and the date, do arithmetic, repeat after you, recite a poem, "
+    "and tell a long story for you to interrupt.",
 )
 THANKS: Pair = ("不客气。", "You are welcome.")
 BYE: Pair = ("再见，祝你今天愉快！", "Goodbye, and have a nice day!")
@@ -55,14 +60,17 @@ STORY: Pair = (
     "周伯举着灯笼跑下礁石，把他们一个一个接上岸。船老大喝完热汤，说，我这辈子听过很多汽笛，可从来没有听过这么好听的。"
     "第二年春天，渔村的人给灯塔换了新灯，还在门口立了一块小木牌，上面写着，守塔人，周伯和豆包。"
     "从那以后，每到起雾的夜晚，海边的孩子就会说，听，豆包又在喊人回家了。故事讲完了。",
-    "All right, this story is long, and you may interrupt me at any time. Once there was a lighthouse by the sea, and its keeper was an old "
-    "man called Tom. Tom had an orange cat named Biscuit. Every evening he filled the lamp, gave Biscuit a bowl of fish soup, and sat down by "
-    "the window to wait for the first star. One winter a fog came in that did not lift for three days. The lamp was burning, but no ship could "
-    "see it. So Tom took an old brass gong and walked along the rocks, striking it as he went. At midnight his arm was too tired to lift, and "
-    "then Biscuit jumped onto the window sill and began to call out to the sea, again and again. From the fog came an answer: first a horn, and "
-    "then voices. A fishing boat had lost its way, and the men on board had heard a cat and thought they were home. Tom brought them ashore one "
-    "by one. I have heard many horns in my life, said the skipper over his soup, but never one as sweet as this. In spring the village put up a "
-    "small wooden sign beside the door. It says: keepers of the light, Tom and Biscuit. That is the end of the story.",
+    "All right, this story is long, and you may interrupt me at any time. Once there was a lighthouse by the sea,"
+    " and its keeper was an old man called Tom. Tom had an orange cat named Biscuit. Every evening he filled the "
+    "lamp, gave Biscuit a bowl of fish soup, and sat down by the window to wait for the first star. One winter a "
+    "fog came in that did not lift for three days. The lamp was burning, but no ship could see it. So Tom took an"
+    " old brass gong and walked along the rocks, striking it as he went. At midnight his arm was too tired to "
+    "lift, and then Biscuit jumped onto the window sill and began to call out to the sea, again and again. From "
+    "the fog came an answer: first a horn, and then voices. A fishing boat had lost its way, and the men on board"
+    " had heard a cat and thought they were home. Tom brought them ashore one by one. I have heard many horns in "
+    "my life, said the skipper over his soup, but never one as sweet as this. In spring the village put up a "
+    "small wooden sign beside the door. It says: keepers of the light, Tom and Biscuit. That is the end of the "
+    "story.",
 )
 NOTHING_MORE: Pair = ("我在听。", "I am listening.")
 WEEKDAYS = "一二三四五六日"
@@ -74,11 +82,11 @@ class DemoBrain(LLMService):
     """Answers by rules through the LLM service interface.
 
     Args:
-        token_seconds: Pause between tokens; the default is the pace of a small model, so that what works here works there.
+        token_seconds: Pause between tokens; the default is the pace of a fast model, so what works here works there.
     """
 
     def __init__(self, *, token_seconds: float = 0.01, **kwargs: Any) -> None:
-        unused = dict.fromkeys(
+        unused: dict[str, Any] = dict.fromkeys(
             (
                 "system_instruction",
                 "temperature",
@@ -120,7 +128,7 @@ class DemoBrain(LLMService):
 
     async def _answer(self, context: LLMContext) -> None:
         messages = [m for m in context.get_messages() if isinstance(m, dict)]
-        last = messages[-1] if messages else {}
+        last: Any = messages[-1] if messages else {}
         heard = last_user_text(context)
         if last.get("role") == "developer" or MURMUR.match(bare(heard)):
             text = self._rest(messages) or ("" if last.get("role") == "developer" else say(NOTHING_MORE, heard))
@@ -250,7 +258,7 @@ def calculate(match: re.Match[str], heard: str) -> str | None:
 
 
 def repeat(match: re.Match[str], heard: str) -> str | None:
-    """`跟我说，今天天气真好` -> `今天天气真好。`"""
+    """What is to be repeated: `跟我说，今天天气真好` -> `今天天气真好。`."""
     rest = heard.strip()[-len(match.group("rest")) - 1 :].strip(" ，：:,。.") if match.group("rest") else ""
     return f"{rest}{'。' if is_chinese(rest) else '.'}" if rest else None
 

@@ -20,8 +20,8 @@ from pipecat.utils.errors import ErrorCategory
 from agent.settings import BrainSettings
 
 INSTRUCTIONS = (
-    "You are a friendly voice assistant. What you write is spoken aloud: answer in one to three short sentences of plain text, "
-    "without lists, markdown, links or emoji. Answer in the language of the user, Chinese or English. "
+    "You are a friendly voice assistant. What you write is spoken aloud: answer in one to three short sentences of "
+    "plain text, without lists, markdown, links or emoji. Answer in the language of the user, Chinese or English. "
     "What the user says comes from speech recognition and may contain wrong words that sound alike."
 )
 
@@ -68,7 +68,7 @@ class GarbledAnswer(Exception):
 
 
 class EndpointLLM(OpenAILLMService):
-    """An OpenAI-compatible endpoint that may be down, slow or broken: the agent says so aloud and the conversation goes on."""
+    """An OpenAI-compatible endpoint. When it is down, slow or broken the agent says so, and the talk goes on."""
 
     supports_developer_role = False  # Ollama, llama.cpp and vLLM do not know it
 

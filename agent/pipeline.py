@@ -3,29 +3,35 @@
 What a client that speaks RTVI (the talk page, over its data channel) sends and gets, besides Pipecat's own messages:
 
 Client to agent:
-    `client-ready`                                      starts the conversation: `bot-ready` comes back, then the greeting
+    `client-ready`
+        Starts the conversation: `bot-ready` comes back, then the server message `agent`, then the greeting is spoken.
     `send-text` {content, options: {run_immediately, audio_response}}
-                                                        typed instead of said; interrupts
+        Typed instead of said; interrupts.
     `client-message` {t: "voice", d: {name?, speed?, language?}}
-                                                        how to speak from the next sentence on; language null: decide from the text.
-                                                        Answered by `server-response` {t: "voice", d: {name, speed, language}} with
-                                                        all that now holds, or by `error-response` saying what is wrong
-    `client-message` {t: "voices", d: {}}               answered by `server-response` {t: "voices", d: {voices: [{name, description,
-                                                        languages}], ...what `voice` answers}}
+        How to speak from the next answer on; language null: decide from the text. Answered by `server-response`
+        {t: "voice", d: {name, speed, language}} with all that now holds, or by `error-response` saying what is
+        wrong.
+    `client-message` {t: "voices", d: {}}
+        Answered by `server-response` {t: "voices", d: {voices: [{name, description, languages}, ...], name, speed,
+        language}}.
 
-Agent to client (Pipecat's, the ones the page needs):
+Agent to client, Pipecat's own that the page needs:
     `user-started-speaking`, `user-stopped-speaking`, `user-transcription` {text, final}
-    `bot-llm-started`, `bot-llm-text` {text}, `bot-llm-stopped`       the answer as it is written
-    `bot-tts-text` {text}                                             the answer as it is heard, character by character
+    `bot-llm-started`, `bot-llm-text` {text}, `bot-llm-stopped`: the answer as it is written
+    `bot-tts-text` {text}: the answer as it is heard, character by character
     `bot-started-speaking`, `bot-stopped-speaking`, `bot-interrupted`
     `metrics`, `error` {error, fatal}
 
-`server-message` {data: {type: ...}}, ours:
-    `agent` {brain: "demo" | model name, demo: bool}    after `client-ready`
-    `latency` {seconds, parts: {name: seconds}}         when the agent begins to answer speech; the parts add up to the whole, in the
-                                                        order `endpointing_wait`, `transcription`, `turn_detection`, `llm_inference`,
-                                                        `speech_synthesis`, `output_transport`, `pipeline` (those that took time)
-    `answer` {text, interrupted}                        what was heard of an answer, when it is over
+Agent to client, `server-message` {data: {type, ...}}, ours:
+    `agent` {brain, demo, greeting}
+        Once after `client-ready`: the model's name, whether it is the demo brain, what will be said first ("" for
+        nothing; it is not repeated in `bot-llm-text`).
+    `latency` {seconds, parts: {name: seconds}}
+        When the agent begins to answer speech. The parts add up to the whole; in their order `endpointing_wait`,
+        `transcription`, `turn_detection`, `llm_inference`, `speech_synthesis`, `output_transport`, `pipeline`,
+        where they took time.
+    `answer` {text, interrupted}
+        What was heard of an answer, when it is over.
 """
 
 from __future__ import annotations
@@ -40,7 +46,12 @@ from pipecat.observers.user_bot_latency_observer import LatencyBreakdown, Measur
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.processors.aggregators.llm_response_universal import AssistantTurnStoppedMessage, LLMContextAggregatorPair
+from pipecat.processors.aggregators.llm_response_universal import (
+    AssistantTurnStoppedMessage,
+    LLMContextAggregatorPair,
+    LLMUserAggregatorParams,
+    UserTurnMessageAddedMessage,
+)
 from pipecat.processors.frameworks.rtvi import RTVIProcessor
 from pipecat.processors.frameworks.rtvi.models import ClientMessage
 from pipecat.services.llm_service import LLMService
@@ -50,21 +61,21 @@ from pipecat.workers.runner import WorkerRunner
 import tts_service
 from agent import demo_brain
 from agent.llm import TOOLS, EndpointLLM
-from agent.settings import Settings, VoiceSettings
+from agent.settings import BrainSettings, Settings, VoiceSettings
 from agent.stt import Recogniser, WhisperSTT
 from agent.turns import turn_taking
-from tts_service.service import GLMTTSService
+from tts_service.service import GLMTTSService, GLMTTSSettings
 
 GREETING = "你好！有什么可以帮你的吗？"
 
 Progress = Callable[[str], None]
 """Told, in a few words, what is being loaded."""
 Event = Callable[[str, dict[str, Any]], None]
-"""Told what happens in a conversation: `started` {}, `heard` {text}, `latency` {seconds, parts}, `answer` {text, interrupted},
-`error` {message}, `finished` {}."""
+"""Told what happens in a conversation: `started` {}, `heard` {text}, `latency` {seconds, parts}, `answer` {text,
+interrupted}, `error` {message}, `finished` {}."""
 
 OUTPUT_CHUNKS = 2
-"""Transports: `audio_out_10ms_chunks`. Audio is handed over 20 ms at a time, so that an interruption finds little to take back."""
+"""For transports: `audio_out_10ms_chunks`. Audio goes out 20 ms at a time: an interruption finds little on its way."""
 
 
 class Models:
@@ -100,6 +111,127 @@ class Models:
         self.synthesizer.close()
 
 
+class Conversation:
+    """One client's conversation: the pipeline and what happens around it. Run it with `converse`."""
+
+    def __init__(
+        self,
+        transport: BaseTransport,
+        models: Models,
+        settings: Settings,
+        turns: LLMUserAggregatorParams,
+        params: PipelineParams,
+        *,
+        rtvi: bool,
+        tell: Event,
+    ) -> None:
+        self._models = models
+        self._brain_settings = settings.brain
+        self._voice_settings = settings.voice
+        self._tell = tell
+        brain, self._greeting = make_brain(settings.brain)
+        user, assistant = LLMContextAggregatorPair(LLMContext(tools=[*TOOLS]), user_params=turns)
+        latency = UserBotLatencyObserver()
+        self.worker = PipelineWorker(
+            Pipeline(
+                [
+                    transport.input(),
+                    WhisperSTT(models.recogniser),
+                    user,
+                    brain,
+                    make_voice(models, settings.voice),
+                    transport.output(),
+                    assistant,
+                ]
+            ),
+            params=params,
+            enable_rtvi=rtvi,
+            observers=[latency],
+            idle_timeout_secs=settings.turns.idle_timeout,
+            cancel_timeout_secs=1.0,
+        )
+        self._rtvi = self.worker.rtvi if rtvi else None
+        latency.add_event_handler("on_latency_breakdown", self._on_latency)
+        user.add_event_handler("on_user_turn_message_added", self._on_heard)
+        assistant.add_event_handler("on_assistant_turn_stopped", self._on_answer)
+        self.worker.add_event_handler("on_pipeline_error", self._on_error)
+        transport.add_event_handler("on_client_disconnected", self._on_disconnected)
+        if self._rtvi:
+            self._rtvi.add_event_handler("on_client_ready", self._on_ready)
+            self._rtvi.add_event_handler("on_client_message", self._on_client_message)
+        else:
+            transport.add_event_handler("on_client_connected", self._on_ready)
+        self._ready = False
+
+    async def _on_ready(self, *_: Any) -> None:
+        if self._ready:
+            return
+        self._ready = True
+        self._tell("started", {})
+        brain = self._brain_settings
+        await self._send("agent", {"brain": brain.model or "demo", "demo": brain.is_demo, "greeting": self._greeting})
+        if self._greeting:
+            await self.worker.queue_frame(TTSSpeakFrame(self._greeting, append_to_context=True))
+
+    async def _on_disconnected(self, *_: Any) -> None:
+        await self.worker.cancel(reason="the client left")
+
+    async def _on_heard(self, _: Any, message: UserTurnMessageAddedMessage) -> None:
+        self._tell("heard", {"text": message.content})
+
+    async def _on_answer(self, _: Any, message: AssistantTurnStoppedMessage) -> None:
+        if message.content or message.interrupted:  # a function call is a turn as well, but nothing to be heard
+            await self._announce("answer", {"text": message.content, "interrupted": message.interrupted})
+
+    async def _on_latency(self, _: Any, breakdown: LatencyBreakdown) -> None:
+        if breakdown.measured_from is not MeasuredFrom.USER_SILENCE:
+            return
+        parts: dict[str, float] = {}
+        for part in breakdown.contributions:
+            parts[part.key] = round(parts.get(part.key, 0.0) + part.duration_secs, 4)
+        await self._announce("latency", {"seconds": round(breakdown.total_secs, 4), "parts": parts})
+
+    async def _on_error(self, _: Any, frame: ErrorFrame) -> None:
+        self._tell("error", {"message": frame.error})
+
+    async def _on_client_message(self, rtvi: RTVIProcessor, message: ClientMessage) -> None:
+        try:
+            answer = await self._answer_client(message)
+        except (ValueError, tts_service.SpeechError) as error:
+            await rtvi.send_error_response(message, str(error))
+        else:
+            await rtvi.send_server_response(message, answer)
+
+    async def _answer_client(self, message: ClientMessage) -> dict[str, Any]:
+        """Do what a `client-message` asks for.
+
+        Raises:
+            ValueError: It asks for something unknown or impossible.
+            SpeechError: There is no such voice.
+        """
+        voices = self._models.synthesizer.voices()
+        changeable = {"name", "speed", "language"}
+        if message.type == "voices":
+            known = [{"name": v.name, "description": v.description, "languages": list(v.languages)} for v in voices]
+            return {"voices": known, **self._voice_settings.model_dump(include=changeable)}
+        if message.type != "voice":
+            raise ValueError(f"there is no client message {message.type!r}; known: voice, voices")
+        if not isinstance(message.data, dict) or not message.data.keys() <= changeable:
+            raise ValueError(f"the data of a voice message is an object with some of {sorted(changeable)}")
+        wanted = VoiceSettings.model_validate({**self._voice_settings.model_dump(), **message.data})
+        await self.worker.queue_frame(TTSUpdateSettingsFrame(delta=voice_settings(self._models, wanted)))
+        self._voice_settings = wanted
+        return wanted.model_dump(include=changeable)
+
+    async def _announce(self, kind: str, data: dict[str, Any]) -> None:
+        self._tell(kind, data)
+        await self._send(kind, data)
+
+    async def _send(self, kind: str, data: dict[str, Any]) -> None:
+        if self._rtvi:
+            await self._rtvi.send_server_message({"type": kind, **data})
+
+
 async def converse(
     transport: BaseTransport,
     models: Models,
@@ -113,107 +245,26 @@ async def converse(
     """Hold one conversation: from the greeting until the client leaves or this task is cancelled.
 
     Args:
-        transport: Connected or about to be; its `on_client_connected` begins the conversation, its `on_client_disconnected` ends it.
+        transport: Connected or about to be. Its `on_client_connected` begins the conversation (its RTVI client's
+            `client-ready`, where it has one), its `on_client_disconnected` ends it.
         models: Shared by all conversations.
         settings: Of this conversation.
-        rtvi: Whether the client speaks RTVI: it is then greeted when it says `client-ready`, not when it connects.
+        rtvi: Whether the client speaks RTVI.
         audio_in_sample_rate: Hz that the recogniser gets from the transport; 8000 for telephones.
         audio_out_sample_rate: Hz that the transport gets from the voice.
-        on_event: Told what happens; see `Event`.
+        on_event: Told what happens; see `Event`. Called on the event loop; it must be quick.
     """
     tell = on_event or (lambda name, data: None)
-    brain, greeting = make_brain(settings)
-    voice = make_voice(models, settings.voice)
-    context = LLMContext(tools=TOOLS)
-    user, assistant = LLMContextAggregatorPair(
-        context, user_params=await asyncio.to_thread(turn_taking, settings.turns)
+    turns = await asyncio.to_thread(turn_taking, settings.turns)
+    params = PipelineParams(
+        audio_in_sample_rate=audio_in_sample_rate,
+        audio_out_sample_rate=audio_out_sample_rate,
+        enable_metrics=True,
+        enable_usage_metrics=True,
     )
-    latency = UserBotLatencyObserver()
-    worker = PipelineWorker(
-        Pipeline(
-            [
-                transport.input(),
-                WhisperSTT(models.recogniser),
-                user,
-                brain,
-                voice,
-                transport.output(),
-                assistant,
-            ]
-        ),
-        params=PipelineParams(
-            audio_in_sample_rate=audio_in_sample_rate,
-            audio_out_sample_rate=audio_out_sample_rate,
-            enable_metrics=True,
-            enable_usage_metrics=True,
-        ),
-        enable_rtvi=rtvi,
-        observers=[latency],
-        idle_timeout_secs=settings.turns.idle_timeout,
-        cancel_timeout_secs=1.0,
-    )
-    greeted = False
-
-    async def greet() -> None:
-        nonlocal greeted
-        if greeted:
-            return
-        greeted = True
-        tell("started", {})
-        if greeting:
-            await worker.queue_frame(TTSSpeakFrame(greeting, append_to_context=True))
-
-    async def send(kind: str, data: dict[str, Any]) -> None:
-        if rtvi:
-            await worker.rtvi.send_server_message({"type": kind, **data})
-
-    @latency.event_handler("on_latency_breakdown")
-    async def on_latency(_: UserBotLatencyObserver, breakdown: LatencyBreakdown) -> None:
-        if breakdown.measured_from is not MeasuredFrom.USER_SILENCE:
-            return
-        parts: dict[str, float] = {}
-        for part in breakdown.contributions:
-            parts[part.key] = round(parts.get(part.key, 0.0) + part.duration_secs, 4)
-        measured = {"seconds": round(breakdown.total_secs, 4), "parts": parts}
-        tell("latency", measured)
-        await send("latency", measured)
-
-    @user.event_handler("on_user_turn_message_added")
-    async def on_heard(_: Any, message: Any) -> None:
-        tell("heard", {"text": message.content})
-
-    @assistant.event_handler("on_assistant_turn_stopped")
-    async def on_answer(_: Any, message: AssistantTurnStoppedMessage) -> None:
-        data = {"text": message.content, "interrupted": message.interrupted}
-        tell("answer", data)
-        await send("answer", data)
-
-    @worker.event_handler("on_pipeline_error")
-    async def on_error(_: PipelineWorker, frame: ErrorFrame) -> None:
-        tell("error", {"message": frame.error})
-
-    @transport.event_handler("on_client_connected")
-    async def on_connected(*_: Any) -> None:
-        if not rtvi:
-            await greet()
-
-    @transport.event_handler("on_client_disconnected")
-    async def on_disconnected(*_: Any) -> None:
-        await worker.cancel(reason="the client left")
-
-    if rtvi:
-
-        @worker.rtvi.event_handler("on_client_ready")
-        async def on_ready(_: RTVIProcessor) -> None:
-            await send("agent", {"brain": settings.brain.model or "demo", "demo": settings.brain.is_demo})
-            await greet()
-
-        @worker.rtvi.event_handler("on_client_message")
-        async def on_message(processor: RTVIProcessor, message: ClientMessage) -> None:
-            await answer_client(processor, message, worker, voice, models)
-
+    conversation = Conversation(transport, models, settings, turns, params, rtvi=rtvi, tell=tell)
     runner = WorkerRunner(handle_sigint=False)
-    await runner.add_workers(worker)
+    await runner.add_workers(conversation.worker)
     try:
         await runner.run()
     finally:
@@ -223,51 +274,27 @@ async def converse(
         raise asyncio.CancelledError
 
 
-def make_brain(settings: Settings) -> tuple[LLMService, str]:
+def make_brain(settings: BrainSettings) -> tuple[LLMService[Any], str]:
     """The brain for one conversation and the greeting it opens with."""
-    if settings.brain.is_demo:
-        brain: LLMService = demo_brain.DemoBrain()
-        greeting = demo_brain.GREETING
-    else:
-        brain = EndpointLLM(settings.brain)
-        greeting = GREETING
-    return brain, greeting if settings.brain.greeting is None else settings.brain.greeting
+    brain: LLMService[Any] = demo_brain.DemoBrain() if settings.is_demo else EndpointLLM(settings)
+    greeting = demo_brain.GREETING if settings.is_demo else GREETING
+    return brain, greeting if settings.greeting is None else settings.greeting
 
 
 def make_voice(models: Models, settings: VoiceSettings) -> GLMTTSService:
     """The voice for one conversation."""
-    return GLMTTSService(
-        synthesizer=models.synthesizer,
-        settings=GLMTTSService.Settings(
-            voice=models.synthesizer.voice(settings.name).name,
-            speed=settings.speed,
-            language=settings.language,
-            seed=settings.seed,
-        ),
+    return GLMTTSService(synthesizer=models.synthesizer, settings=voice_settings(models, settings))
+
+
+def voice_settings(models: Models, settings: VoiceSettings) -> GLMTTSSettings:
+    """What the voice service understands of the settings.
+
+    Raises:
+        UnknownVoice: There is no voice of that name.
+    """
+    return GLMTTSSettings(
+        voice=models.synthesizer.voice(settings.name).name,
+        speed=settings.speed,
+        language=settings.language,
+        seed=settings.seed,
     )
-
-
-async def answer_client(
-    rtvi: RTVIProcessor, message: ClientMessage, worker: PipelineWorker, voice: GLMTTSService, models: Models
-) -> None:
-    """Do what a `client-message` asks for and answer it."""
-    now = {"name": voice._settings.voice, "speed": voice._settings.speed, "language": voice._settings.language}
-    if message.type == "voices":
-        voices = [
-            {"name": v.name, "description": v.description, "languages": list(v.languages)}
-            for v in models.synthesizer.voices()
-        ]
-        await rtvi.send_server_response(message, {"voices": voices, **now})
-    elif message.type == "voice":
-        try:
-            wanted = VoiceSettings.model_validate({**now, **(message.data or {})})
-            models.synthesizer.voice(wanted.name)
-        except (ValueError, TypeError, tts_service.SpeechError) as error:
-            await rtvi.send_error_response(message, str(error))
-            return
-        new = {"name": wanted.name, "speed": wanted.speed, "language": wanted.language}
-        delta = GLMTTSService.Settings(voice=wanted.name, speed=wanted.speed, language=wanted.language)
-        await worker.queue_frame(TTSUpdateSettingsFrame(delta=delta))
-        await rtvi.send_server_response(message, new)
-    else:
-        await rtvi.send_error_response(message, f"there is no client message {message.type!r}; known: voice, voices")

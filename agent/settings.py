@@ -1,12 +1,14 @@
 """Typed settings: profile YAML < environment < command line.
 
-A profile is a YAML file with one mapping per section; `configs/profiles/default.yaml` shows every field. In the environment a field is
-called `GLM_TTS_<SECTION>_<FIELD>` (the three names every OpenAI client knows, `OPENAI_BASE_URL`, `OPENAI_API_KEY` and `OPENAI_MODEL`,
-are read as well, and `GLM_TTS_API_KEY` for the server's token); on the command line it is `section.field=value`.
+A profile is a YAML file with one mapping per section; `configs/profiles/default.yaml` shows every field. In the
+environment a field is called `GLM_TTS_<SECTION>_<FIELD>` (the three names every OpenAI client knows,
+`OPENAI_BASE_URL`, `OPENAI_API_KEY` and `OPENAI_MODEL`, are read as well, and `GLM_TTS_API_KEY` for the server's token);
+on the command line it is `section.field=value`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -125,8 +127,8 @@ class TurnSettings(Section):
     """When a turn begins and ends, and what interrupts."""
 
     interrupt: Literal["voice", "words"] = "voice"
-    """`voice`: any speech stops the agent at once. `words`: only `min_characters` recognised ones do, so 嗯 or a cough does not, but
-    it takes a second longer."""
+    """`voice`: any speech stops the agent at once. `words`: only `min_characters` recognised ones do, so 嗯 or a cough
+    does not, but it takes a second longer."""
     min_characters: int = Field(3, ge=1, le=50)
     """Hanzi or letters that count as a real interruption rather than a murmur of agreement."""
     start_seconds: float = Field(0.15, ge=0.05, le=2)
@@ -334,5 +336,5 @@ def _complaint(error: Any, origins: dict[str, str]) -> str:
         if len(error["loc"]) > 1:
             parent = type(getattr(Settings(), str(error["loc"][0])))
         return f"{origin}: there is no setting {field!r}; known: {', '.join(parent.model_fields)}"
-    shown = "" if "api_key" in field or "token" in field else f" is {error['input']!r}"
+    shown = "" if re.search("key|token|password", field) else f" is {error['input']!r}"
     return f"{origin}: {field}{shown}; {error['msg'][0].lower()}{error['msg'][1:]}"

@@ -71,7 +71,8 @@ class Recogniser:
             )
         except (RuntimeError, ValueError) as error:
             raise SettingsError(
-                f"ears.model {folder} is not a Whisper model in CTranslate2 form (model.bin, config.json, tokenizer.json): {error}"
+                f"ears.model {folder} is not a Whisper model in CTranslate2 form "
+                f"(model.bin, config.json, tokenizer.json): {error}"
             ) from None
         unknown = set(settings.languages) - set(self._whisper.supported_languages)
         if unknown or not settings.languages:
@@ -150,7 +151,7 @@ class Recogniser:
         )
 
     def _features(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Log-mel features [80, frames], padded with silence to the window (or to 30 s where the window is too short)."""
+        """Log-mel features [80, frames], padded with silence to the window, or to 30 s where that is too short."""
         seconds = len(samples) / SAMPLE_RATE
         # Whisper needs to see that the speech is over: a little silence always follows it.
         window = self._settings.window if seconds + 0.5 <= self._settings.window else LONGEST_SECONDS

@@ -13,19 +13,21 @@ from pipecat.frames.frames import (
     InterimTranscriptionFrame,
     TranscriptionFrame,
     VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
 )
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregatorParams
 from pipecat.turns.empty_user_turn import EmptyUserTurnConfig
 from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_start import BaseUserTurnStartStrategy
-from pipecat.turns.user_stop import TurnAnalyzerUserTurnStopStrategy
+from pipecat.turns.user_stop import BaseUserTurnStopStrategy, TurnAnalyzerUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from agent.settings import TurnSettings
+from agent.stt import NothingHeardFrame
 
 WORST_TRANSCRIPTION_SECONDS = 15.0
-"""Longer than the recogniser ever takes on two busy cores. A turn that closed earlier would close empty, and its transcript would then
-interrupt the answer to nothing."""
+"""Longer than the recogniser ever takes on two busy cores. A turn that closed earlier would close empty, and its
+transcript would then interrupt the answer to nothing."""
 
 RESUME = (
     "The user made a sound but said nothing, and your last answer was cut off by it. "
@@ -37,9 +39,10 @@ RESUME = (
 class UserTurnStart(BaseUserTurnStartStrategy):
     """Begins the user's turn at their voice or, to interrupt a speaking agent, at their words.
 
-    While the agent is silent any voice begins a turn. While it speaks, `interrupt="voice"` stops it at the first sign of speech, and
-    `interrupt="words"` waits for a transcript of at least `min_characters` hanzi or letters: murmurs of agreement (嗯, 对, uh-huh) and
-    noise then pass by. Pipecat's own minimum counts words between spaces, of which a Chinese sentence has one.
+    While the agent is silent any voice begins a turn. While it speaks, `interrupt="voice"` stops it at the first sign
+    of speech, and `interrupt="words"` waits for a transcript of at least `min_characters` hanzi or letters: murmurs of
+    agreement (嗯, 对, uh-huh) and noise then pass by. Pipecat's own minimum counts words between spaces, of which a
+    Chinese sentence has one.
     """
 
     def __init__(self, *, interrupt: str = "voice", min_characters: int = 3) -> None:
@@ -68,6 +71,35 @@ class UserTurnStart(BaseUserTurnStartStrategy):
         return ProcessFrameResult.STOP
 
 
+class NothingHeardStop(BaseUserTurnStopStrategy):
+    """Ends a turn in which there was a sound but no word, as soon as the recogniser says so.
+
+    Pipecat waits for a transcript, which never comes after a cough; the turn would hang until its timeout, and the
+    agent with it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._speaking = False
+        self._heard = False
+
+    async def handle_user_turn_started(self) -> None:
+        """A new turn has no words yet."""
+        self._heard = False
+
+    async def process_frame(self, frame: Frame) -> ProcessFrameResult:
+        """Look at one frame; finalise a turn that turned out to be empty."""
+        if isinstance(frame, VADUserStartedSpeakingFrame):
+            self._speaking = True
+        elif isinstance(frame, VADUserStoppedSpeakingFrame):
+            self._speaking = False
+        elif isinstance(frame, (TranscriptionFrame, InterimTranscriptionFrame)):
+            self._heard = True
+        elif isinstance(frame, NothingHeardFrame) and not self._heard and not self._speaking:
+            await self.trigger_user_turn_finalized()
+        return ProcessFrameResult.CONTINUE
+
+
 def character_count(text: str) -> int:
     """Hanzi, letters and digits in a text; punctuation and spaces do not count."""
     return sum(char.isalnum() for char in text)
@@ -91,7 +123,7 @@ def turn_taking(settings: TurnSettings) -> LLMUserAggregatorParams:
         vad_analyzer=vad,
         user_turn_strategies=UserTurnStrategies(
             start=[UserTurnStart(interrupt=settings.interrupt, min_characters=settings.min_characters)],
-            stop=[TurnAnalyzerUserTurnStopStrategy(turn_analyzer=end_of_turn)],
+            stop=[TurnAnalyzerUserTurnStopStrategy(turn_analyzer=end_of_turn), NothingHeardStop()],
         ),
         user_turn_stop_timeout=WORST_TRANSCRIPTION_SECONDS,
         empty_user_turn=EmptyUserTurnConfig(interrupted_prompt=RESUME),
