@@ -53,6 +53,7 @@ class Gate:
         host: str,
         token: str | None,
         open_paths: Iterable[str],
+        public_host: str | None = None,
         max_body: int = MAX_BODY,
     ) -> None:
         """Guard `app`.
@@ -62,12 +63,13 @@ class Gate:
             host: The address listened on.
             token: Asked of every client when set.
             open_paths: Paths served without the token; one that ends in `/` stands for all below it.
+            public_host: A name under which a tunnel or proxy brings requests to loopback.
             max_body: Bytes of request body accepted.
         """
         self.app = app
         self.token = token
         self.max_body = max_body
-        self._hosts = {"localhost", "127.0.0.1", "::1", host} if is_loopback(host) else None
+        self._hosts = {"localhost", "127.0.0.1", "::1", host, public_host or host} if is_loopback(host) else None
         self._open_paths = tuple(open_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

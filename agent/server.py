@@ -56,6 +56,7 @@ def create_app(switchboard: Switchboard, lines: Sequence[Line]) -> FastAPI:
     app.add_middleware(
         Gate,
         host=server.host,
+        public_host=public.host if (public := switchboard.settings.phone.public_url) else None,
         token=server.token.get_secret_value() if server.token else None,
         open_paths=("/", "/web/", "/health", *(path for line in lines for path in line.open_paths)),
     )

@@ -52,12 +52,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--profile", default="default", help="a YAML file, or a name in configs/profiles (default)")
     parser.add_argument("--host", help="address to listen on (127.0.0.1); beyond loopback needs GLM_TTS_API_KEY")
     parser.add_argument("--port", help="port to listen on (7860)")
+    parser.add_argument("--sip-listen", metavar="HOST:PORT", help="address of the telephone (127.0.0.1:5060), with -t sip")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", help="any other setting")
     parser.add_argument("-v", "--verbose", action="store_true", help="log everything")
     options = parser.parse_args(arguments)
     for field in ("host", "port"):
         if (value := getattr(options, field)) is not None:
             options.set.append(f"server.{field}={value}")
+    if options.sip_listen is not None:
+        options.set.append(f"sip.listen={options.sip_listen}")
     return options
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 if TYPE_CHECKING:
     from agent.switchboard import Switchboard
 
-NAMES = ("webrtc",)
+NAMES = ("webrtc", "sip", "twilio", "telnyx", "plivo", "exotel")
 
 
 class Line(Protocol):
@@ -42,5 +42,13 @@ def line(name: str, switchboard: Switchboard) -> Line:
             from agent.transports.webrtc import WebRTC
 
             return WebRTC(switchboard)
+        case "sip":
+            from agent.transports.sip import Sip
+
+            return Sip(switchboard)
+        case "twilio" | "telnyx" | "plivo" | "exotel":
+            from agent.transports.telephony import Telephony
+
+            return Telephony(switchboard)
         case _:
             raise ValueError(f"there is no transport {name!r}; known: {', '.join(NAMES)}")

@@ -27,7 +27,8 @@ class Resampler:
         self._up = to // common
         self._down = rate // common
         self._taps = _taps(rate, to)
-        self.clear()
+        self._line = np.zeros(len(self._taps) - 1, np.float32)
+        self._skip = 0
 
     def __call__(self, pcm: bytes) -> bytes:
         """Convert the next piece, of any length."""

@@ -434,4 +434,3 @@ class _Datagrams(asyncio.DatagramProtocol):
         logger.debug(
             f"RTP socket: {exc}"
         )  # ICMP port unreachable: the peer has gone, the BYE will come or the timeout will
-
