@@ -32,7 +32,7 @@ clean:
 		{ rm -rf .venv; echo "The venv module is missing; on Debian: apt install python3-venv"; exit 1; }
 
 .venv/run.stamp: .venv/bin/python pyproject.toml
-	@echo "Installing packages into .venv (about 700 MB with the models, a few minutes the first time) ..."
+	@echo "Installing packages into .venv (1.4 GB on disk with the models; a few minutes the first time) ..."
 	@$(PIP) install --editable .
 	@touch $@
 

@@ -21,7 +21,8 @@ from tts_service.engine import (
     UnknownVoice,
     Voice,
 )
-from tts_service.synthesizer import Busy, Report, Synthesizer, Utterance
+from tts_service.synthesizer import Busy, Synthesizer
+from tts_service.utterance import Report, Utterance
 
 __all__ = [
     "ENGINES",

@@ -31,7 +31,8 @@ from pipecat.utils.types import is_given
 
 import g2p
 from tts_service.engine import AudioChunk, CharTiming, SpeechError, SynthesisOptions, UnknownVoice
-from tts_service.synthesizer import Busy, Report, Synthesizer, Utterance
+from tts_service.synthesizer import Busy, Synthesizer
+from tts_service.utterance import Report, Utterance
 
 SILENCE_SECONDS = 0.02
 """Stands in for text with nothing to say in it (an emoji, say): Pipecat counts a context without audio as a failure."""

@@ -1,0 +1,209 @@
+"""One stream of text that is being spoken: what is still to be said, how far ahead of the listener, at what cost."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import g2p
+from tts_service.engine import AudioChunk, CharTiming, Engine, StopSignal, SynthesisOptions, Voice
+from tts_service.segmenter import Segmenter
+
+STALL_SECONDS = 0.5
+"""Text that has waited this long for its continuation is spoken as it stands."""
+HURRY_SECONDS = 1.0
+"""With less audio than this in reserve, a clause is spoken without waiting for its sentence."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What one utterance cost. All times in seconds."""
+
+    voice: str
+    queue_wait: float = 0.0
+    """From the first speakable text to the moment the engine turned to it."""
+    first_audio: float | None = None
+    """From the first speakable text to the first chunk; None if there was none."""
+    audio: float = 0.0
+    """Length of the speech made."""
+    busy: float = 0.0
+    """Time the engine spent on it."""
+    cancelled: bool = False
+    error: str | None = None
+
+    @property
+    def real_time_factor(self) -> float | None:
+        """Engine time per second of speech."""
+        return self.busy / self.audio if self.audio else None
+
+
+class Utterance:
+    """A text on its way to becoming speech. Made by `Synthesizer.open`.
+
+    `feed`, `end`, `cancel` and `played` may be called from any thread; the rest belongs to the engine thread.
+
+    Attributes:
+        voice: Who speaks.
+        options: How.
+        report: What it has cost so far.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        voice: Voice,
+        options: SynthesisOptions,
+        lexicon: g2p.Lexicon | None,
+        wake: threading.Condition,
+        *,
+        on_chunk: Callable[[AudioChunk], None],
+        on_end: Callable[[Exception | None], None],
+        max_lead: float,
+        real_time: bool,
+    ) -> None:
+        self.voice = voice
+        self.options = options
+        self.report = Report(voice.name)
+        self.on_end = on_end
+        self._on_chunk = on_chunk
+        self._engine = engine
+        self._lexicon = lexicon
+        self._wake = wake
+        self._max_lead = max_lead
+        self._real_time = real_time
+        self._segmenter = Segmenter(lexicon.spans if lexicon else None)
+        self._stop = StopSignal()
+        self._history: list[Any] = []
+        self._chunks: Iterator[AudioChunk] | None = None
+        self._segment_start = 0
+        self._segment_seconds = 0.0
+        self._fed_at = 0.0
+        self._text_since: float | None = None
+        self._heard_since: float | None = None
+        self._played = 0.0
+
+    def feed(self, text: str) -> None:
+        """Add text as it is written; any split is fine, down to single characters.
+
+        Raises:
+            ValueError: The text had already ended.
+        """
+        with self._wake:
+            self._segmenter.feed(text)
+            self._fed_at = time.monotonic()
+            self._wake.notify()
+
+    def end(self) -> None:
+        """No more text will come; what remains is spoken, then `on_end` is called."""
+        with self._wake:
+            self._segmenter.end()
+            self._wake.notify()
+
+    def cancel(self) -> None:
+        """Stop now. Returns at once; the engine leaves within its current step and no further chunk is delivered."""
+        self._stop.set()
+        with self._wake:
+            self._wake.notify()
+
+    def played(self, seconds: float) -> None:
+        """The listener has consumed so much more (for utterances that are not played in real time)."""
+        with self._wake:
+            self._played += seconds
+            self._wake.notify()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it has been told to stop."""
+        return self._stop()
+
+    def lead(self, now: float) -> float:
+        """Seconds of audio that have been delivered but not played yet; negative when playback has run dry."""
+        if not self._real_time:
+            return self.report.audio - self._played
+        return 0.0 if self._heard_since is None else self.report.audio - (now - self._heard_since)
+
+    def urgency(self, now: float) -> float:
+        """Smaller is more urgent: unheard ones first, then whoever's playback would run dry soonest."""
+        return -math.inf if self._heard_since is None else self.lead(now)
+
+    def seconds_until_ready(self, now: float) -> float:
+        """0 if the engine can do something for it now, else how long to sleep at most. Call with the lock held."""
+        if self.cancelled or (self._chunks is None and self._segmenter.exhausted):
+            return 0.0
+        lead = self.lead(now)
+        if lead > self._max_lead:
+            return lead - self._max_lead if self._real_time else math.inf
+        if self._chunks is not None or self._take_segment(now, lead):
+            return 0.0
+        if not self._segmenter.waiting:
+            return math.inf
+        moments = (self._fed_at + STALL_SECONDS - now, lead - HURRY_SECONDS)
+        return min((moment for moment in moments if moment > 0), default=math.inf)
+
+    def advance(self) -> bool:
+        """Make and deliver one chunk. Returns whether the utterance is finished."""
+        if self.cancelled:
+            return True
+        if self._chunks is None:
+            return self._segmenter.exhausted
+        started = time.monotonic()
+        try:
+            chunk = next(self._chunks, None)
+        finally:
+            ended = time.monotonic()
+            if self.report.busy == 0.0 and self._text_since is not None:
+                self.report.queue_wait = started - self._text_since
+            self.report.busy += ended - started
+        if chunk is None:
+            self._chunks = None
+        elif not self.cancelled:
+            self._deliver(chunk, ended)
+        return self.cancelled
+
+    def finish(self, error: Exception | None) -> None:
+        """Free what the engine holds for it and complete the report."""
+        self.report.cancelled = self.cancelled
+        self.report.error = str(error) if error else None
+        self._chunks = None
+        self._history.clear()
+
+    def _take_segment(self, now: float, lead: float) -> bool:
+        """Set the next segment up as a generator, if there is one; nothing is computed until it is advanced."""
+        hurry = lead < HURRY_SECONDS
+        stalled = hurry and now - self._fed_at >= STALL_SECONDS
+        segment = self._segmenter.take(hurry=hurry, stalled=stalled)
+        if segment is None:
+            return False
+        if self._text_since is None:
+            self._text_since = self._fed_at
+        self._segment_start = segment.start
+        self._segment_seconds = self.report.audio
+        self._chunks = self._speak(segment.text)
+        return True
+
+    def _speak(self, text: str) -> Iterator[AudioChunk]:
+        pronunciation = g2p.analyze(text, lexicon=self._lexicon)
+        if pronunciation:
+            yield from self._engine.synthesize(pronunciation, self.voice, self.options, self._stop, self._history)
+
+    def _deliver(self, chunk: AudioChunk, now: float) -> None:
+        report = self.report
+        if report.first_audio is None and self._text_since is not None:
+            report.first_audio = now - self._text_since
+        # The clock of playback starts with the first chunk, and again whenever playback had run dry.
+        if self._heard_since is None or self.lead(now) < 0:
+            self._heard_since = now - report.audio
+        report.audio += chunk.seconds
+        timings = tuple(
+            CharTiming(
+                timing.start + self._segment_start,
+                timing.end + self._segment_start,
+                timing.seconds + self._segment_seconds,
+            )
+            for timing in chunk.timings
+        )
+        self._on_chunk(replace(chunk, timings=timings))
