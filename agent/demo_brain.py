@@ -72,6 +72,7 @@ STORY: Pair = (
     "small wooden sign beside the door. It says: keepers of the light, Tom and Biscuit. That is the end of the "
     "story.",
 )
+STRIPPED = " \t\n。，！？!?,.…~"
 NOTHING_MORE: Pair = ("我在听。", "I am listening.")
 WEEKDAYS = "一二三四五六日"
 
@@ -184,7 +185,7 @@ def reply(heard: str) -> str:
 
 def bare(heard: str) -> str:
     """Lower case and without the punctuation at its ends."""
-    return heard.lower().strip(" \t\n。，！？!?,.…~")
+    return heard.strip(STRIPPED).lower()
 
 
 def say(pair: Pair, heard: str) -> str:
@@ -221,46 +222,91 @@ def tell_time(result: dict[str, Any], heard: str) -> str:
     return f"It is {now.hour % 12 or 12}:{now:%M} {'AM' if now.hour < 12 else 'PM'}."
 
 
-OPERATORS: dict[str, Callable[[Fraction, Fraction], Fraction]] = {
-    "+": lambda a, b: a + b,
-    "-": lambda a, b: a - b,
-    "*": lambda a, b: a * b,
-    "/": lambda a, b: a / b,
-}
-SPOKEN_OPERATORS = (
-    ("加上|加|plus|and|＋", "+"),
-    ("减去|减|minus|take away|－|−", "-"),
-    ("乘以|乘上|乘|times|multiplied by|[x×*]", "*"),
-    ("除以|divided by|over|[÷/]", "/"),
+DIGITS = dict(zip("零一二三四五六七八九", range(10), strict=True)) | {"两": 2}
+NUMBER_WORDS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+    "twenty",
+    "thirty",
+    "forty",
+    "fifty",
+    "sixty",
+    "seventy",
+    "eighty",
+    "ninety",
+    "hundred",
+    "thousand",
+    "million",
+    "point",
+    "and",
+]
+NUMBER = rf"\d+(?:\.\d+)?|[零一二两三四五六七八九十百千万亿点]+|(?:(?:{'|'.join(NUMBER_WORDS)})\b[ -]?)+"
+OPERATORS: tuple[tuple[str, str, str, Callable[[Fraction, Fraction], Fraction]], ...] = (
+    ("加上|加|plus|[+＋]", "加", "plus", lambda a, b: a + b),
+    ("减去|减|minus|[-－−]", "减", "minus", lambda a, b: a - b),
+    ("乘以|乘上|乘|times|multiplied by|[x×*]", "乘以", "times", lambda a, b: a * b),
+    ("除以|divided by|over|[÷/]", "除以", "divided by", lambda a, b: a / b),
 )
-SIGNS = {"+": "加", "-": "减", "*": "乘以", "/": "除以"}
-ENGLISH_SIGNS = {"+": "plus", "-": "minus", "*": "times", "/": "divided by"}
+
+
+def number(text: str) -> Fraction:
+    """The value of digits, hanzi numerals or English number words."""
+    text = text.strip().replace("-", " ")
+    if text in DIGITS:
+        return Fraction(DIGITS[text])
+    if text in NUMBER_WORDS[:20]:
+        return Fraction(NUMBER_WORDS.index(text))
+    return Fraction(Normalizer(lang="zh" if is_chinese(text) else "en", operator="itn").normalize(text))
 
 
 def calculate(match: re.Match[str], heard: str) -> str | None:
     """`十二乘以四等于多少`, `what is 23 plus 4`: one operation on two numbers. None if it is not one."""
-    chinese = is_chinese(heard)
-    text = Normalizer(lang="zh" if chinese else "en", operator="itn", enable_0_to_9=True).normalize(bare(heard))
-    for spoken, sign in SPOKEN_OPERATORS:
-        text = re.sub(rf"(?<=[\d\s]){spoken}(?=[\d\s])" if not chinese else spoken, sign, text)
-    found = re.search(r"(-?\d+(?:\.\d+)?)\s*([-+*/])\s*(-?\d+(?:\.\d+)?)", text)
-    if not found:
-        return None
-    left, sign, right = found.groups()
-    if sign == "/" and Fraction(right) == 0:
-        return say(("零不能做除数。", "One cannot divide by zero."), heard)
-    result = OPERATORS[sign](Fraction(left), Fraction(right))
-    about = "" if result.denominator == 1 or (result * 10000).denominator == 1 else ("约" if chinese else "about ")
-    value = str(result.numerator) if result.denominator == 1 else f"{float(result):.4g}"
-    if chinese:
-        return f"{left}{SIGNS[sign]}{right}等于{about}{value}。"
-    return f"{left} {ENGLISH_SIGNS[sign]} {right} is {about}{value}."
+    for spoken, chinese, english, operate in OPERATORS:
+        found = re.search(rf"({NUMBER})\s*(?:{spoken})\s*({NUMBER})", bare(heard))
+        if not found:
+            continue
+        try:
+            left, right = number(found[1]), number(found[2])
+            result = operate(left, right)
+        except ZeroDivisionError:
+            return say(("零不能做除数。", "One cannot divide by zero."), heard)
+        except ValueError:  # 点点 looks like a numeral and is none
+            return None
+        inexact = 10**4 % result.denominator != 0
+        if is_chinese(heard):
+            return f"{figures(left)}{chinese}{figures(right)}等于{'约' * inexact}{figures(result)}。"
+        return f"{figures(left)} {english} {figures(right)} is {'about ' * inexact}{figures(result)}."
+    return None
+
+
+def figures(value: Fraction) -> str:
+    """In digits, four significant ones if it is not whole."""
+    return str(value.numerator) if value.denominator == 1 else f"{float(value):.4g}"
 
 
 def repeat(match: re.Match[str], heard: str) -> str | None:
     """What is to be repeated: `跟我说，今天天气真好` -> `今天天气真好。`."""
-    rest = heard.strip()[-len(match.group("rest")) - 1 :].strip(" ，：:,。.") if match.group("rest") else ""
-    return f"{rest}{'。' if is_chinese(rest) else '.'}" if rest else None
+    # The match was made in lower case; the words are taken as they were said.
+    said = heard.strip(STRIPPED)[match.start("rest") :]
+    return f"{said}{'。' if is_chinese(said) else '.'}" if said else None
 
 
 def always(pair: Pair) -> Callable[[re.Match[str], str], str | None]:
@@ -269,9 +315,9 @@ def always(pair: Pair) -> Callable[[re.Match[str], str], str | None]:
 
 
 RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], str], str | None]], ...] = (
-    (re.compile(r"^(?:请|请你)?(?:跟我|跟着我)(?:一起)?(?:读|说|念)(?:一遍|一下)?[，,：:\s]*(?P<rest>.*)$"), repeat),
+    (re.compile(r"^(?:请|请你)?跟着?我(?:一起)?[读说念](?:一遍|一下)?[，,：:\s]*(?P<rest>.*)$"), repeat),
     (re.compile(r"^(?:please )?(?:repeat after me|say after me|repeat)[,:\s]*(?P<rest>.*)$"), repeat),
-    (re.compile(r"[加减乘除+*/×÷−-]|plus|minus|times|divided|multiplied"), calculate),
+    (re.compile(NUMBER), calculate),
     (
         re.compile(r"别说了|不要说了|别讲了|不用讲了|停下|停一下|住口|安静|^停$|\b(stop|be quiet|shut up|enough)\b"),
         always(QUIET),

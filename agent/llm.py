@@ -85,6 +85,7 @@ class EndpointLLM(OpenAILLMService):
         self._first_token_timeout = settings.first_token_timeout
         self._stall_timeout = settings.stall_timeout
         self._answered = False
+        self._thoughts = ThoughtFilter()
 
     async def get_chat_completions(self, context: LLMContext) -> AsyncIterator[ChatCompletionChunk]:  # type: ignore[override]
         """The endpoint's stream, with a deadline for every step and every chunk looked at before it is trusted."""
@@ -104,7 +105,7 @@ class EndpointLLM(OpenAILLMService):
                         chunk = await anext(stream)
                 except StopAsyncIteration:
                     return
-                if has_content(chunk):
+                if has_content(chunk, self._thoughts):
                     self._answered = True
                     deadline = loop.time() + self._stall_timeout
                 yield chunk
@@ -113,6 +114,7 @@ class EndpointLLM(OpenAILLMService):
 
     async def _process_context(self, context: LLMContext) -> None:
         self._answered = False
+        self._thoughts = ThoughtFilter()
         try:
             await super()._process_context(context)
         except (TimeoutError, openai.APITimeoutError) as error:
@@ -136,20 +138,53 @@ class EndpointLLM(OpenAILLMService):
         await self.push_frame(LLMTextFrame(chinese if is_chinese(last_user_text(context)) else english))
 
 
-def has_content(chunk: ChatCompletionChunk) -> bool:
-    """Whether a chunk carries text with something to say, or a tool call.
+def has_content(chunk: ChatCompletionChunk, thoughts: ThoughtFilter) -> bool:
+    """Whether a chunk carries something to say, or a tool call. What the model thinks aloud is taken out of the chunk.
 
     Raises:
         GarbledAnswer: It is not shaped like a chat completion chunk (the client library does not check).
     """
     try:
         delta = chunk.choices[0].delta if chunk.choices else None
-        content, calls = (delta.content, delta.tool_calls) if delta else (None, None)
+        if delta is None:
+            return False
+        content, calls = delta.content, delta.tool_calls
     except (AttributeError, TypeError, LookupError) as error:
         raise GarbledAnswer(f"not a chat completion chunk: {str(chunk)[:200]}") from error
     if content is not None and not isinstance(content, str):
         raise GarbledAnswer(f"the content is not text: {str(content)[:200]}")
-    return bool(calls) or any(char.isalnum() for char in content or "")
+    delta.content = thoughts.filter(content or "")
+    return bool(calls) or any(char.isalnum() for char in delta.content)
+
+
+class ThoughtFilter:
+    """Takes `<think>...</think>` out of streamed text, however the tags are cut up.
+
+    Local servers send the thoughts of reasoning models as part of the answer; nobody wants to hear them.
+    """
+
+    OPEN, CLOSE = "<think>", "</think>"
+
+    def __init__(self) -> None:
+        self._thinking = False
+        self._pending = ""
+
+    def filter(self, text: str) -> str:
+        """What of the text so far can be spoken and has not been returned yet."""
+        self._pending += text
+        speakable = ""
+        while True:
+            tag = self.CLOSE if self._thinking else self.OPEN
+            before, found, after = self._pending.partition(tag)
+            if not found:
+                break
+            speakable += "" if self._thinking else before
+            self._pending = after
+            self._thinking = not self._thinking
+        # The end may be the beginning of a tag: keep it until more is known.
+        kept = next(n for n in range(len(tag) - 1, -1, -1) if self._pending.endswith(tag[:n]))
+        settled, self._pending = self._pending[: len(self._pending) - kept], self._pending[len(self._pending) - kept :]
+        return speakable + ("" if self._thinking else settled)
 
 
 def last_user_text(context: LLMContext) -> str:

@@ -251,7 +251,7 @@ class Settings(Section):
                 raise SettingsError(
                     f"{override!r} is not a setting; write section.field=value, such as voice.speed=1.1"
                 )
-            _put(values, origins, field, value, f"{override} on the command line")
+            _put(values, origins, field, value, "command line")
         try:
             return cls.model_validate(values)
         except ValidationError as error:

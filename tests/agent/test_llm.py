@@ -1,0 +1,165 @@
+import asyncio
+import json
+import re
+from datetime import date
+
+import pytest
+from pipecat.frames.frames import (
+    ErrorFrame,
+    InterruptionFrame,
+    LLMContextFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    LLMTextFrame,
+)
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
+from pipecat.tests.utils import SleepFrame, run_test
+
+from agent.llm import TOOLS, EndpointLLM, Trouble, is_chinese
+from agent.settings import BrainSettings
+from tests.agent.endpoint import Endpoint
+
+
+@pytest.fixture
+async def endpoint():
+    endpoint = Endpoint()
+    async with endpoint.running() as endpoint.url:
+        yield endpoint
+
+
+def brain(url: str, **settings) -> EndpointLLM:
+    return EndpointLLM(BrainSettings(base_url=url, model="fake", **{"first_token_timeout": 20, **settings}))
+
+
+async def ask(llm: EndpointLLM, question: str = "今天天气怎么样？"):
+    """What is said to a question, and the errors reported on the way."""
+    context = LLMContext([{"role": "user", "content": question}])
+    down, up = await run_test(llm, frames_to_send=[LLMContextFrame(context)])
+    assert [type(f) for f in down if isinstance(f, (LLMFullResponseStartFrame, LLMFullResponseEndFrame))] == [
+        LLMFullResponseStartFrame,
+        LLMFullResponseEndFrame,
+    ]
+    said = "".join(frame.text for frame in down if isinstance(frame, LLMTextFrame))
+    return said, [frame for frame in up if isinstance(frame, ErrorFrame)]
+
+
+async def test_an_answer_streams_through(endpoint):
+    said, errors = await ask(brain(endpoint.url))
+    assert said == "今天天气很好。"
+    assert not errors
+    [request] = endpoint.requests
+    assert request["model"] == "fake"
+    assert [message["role"] for message in request["messages"]] == ["system", "user"]
+
+
+@pytest.mark.parametrize(
+    ("manner", "trouble"),
+    [
+        ("never", Trouble.SLOW),
+        ("drip", Trouble.SLOW),
+        ("html", Trouble.GARBLED),
+        ("empty", Trouble.GARBLED),
+        ("blank", Trouble.GARBLED),
+        ("broken_json", Trouble.GARBLED),
+        ("wrong_types", Trouble.GARBLED),
+        ("number", Trouble.GARBLED),
+        ("binary", Trouble.GARBLED),
+        ("error_in_stream", Trouble.GARBLED),
+        ("overloaded", Trouble.DOWN),
+        ("unauthorized", Trouble.REFUSED),
+    ],
+)
+async def test_trouble_is_said_aloud_in_the_language_of_the_user(endpoint, manner, trouble):
+    endpoint.manner = manner
+    chinese, english = trouble.value
+    timeout = 0.3 if trouble is Trouble.SLOW else 20
+    said, errors = await ask(brain(endpoint.url, first_token_timeout=timeout), "今天天气怎么样？")
+    assert said.strip(" \n\x00…") == chinese
+    assert len(errors) == 1
+    said, _ = await ask(brain(endpoint.url, first_token_timeout=timeout), "How is the weather?")
+    assert said.strip(" \n\x00…") == english
+
+
+async def test_nobody_at_the_address():
+    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    server.close()
+    said, _ = await ask(brain(f"http://127.0.0.1:{port}/v1"))
+    assert said == Trouble.DOWN.value[0]
+
+
+async def test_a_connection_that_breaks(endpoint):
+    endpoint.manner = "hang_up"
+    said, _ = await ask(brain(endpoint.url))
+    assert said in (Trouble.DOWN.value[0], Trouble.GARBLED.value[0])
+
+
+async def test_an_answer_that_stops_in_the_middle(endpoint):
+    endpoint.manner = "stall"
+    said, _ = await ask(brain(endpoint.url, stall_timeout=0.3))
+    assert said == "今天" + Trouble.SLOW.value[0]
+
+
+async def test_the_same_service_goes_on_after_every_trouble(endpoint):
+    llm = brain(endpoint.url, first_token_timeout=0.5)
+    context = LLMContext([{"role": "user", "content": "今天天气怎么样？"}])
+    manners = iter(["unauthorized", "broken_json", "never", "overloaded", "answer"])
+
+    class Mischief(EndpointLLM):
+        async def get_chat_completions(self, context):
+            endpoint.manner = next(manners)
+            return await super().get_chat_completions(context)
+
+    llm = Mischief(BrainSettings(base_url=endpoint.url, model="fake", first_token_timeout=0.5))
+    down, _ = await run_test(llm, frames_to_send=[LLMContextFrame(context)] * 5)
+    said = "".join(frame.text for frame in down if isinstance(frame, LLMTextFrame))
+    expected = [Trouble.REFUSED, Trouble.GARBLED, Trouble.SLOW, Trouble.DOWN]
+    assert said == "".join(trouble.value[0] for trouble in expected) + endpoint.text
+
+
+async def test_an_interruption_closes_the_stream(endpoint):
+    endpoint.manner = "stall"
+    context = LLMContext([{"role": "user", "content": "讲个故事"}])
+    frames = [LLMContextFrame(context), SleepFrame(0.5), InterruptionFrame()]
+    down, up = await run_test(brain(endpoint.url), frames_to_send=frames)
+    await asyncio.wait_for(endpoint.disconnected.wait(), 10)
+    assert [frame.text for frame in down if isinstance(frame, LLMTextFrame)] == ["今天"]
+    assert not [frame for frame in up if isinstance(frame, ErrorFrame)]
+
+
+async def test_the_model_can_ask_for_the_time(endpoint):
+    endpoint.manner = "tool"
+    context = LLMContext([{"role": "user", "content": "今天几号？"}], tools=[*TOOLS])
+    user, assistant = LLMContextAggregatorPair(context)
+    pipeline = Pipeline([user, brain(endpoint.url), assistant])
+    await run_test(pipeline, frames_to_send=[LLMContextFrame(context), SleepFrame(1.0)])
+    first, second = endpoint.requests
+    assert [tool["function"]["name"] for tool in first["tools"]] == ["get_current_time"]
+    [result] = [json.loads(m["content"]) for m in second["messages"] if m["role"] == "tool"]
+    assert result["date"] == date.today().isoformat()
+    assert re.fullmatch(r"\d\d:\d\d", result["time"])
+    assert context.get_messages()[-1] == {"role": "assistant", "content": endpoint.text}
+
+
+async def test_what_a_model_thinks_is_not_spoken(endpoint):
+    endpoint.manner = "thinking"
+    said, errors = await ask(brain(endpoint.url))
+    assert said.strip() == "今天晴。"
+    assert not errors
+
+
+@pytest.mark.parametrize(
+    ("text", "chinese"),
+    [
+        ("现在几点", True),
+        ("打开 Python", True),
+        ("What time is it?", False),
+        ("", True),
+        ("?!", True),
+        ("12 + 3", True),
+    ],
+)
+def test_language_of_a_text(text, chinese):
+    assert is_chinese(text) is chinese
