@@ -1,0 +1,176 @@
+"""Speech tokens to mel by flow matching, the whole utterance at once: the published arithmetic.
+
+`flow_stream` does the same work chunk by chunk and is held against this.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tts_service.glm.checkpoint import CheckpointError, FlowConfig, fill, read_flow_config, read_tensors, require
+from tts_service.glm.dit import HEAD_DIM, DiT, DiTSizes
+from tts_service.glm.tokenizer import SPEECH_TOKENS
+
+GUIDANCE = 0.7
+STEPS = 10
+
+
+class Flow(nn.Module):
+    """The estimator with what the configuration says about using it."""
+
+    def __init__(self, config: FlowConfig, sizes: DiTSizes) -> None:
+        super().__init__()
+        self.config = config
+        self.estimator = DiT(sizes)
+        concatenated = not config.remove_spkr_concat_condition
+        self.spk_embed_affine_layer = nn.Linear(192, config.spk_embed_dim) if concatenated else None
+
+    def schedule(self, steps: int) -> list[float]:
+        """Euler times in the reference's float32 accumulation, from 0: [steps + 1]."""
+        grid = torch.linspace(0, 1, steps + 1)
+        if self.config.t_scheduler == "cosine":
+            grid = 1 - torch.cos(grid * 0.5 * math.pi)
+        time, times = grid[0], [grid[0]]
+        for later in grid[1:]:
+            time = time + (later - time)
+            times.append(time)
+        return [float(time) for time in times]
+
+    def frames(self, tokens: int) -> int:
+        """Mel frames of so many tokens, with the reference's truncation (one short of the rate for some lengths)."""
+        return int(tokens / self.config.input_frame_rate * self.config.mel_framerate)
+
+    def speaker_condition(self, speaker: Tensor) -> Tensor:
+        """Unit vector [1, n] of a raw speaker vector [n]."""
+        return F.normalize(speaker[None], dim=-1, eps=1e-12)
+
+
+def load_flow(folder: Path, device: torch.device | str = "cpu") -> Flow:
+    """Read `flow/`; all sizes come from the tensors, the configuration is checked against them."""
+    config = read_flow_config(folder / "config.yaml")
+    path = require(folder, "flow.*")[0]
+    tensors = read_tensors([path])
+    try:
+        sizes = DiTSizes.of(tensors)
+    except (KeyError, ValueError, IndexError) as error:
+        raise CheckpointError(f"{path}: tensor {error} is missing or misshapen; this is not the flow model") from error
+    if sizes.width % HEAD_DIM or (sizes.condition != sizes.width) != config.spkr_emb_adaLN or config.use_wavlm_emb:
+        raise CheckpointError(
+            f"{path}: the tensors do not fit config.yaml (spkr_emb_adaLN, use_wavlm_emb); use a matching pair"
+        )
+    if sizes.token_rows < SPEECH_TOKENS:
+        raise CheckpointError(f"{path}: the token table has {sizes.token_rows} rows; expected at least {SPEECH_TOKENS}")
+    with torch.device("meta"):
+        model = Flow(config, sizes)
+    fill(model, tensors, path, device=device)
+    return model
+
+
+@dataclass(slots=True)
+class Trajectory:
+    """The states that entered each Euler step of a chunk, to be followed again by the frames that the next chunk repeats."""
+
+    states: list[Tensor] = field(default_factory=list)
+    """[B, T, 80] each, in step order."""
+
+
+def visible_frames(blocks: Sequence[int], length: int) -> Tensor:
+    """How many leading frames each frame attends to under the block-causal mask.
+
+    A frame sees its whole block and at least half a block (two thirds of one over 172 frames) of future.
+
+    Args:
+        blocks: Block sizes in frames; the last repeats.
+        length: Frames.
+
+    Returns:
+        int64 [length].
+    """
+    visible, start = [], 0
+    sizes = list(blocks)
+    while start < length:
+        width = sizes.pop(0) if len(sizes) > 1 else sizes[0]
+        future = width // 2 if width <= 172 else int(width / 1.5)
+        visible += [min(length, start + width + max(0, future - (width - 1 - row))) for row in range(width)]
+        start += width
+    return torch.tensor(visible[:length])
+
+
+def mask_block_frames(tokens: int) -> int:
+    """Frames that the reference's mask assumes for so many tokens (the constants of an older 12.5 Hz, 22.05 kHz system)."""
+    return int(tokens / 12.5 * 22050 / 256)
+
+
+@torch.inference_mode()
+def solve(
+    flow: Flow,
+    tokens: Tensor,
+    prompt_tokens: Tensor,
+    prompt_mel: Tensor,
+    speaker: Tensor,
+    noise: Callable[[int], Tensor],
+    *,
+    steps: int = STEPS,
+    blocks: Sequence[int] | None = None,
+    previous: Trajectory | None = None,
+    pinned: int = 0,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> tuple[Tensor, Trajectory]:
+    """Solve the flow's ODE with classifier-free guidance, both branches in one batch.
+
+    Args:
+        flow: The model.
+        tokens: Speech tokens [L].
+        prompt_tokens: Of the reference audio, [Lp]; may be empty.
+        prompt_mel: Of the reference audio, [P, 80].
+        speaker: Raw speaker vector [n].
+        noise: Called once with the number of frames T; answers [1, T, 80].
+        steps: Euler steps.
+        blocks: Block sizes in tokens for the block-causal mask; None for full attention.
+        previous: An earlier call's trajectory, for the first `pinned` frames to follow.
+        pinned: See `previous`.
+        should_stop: Looked at before each step; when it answers True the state so far is returned.
+
+    Returns:
+        Mel [1, 80, T - P] and the trajectory for the next call.
+    """
+    dit, config = flow.estimator, flow.config
+    both = torch.cat([prompt_tokens, tokens])
+    total = flow.frames(len(both))
+    x = noise(total)
+    token_of_frame = torch.arange(total, device=both.device) * len(both) // max(total, 1)
+    ids = both[token_of_frame][None]
+    condition = torch.zeros(1, total, 80, device=x.device)
+    known = min(len(prompt_mel), total)
+    condition[:, :known] = prompt_mel[len(prompt_mel) - known :]
+    unit = flow.speaker_condition(speaker)
+    speakers = torch.cat([unit, torch.zeros_like(unit)])
+    branch_ids = torch.cat([ids, torch.zeros_like(ids) if config.speech_token_cfg else ids])
+    parts = [torch.cat([condition, torch.zeros_like(condition)]), dit.embed_tokens(branch_ids)]
+    if flow.spk_embed_affine_layer is not None:
+        projected = flow.spk_embed_affine_layer(unit)[:, None].expand(-1, total, -1)
+        parts.insert(1, torch.cat([projected, torch.zeros_like(projected)]))
+    visible = None
+    if blocks is not None:
+        extent = visible_frames([mask_block_frames(size) for size in blocks], total).to(x.device)
+        visible = torch.arange(total, device=x.device) < extent[:, None]
+    times, trajectory = flow.schedule(steps), Trajectory()
+    for number in range(steps):
+        if should_stop():
+            break
+        if previous is not None and pinned:
+            overlap = min(total, pinned)
+            x = torch.cat([previous.states[number][:, :overlap], x[:, overlap:]], dim=1)
+        trajectory.states.append(x)
+        now = torch.full((2,), times[number], device=x.device)
+        modulation = dit.modulate(now, speakers if config.spkr_emb_adaLN else None)
+        guided, free = dit([x.expand(2, -1, -1), *parts], modulation, visible=visible).chunk(2)
+        x = x + (times[number + 1] - times[number]) * ((1 + GUIDANCE) * guided - GUIDANCE * free)
+    return x[:, len(prompt_mel) :].transpose(1, 2), trajectory

@@ -1,0 +1,209 @@
+"""The language model: Llama over text, phonemes and speech tokens, with a static KV cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tts_service.glm.checkpoint import CheckpointError, configure, fill, read_json, read_tensors, require
+
+
+@dataclass(frozen=True, slots=True)
+class LMConfig:
+    """Sizes, as `llm/config.json` names them."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    max_position_embeddings: int = 8192
+    rope_theta: float = 10000.0
+    rms_norm_eps: float = 1e-5
+
+    @classmethod
+    def read(cls, path: Path) -> LMConfig:
+        """Take the sizes from a Hugging Face Llama configuration; anything that changes the arithmetic is refused."""
+        document = read_json(path)
+        if document.get("model_type") != "llama" or document.get("hidden_act", "silu") != "silu":
+            raise CheckpointError(f"{path}: expected model_type 'llama' with hidden_act 'silu'")
+        for extra in ("rope_scaling", "attention_bias", "mlp_bias"):
+            if document.get(extra):
+                raise CheckpointError(f"{path}: {extra} is {document[extra]!r}; the published model has none")
+        hidden, heads = document.get("hidden_size"), document.get("num_attention_heads")
+        if document.get("head_dim") is None and isinstance(hidden, int) and isinstance(heads, int) and heads > 0:
+            document["head_dim"] = hidden // heads
+        return configure(cls, document, path)
+
+
+class KVCache:
+    """Keys and values of every position, for a fixed number of sequences of a fixed greatest length.
+
+    Allocated once and written in place, so that a decoding step has the same shapes and addresses every time.
+    """
+
+    def __init__(
+        self, config: LMConfig, sequences: int, length: int, dtype: torch.dtype, device: torch.device | str
+    ) -> None:
+        shape = (config.num_hidden_layers, sequences, config.num_key_value_heads, length, config.head_dim)
+        self.keys = torch.zeros(shape, dtype=dtype, device=device)
+        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self.length = length
+
+    def write(self, layer: int, keys: Tensor, values: Tensor, positions: Tensor) -> None:
+        """Store [B, kv_heads, T, head_dim] at `positions` [B, T]."""
+        rows = torch.arange(len(positions), device=positions.device)[:, None]
+        self.keys[layer][rows, :, positions] = keys.transpose(1, 2)
+        self.values[layer][rows, :, positions] = values.transpose(1, 2)
+
+
+class _RMSNorm(nn.Module):
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.float()
+        return self.weight * (wide * (wide.pow(2).mean(-1, keepdim=True) + self.eps).rsqrt()).to(x.dtype)
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding that pairs dimension i with i + head_dim / 2."""
+    first, second = x.float().chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x.dtype)
+
+
+class _Attention(nn.Module):
+    def __init__(self, config: LMConfig) -> None:
+        super().__init__()
+        self.heads, self.kv_heads, self.head_dim = (
+            config.num_attention_heads,
+            config.num_key_value_heads,
+            config.head_dim,
+        )
+        self.q_proj = nn.Linear(config.hidden_size, self.heads * self.head_dim, bias=False)
+        self.k_proj = nn.Linear(config.hidden_size, self.kv_heads * self.head_dim, bias=False)
+        self.v_proj = nn.Linear(config.hidden_size, self.kv_heads * self.head_dim, bias=False)
+        self.o_proj = nn.Linear(self.heads * self.head_dim, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor, where: _Where, cache: KVCache, layer: int) -> Tensor:
+        batch, length, _ = x.shape
+        q = self.q_proj(x).view(batch, length, self.heads, self.head_dim).transpose(1, 2)
+        k = self.k_proj(x).view(batch, length, self.kv_heads, self.head_dim).transpose(1, 2)
+        v = self.v_proj(x).view(batch, length, self.kv_heads, self.head_dim).transpose(1, 2)
+        cache.write(layer, _rotate(k, where.cos, where.sin), v, where.positions)
+        mixed = F.scaled_dot_product_attention(
+            _rotate(q, where.cos, where.sin),
+            cache.keys[layer, :, :, : where.span],
+            cache.values[layer, :, :, : where.span],
+            attn_mask=where.visible,
+            enable_gqa=True,
+        )
+        return self.o_proj(mixed.transpose(1, 2).flatten(2))
+
+
+class _MLP(nn.Module):
+    def __init__(self, config: LMConfig) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class _Layer(nn.Module):
+    def __init__(self, config: LMConfig) -> None:
+        super().__init__()
+        self.self_attn = _Attention(config)
+        self.mlp = _MLP(config)
+        self.input_layernorm = _RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.post_attention_layernorm = _RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+    def forward(self, x: Tensor, where: _Where, cache: KVCache, layer: int) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), where, cache, layer)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """What all layers of one pass share about positions."""
+
+    positions: Tensor
+    """[B, T]."""
+    span: int
+    """Cache positions looked at, [0, span)."""
+    visible: Tensor
+    """bool [B, 1, T, span]."""
+    cos: Tensor
+    """[B, 1, T, head_dim / 2], as `sin`."""
+    sin: Tensor
+
+
+class SpeechLM(nn.Module):
+    """Llama; attribute names are the checkpoint's keys."""
+
+    def __init__(self, config: LMConfig, *, tied: bool) -> None:
+        super().__init__()
+        self.config = config
+        self.model = nn.Module()
+        self.model.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.model.layers = nn.ModuleList(_Layer(config) for _ in range(config.num_hidden_layers))
+        self.model.norm = _RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.lm_head = None if tied else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+
+    @property
+    def head(self) -> Tensor:
+        """Output projection [vocab, hidden]."""
+        return self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.head.device
+
+    def new_cache(self, sequences: int, length: int) -> KVCache:
+        """A cache in the weights' type and place."""
+        return KVCache(self.config, sequences, length, self.head.dtype, self.device)
+
+    def forward(self, ids: Tensor, positions: Tensor, cache: KVCache, span: int) -> Tensor:
+        """Advance sequences, reading and extending their cache.
+
+        Args:
+            ids: [B, T].
+            positions: [B, T]; where each id stands in its sequence. Everything before must be in the cache.
+            cache: Of B sequences.
+            span: How much of the cache to look at: more than the greatest position. Rounded up by the caller, it takes few
+                values and needs no look at the device.
+
+        Returns:
+            Hidden states after the last norm, [B, T, hidden].
+        """
+        half = self.config.head_dim // 2
+        frequency = self.config.rope_theta ** (-torch.arange(half, device=ids.device, dtype=torch.float32) / half)
+        angle = positions[:, None, :, None].float() * frequency
+        visible = torch.arange(span, device=ids.device) <= positions[:, None, :, None]
+        where = _Where(positions, span, visible, angle.cos(), angle.sin())
+        x = self.model.embed_tokens(ids)
+        for number, layer in enumerate(self.model.layers):
+            x = layer(x, where, cache, number)
+        return self.model.norm(x)
+
+
+def load_lm(folder: Path, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> SpeechLM:
+    """Read `llm/`. Embeddings are tied exactly when the files hold no `lm_head.weight`."""
+    config = LMConfig.read(folder / "config.json")
+    paths = require(folder, "*.safetensors")
+    tensors = read_tensors(paths)
+    with torch.device("meta"):
+        model = SpeechLM(config, tied="lm_head.weight" not in tensors)
+    fill(model, tensors, paths[0] if len(paths) == 1 else folder, dtype=dtype, device=device)
+    return model

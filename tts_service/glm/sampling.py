@@ -1,0 +1,85 @@
+"""Choosing the next speech token: repetition-aware sampling (Chen et al. 2024, VALL-E 2) and top-k, as tensor operations.
+
+Nothing here looks at a value on the host. A draw is an exponential race: the arg-max of p_i / E_i falls on i with probability p_i, and
+with noise from a counter it is the same draw alone or in a batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tts_service.glm.noise import Purpose, uniform
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """The published constants."""
+
+    method: str = "ras"
+    """`ras` or `topk`."""
+    top_k: int = 25
+    top_p: float = 0.8
+    """Probability mass of the nucleus (ras)."""
+    window: int = 10
+    """How many recent tokens count as repetition (ras)."""
+    repetition: float = 0.1
+    """Share of the window from which a candidate is dropped and drawn anew from the whole distribution (ras)."""
+
+
+def candidates(probabilities: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
+    """The tokens to draw from, best first, ties by lower id.
+
+    Args:
+        probabilities: [B, V].
+        sampling: `top_k`, and for `ras` the nucleus that `top_p` cuts: tokens are taken while the mass before them is less.
+
+    Returns:
+        Weights [B, top_k], zero for what is cut off, and ids [B, top_k].
+    """
+    ordered, ids = probabilities.sort(dim=-1, descending=True, stable=True)
+    weights, ids = ordered[:, : sampling.top_k], ids[:, : sampling.top_k]
+    if sampling.method == "ras":
+        before = weights.cumsum(-1) - weights
+        weights = weights.where(before < sampling.top_p, 0.0)
+    return weights, ids
+
+
+def next_tokens(
+    logits: Tensor, recent: Tensor, step: Tensor, shortest: Tensor, seed: Tensor, sampling: Sampling, end: int
+) -> Tensor:
+    """Draw one token for each sequence.
+
+    Args:
+        logits: float32 [B, V].
+        recent: The last `window` tokens of each sequence, [B, window]; -1 where there are none yet.
+        step: int64 [B]; how many tokens each sequence has.
+        shortest: int64 [B]; while `step` is less, `end` is not drawn.
+        seed: int64 [B].
+        sampling: Method and constants.
+        end: The id that ends speech.
+
+    Returns:
+        int64 [B].
+    """
+    early = (step < shortest)[:, None]
+    is_end = torch.arange(logits.shape[1], device=logits.device) == end
+    index = step[:, None] * (logits.shape[1] + sampling.top_k)
+    if sampling.method == "topk":
+        # the published loop draws again until it is not the end, which is a draw among the others
+        weights, ids = candidates(logits.softmax(-1), sampling)
+        weights = weights.masked_fill(early & (ids == end), 0.0)
+        return ids.gather(1, _race(weights, seed, index)).squeeze(1)
+    probabilities = logits.masked_fill(early & is_end, float("-inf")).softmax(-1)
+    weights, ids = candidates(probabilities, sampling)
+    choice = ids.gather(1, _race(weights, seed, index))
+    repeated = (recent == choice).sum(-1, keepdim=True) >= sampling.window * sampling.repetition
+    return torch.where(repeated, _race(probabilities, seed, index + sampling.top_k), choice).squeeze(1)
+
+
+def _race(weights: Tensor, seed: Tensor, index: Tensor) -> Tensor:
+    """Index [B, 1] of the winner; `index` [B, 1] is where each row's random numbers start."""
+    lane = index + torch.arange(weights.shape[1], device=weights.device)
+    return (weights / -uniform(seed[:, None], Purpose.SAMPLING, lane).log()).argmax(-1, keepdim=True)

@@ -1,0 +1,154 @@
+"""The text tokenizer, without the remote code that its checkpoint asks for."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+
+from tts_service.glm.checkpoint import CheckpointError, read_json
+
+SPEECH_TOKENS = 32768
+_FIRST, _LAST, _BEGIN, _END, _PAD = (
+    "<|audio_0|>",
+    f"<|audio_{SPEECH_TOKENS - 1}|>",
+    "<|begin_of_audio|>",
+    "<|user|>",
+    "<|endoftext|>",
+)
+_INITIALS = "B C CH D F G H J K L M N P Q R S SH T X Z ZH".split()
+_FINALS = (
+    "A AI AN ANG AO E EI EN ENG I IA IAN IANG IAO IE II III IN ING IOU O ONG OU U UA UANG UEI UEN UO V VAN VN".split(),
+    "VE UAI UAN IONG".split(),
+)
+PHONEMES = (
+    *_INITIALS,
+    *(final + tone for final in _FINALS[0] for tone in "12345"),
+    *(final + tone for final in _FINALS[1] for tone in "1234"),
+    *("ER2", "ER3", "ER4", "UENG1", "UENG3", "UENG4", "IO1"),
+)
+"""The 204 phonemes that are single tokens, `<|B|>` to `<|VN5|>`."""
+# the pre-split that cl100k-style vocabularies were trained with
+_PIECES = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechIds:
+    """Where speech lives in the language model's vocabulary."""
+
+    first: int
+    """Id of speech token 0; speech token n is `first + n`."""
+    begin: int
+    """Begin of audio."""
+    end: int
+    """End of speech."""
+
+
+class TextTokenizer:
+    """Text with phoneme tags to ids."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read `tokenizer.json`, or `tokenizer.model` (base64 bytes and rank, one a line) with `tokenizer_config.json`."""
+        self._tokenizer = (
+            _from_json(folder / "tokenizer.json") if (folder / "tokenizer.json").exists() else _from_ranks(folder)
+        )
+        single = {
+            text: self._single(folder, text)
+            for text in (_PAD, _END, _BEGIN, _FIRST, _LAST, *(f"<|{p}|>" for p in PHONEMES))
+        }
+        if early := [text for text, index in single.items() if index < single[_PAD]]:
+            raise CheckpointError(f"{folder}: {early[0]} has an id below {_PAD}; this is another model's tokenizer")
+        if single[_LAST] - single[_FIRST] != SPEECH_TOKENS - 1:
+            raise CheckpointError(f"{folder}: {_FIRST} and {_LAST} are not {SPEECH_TOKENS - 1} ids apart")
+        self.speech = SpeechIds(single[_FIRST], single[_BEGIN], single[_END])
+
+    def _single(self, folder: Path, text: str) -> int:
+        ids = self.encode(text)
+        if len(ids) != 1:
+            raise CheckpointError(
+                f"{folder}: {text} becomes {len(ids)} ids instead of one; this is another model's tokenizer"
+            )
+        return ids[0]
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text; `<|...|>` tags of the vocabulary become single ids."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _from_json(path: Path) -> Tokenizer:
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception for any defect of the file
+        raise CheckpointError(f"{path} is not a tokenizer ({error}); fetch it again with `glm-tts download`") from error
+
+
+def _from_ranks(folder: Path) -> Tokenizer:
+    ranks = _read_ranks(folder / "tokenizer.model")
+    config = read_json(folder / "tokenizer_config.json")
+    symbol = _byte_symbols()
+    vocabulary = {"".join(symbol[byte] for byte in token): rank for token, rank in ranks.items()}
+    merges = []
+    for token in sorted(ranks, key=ranks.__getitem__):
+        if len(token) > 1 and (pair := _last_merge(token, ranks)):
+            left, right = ("".join(symbol[byte] for byte in half) for half in pair)
+            merges.append((left, right))
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_PIECES), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    added = config.get("added_tokens_decoder")
+    if not isinstance(added, dict):
+        raise CheckpointError(
+            f"{folder / 'tokenizer_config.json'}: `added_tokens_decoder` is missing; it names the speech tokens"
+        )
+    for index, entry in sorted(added.items(), key=lambda item: int(item[0])):
+        tokenizer.add_special_tokens([AddedToken(entry["content"], normalized=False, special=True)])
+        if (given := tokenizer.token_to_id(entry["content"])) != int(index):
+            raise CheckpointError(
+                f"{folder}: added token {entry['content']} would get id {given}; tokenizer_config.json says {index}"
+            )
+    return tokenizer
+
+
+def _read_ranks(path: Path) -> dict[bytes, int]:
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}); fetch it with `glm-tts download`") from error
+    ranks: dict[bytes, int] = {}
+    for number, line in enumerate(lines, 1):
+        if not line:
+            continue
+        try:
+            token, rank = line.split()
+            ranks[base64.b64decode(token, validate=True)] = int(rank)
+        except (ValueError, binascii.Error) as error:
+            raise CheckpointError(f"{path}, line {number}: expected base64 bytes, a space and a rank") from error
+    return ranks
+
+
+def _last_merge(token: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes] | None:
+    """The two halves that byte-pair encoding joins last when it builds `token`; None if it never does."""
+    parts = [bytes([byte]) for byte in token]
+    limit = ranks[token]
+    while len(parts) > 2:
+        candidates = [(ranks.get(parts[i] + parts[i + 1], limit), i) for i in range(len(parts) - 1)]
+        rank, i = min(candidates)
+        if rank >= limit:
+            return None
+        parts[i : i + 2] = [parts[i] + parts[i + 1]]
+    return parts[0], parts[1]
+
+
+def _byte_symbols() -> list[str]:
+    """The printable character that byte-level BPE writes for each byte."""
+    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    spare = iter(range(256, 512))
+    return [chr(byte if byte in printable else next(spare)) for byte in range(256)]
