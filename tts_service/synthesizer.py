@@ -72,12 +72,14 @@ class Synthesizer:
         """The voices of the engine; the first is the default."""
         return self.engine.voices()
 
-    def voice(self, name: str | None = None) -> Voice:
-        """The voice of that name, or the default one.
+    def voice(self, name: str | Voice | None = None) -> Voice:
+        """The voice of that name, or the default one; a `Voice` (a cloned one, for engines that can) passes through.
 
         Raises:
             UnknownVoice: There is none; the message lists those that exist.
         """
+        if isinstance(name, Voice):
+            return name
         voices = self.voices()
         if name is None:
             return voices[0]
@@ -91,7 +93,7 @@ class Synthesizer:
         *,
         on_chunk: Callable[[AudioChunk], None],
         on_end: Callable[[Exception | None], None],
-        voice: str | None = None,
+        voice: str | Voice | None = None,
         options: SynthesisOptions | None = None,
         lexicon: g2p.Lexicon | None = None,
         max_lead: float = 10.0,
@@ -137,7 +139,7 @@ class Synthesizer:
     def stream(
         self,
         text: str | Iterable[str],
-        voice: str | None = None,
+        voice: str | Voice | None = None,
         *,
         lexicon: g2p.Lexicon | None = None,
         max_lead: float = 30.0,
@@ -197,7 +199,7 @@ class Synthesizer:
     async def astream(
         self,
         text: str | Iterable[str] | AsyncIterable[str],
-        voice: str | None = None,
+        voice: str | Voice | None = None,
         *,
         lexicon: g2p.Lexicon | None = None,
         max_lead: float = 30.0,

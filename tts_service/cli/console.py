@@ -1,0 +1,117 @@
+"""What every command needs: where messages go, how a text comes in, how the voice is loaded."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+from rich.console import Console
+
+from tts_service.engine import SpeechError
+from tts_service.wording import tr
+
+if TYPE_CHECKING:
+    from g2p import Lexicon
+    from tts_service.synthesizer import Synthesizer
+
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+out = Console(highlight=False, soft_wrap=True)
+"""Results."""
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+"""Everything else, so that results can be piped."""
+
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine", envvar="GLM_TTS_ENGINE", help=tr("引擎：kokoro（内置）或 glm", "kokoro (embedded) or glm")
+    ),
+]
+LibraryOption = Annotated[
+    Path | None,
+    typer.Option("--voices", metavar="DIR", envvar="GLM_TTS_VOICES", help=tr("声音库文件夹", "Voice library folder")),
+]
+DictOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--dict", metavar="FILE", help=tr("自定义读音词典（JSONL）", "Custom pronunciation dictionary (JSONL)")
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help=tr("输出 JSON", "Print JSON for machines"))]
+
+
+def warn(message: str) -> None:
+    """One line of caution on stderr."""
+    err.print(message, style="yellow", markup=False)
+
+
+def load_engine(engine: str, **settings: Any) -> Synthesizer:
+    """Load an engine, saying so where somebody watches."""
+    import tts_service
+
+    if not err.is_terminal:
+        return tts_service.load(engine, **settings)
+    with err.status(tr(f"正在加载 {engine}……", f"Loading {engine} ...")):
+        return tts_service.load(engine, **settings)
+
+
+def load_lexicon(path: Path | None) -> Lexicon | None:
+    """The dictionary of that file; None for the default one."""
+    if path is None:
+        return None
+    if not path.is_file():
+        raise SpeechError(tr(f"没有这个词典文件：{path}", f"there is no dictionary file {path}"))
+    from g2p import Lexicon
+
+    return Lexicon(path)
+
+
+def text_source(text: str | None, file: Path | None) -> Iterator[str]:
+    """The text to speak, in pieces as they arrive: an argument, a file, or standard input (`-` or nothing at all).
+
+    Raises:
+        typer.BadParameter: There is no text or more than one.
+        SpeechError: It cannot be read as UTF-8.
+    """
+    if text is not None and file is not None:
+        raise typer.BadParameter(tr("文本和 --file 只能给一个", "give either a text or --file, not both"))
+    if file is not None and str(file) != "-":
+        try:
+            with file.open("rb") as source:
+                yield from _decoded(source, str(file))
+        except OSError as error:
+            raise SpeechError(tr(f"无法读取 {file}：", f"{file} cannot be read: ") + str(error.strerror)) from error
+    elif text not in (None, "-"):
+        yield text
+    elif file is None and text is None and sys.stdin.isatty():
+        raise typer.BadParameter(
+            tr(
+                '没有文本。用法：glm-tts say "你好"，或 --file 文件，或管道输入',
+                'no text; try: glm-tts say "你好", --file FILE, or a pipe',
+            )
+        )
+    else:
+        yield from _decoded(sys.stdin.buffer, tr("标准输入", "standard input"))
+
+
+def _decoded(source: BinaryIO, name: str) -> Iterator[str]:
+    decoder, position = codecs.getincrementaldecoder("utf-8-sig")(), 0
+    read = getattr(source, "read1", source.read)
+    try:
+        while piece := read(1 << 16):
+            if text := decoder.decode(piece):
+                yield text
+            position += len(piece)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        at = position + error.start
+        raise SpeechError(
+            tr(
+                f"{name} 在第 {at} 字节附近不是 UTF-8；请另存为 UTF-8",
+                f"{name} is not UTF-8 near byte {at}; save it as UTF-8",
+            )
+        ) from error

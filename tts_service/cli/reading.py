@@ -1,0 +1,50 @@
+"""`glm-tts g2p` and `glm-tts dict check`: how a text is read, and whether a dictionary is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from tts_service.cli.console import DictOption, JsonOption, load_lexicon, out, text_source
+from tts_service.wording import tr
+
+dictionary = typer.Typer(help=tr("自定义词典。", "The custom dictionary."), no_args_is_help=True)
+_WHY = {
+    "markup": tr("文中标注", "markup in the text"),
+    "dictionary": tr("自定义词典", "custom dictionary"),
+    "phrase": tr("词语", "phrase"),
+    "model": tr("上下文模型", "model"),
+    "default": tr("默认读音", "default"),
+}
+
+
+def g2p(
+    text: Annotated[str | None, typer.Argument(help=tr("文本；- 表示标准输入", "Text; - for standard input"))] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help=tr("从文件读取", "Read from a file"))] = None,
+    dict_: DictOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print tokens, spans, readings and reasons."""
+    from g2p import analyze
+
+    pronunciation = analyze("".join(text_source(text, file)), lexicon=load_lexicon(dict_))
+    if as_json:
+        tokens = [asdict(token) for token in pronunciation.tokens]
+        out.print_json(json.dumps({"text": pronunciation.text, "tokens": tokens}))
+        return
+    table = Table(
+        *(tr("位置", "Span"), tr("原文", "Text"), tr("读作", "Said"), tr("读音", "Reading"), tr("原因", "Why"))
+    )
+    for token in pronunciation.tokens:
+        written = pronunciation.text[token.start : token.end]
+        changed = token.base != token.reading
+        reading = f"{token.base} → {token.reading}" if changed and token.base else token.reading
+        cells = (f"{token.start}–{token.end}", written, token.text, reading, _WHY.get(token.source, token.source))
+        table.add_row(*(Text(cell.replace("\n", "⏎")) for cell in cells))
+    out.print(table)

@@ -1,0 +1,193 @@
+"""`glm-tts say`: a text to a file, a pipe or the loudspeaker, while it is being made."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from io import RawIOBase
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, cast
+
+import typer
+
+from tts_service.cli.console import (
+    DictOption,
+    EngineOption,
+    JsonOption,
+    LibraryOption,
+    err,
+    load_engine,
+    load_lexicon,
+    out,
+    text_source,
+    warn,
+)
+from tts_service.engine import AudioChunk, SpeechError
+from tts_service.synthesizer import Report
+from tts_service.wording import tr
+
+_PLAYERS = (
+    ("aplay", "-q", "-t", "raw", "-f", "S16_LE", "-c", "1", "-r", "{rate}"),
+    ("paplay", "--raw", "--format=s16le", "--channels=1", "--rate={rate}"),
+    ("play", "-q", "-t", "raw", "-e", "signed", "-b", "16", "-c", "1", "-r", "{rate}", "-"),
+    ("ffplay", "-nodisp", "-autoexit", "-loglevel", "error", "-f", "s16le", "-ar", "{rate}", "-"),
+)
+"""Programs that play raw samples from their standard input: ALSA, PulseAudio, SoX, FFmpeg."""
+
+
+def say(
+    text: Annotated[
+        str | None, typer.Argument(help=tr("要说的话；- 表示标准输入", "What to say; - for standard input"))
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help=tr("从文件读取文本", "Read the text from a file"))
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help=tr("输出文件；- 表示标准输出", "File to write (.wav .flac .mp3 .opus .pcm); - for stdout"),
+        ),
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option("--format", help=tr("格式：wav pcm flac mp3 opus", "wav, pcm, flac, mp3 or opus"))
+    ] = None,
+    play: Annotated[bool, typer.Option("--play", help=tr("用扬声器播放", "Play on the sound card"))] = False,
+    voice: Annotated[str | None, typer.Option("--voice", "-v", help=tr("声音名", "Name of a voice"))] = None,
+    voices: LibraryOption = None,
+    engine: EngineOption = "kokoro",
+    preset: Annotated[str | None, typer.Option(help=tr("预设，见 glm-tts presets", "See: glm-tts presets"))] = None,
+    speed: Annotated[float | None, typer.Option(help=tr("语速 0.5 到 2", "Tempo, 0.5 to 2"))] = None,
+    seed: Annotated[int | None, typer.Option(help=tr("随机种子", "Random seed"))] = None,
+    sample_rate: Annotated[int | None, typer.Option(help=tr("采样率（Hz）", "Sample rate in Hz"))] = None,
+    sampling: Annotated[str | None, typer.Option(help=tr("采样方法：ras 或 topk", "ras or topk"))] = None,
+    stream: Annotated[
+        bool | None,
+        typer.Option("--stream/--no-stream", help=tr("边生成边输出", "Emit while it is being made, or when complete")),
+    ] = None,
+    dict_: DictOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Speak a text to a file, to the loudspeaker or down a pipe."""
+    from tts_service.audio_file import FORMATS, SpeechWriter, save
+    from tts_service.label import Label
+    from tts_service.presets import honoured
+    from tts_service.presets import preset as preset_named
+    from tts_service.voices import Library, speaker
+
+    chosen = preset_named(preset) if preset else None
+    asked = {"speed": speed, "seed": seed, "sample_rate": sample_rate, "sampling": sampling}
+    options: dict[str, Any] = {
+        **(chosen.options if chosen else {}),
+        **{k: v for k, v in asked.items() if v is not None},
+    }
+    if stream is None:
+        stream = chosen.stream if chosen else True
+    format = format or (Path(output).suffix.lstrip(".").lower() if output and output != "-" else None) or "wav"
+    if format not in FORMATS:
+        raise SpeechError(
+            tr(
+                f"不支持格式 {format!r}，可用：{' '.join(FORMATS)}",
+                f"there is no format {format!r}; use {', '.join(FORMATS)}",
+            )
+        )
+    if play and output is not None:
+        raise typer.BadParameter(tr("--play 和 --output 只能选一个", "give either --play or --output, not both"))
+    pieces = text_source(text, file)
+    first = next(pieces, "")
+    reports: list[Report] = []
+    with load_engine(engine) as synthesizer:
+        synthesizer.on_report.append(reports.append)
+        options, absent = honoured(engine, options)
+        if ignored := [name for name in absent if asked.get(name) is not None]:
+            warn(
+                tr(f"引擎 {engine} 没有这些选项，已忽略：", f"the {engine} engine has no use for: ")
+                + ", ".join(ignored)
+            )
+        rate = options.pop("sample_rate", None) or synthesizer.sample_rate
+        who = speaker(synthesizer, Library(voices), voice)
+        chunks: Iterable[AudioChunk] = synthesizer.stream(
+            chain([first], pieces), who, lexicon=load_lexicon(dict_), **options
+        )
+        if not stream:
+            chunks = list(chunks)
+        label = Label(engine, who.name)
+        if output == "-" or play:
+            target = "-" if output == "-" else tr("扬声器", "sound card")
+            place, form = (_stdout(), format) if output == "-" else (_player(rate), "pcm")
+            with place as sink, SpeechWriter(sink, form, rate, label) as writer:
+                for chunk in chunks:
+                    writer.write(chunk)
+        else:
+            path = Path(output) if output else Path("@outputs") / f"tts_{datetime.now():%Y%m%d_%H%M%S}.{format}"
+            save(path, chunks, rate, label, format)
+            target = str(path)
+    [report] = reports
+    summary = {
+        "output": target,
+        "engine": engine,
+        "voice": report.voice,
+        "sample_rate": rate,
+        "seconds": round(report.audio, 3),
+        "first_audio": None if report.first_audio is None else round(report.first_audio, 3),
+        "rtf": None if report.real_time_factor is None else round(report.real_time_factor, 3),
+    }
+    if as_json:
+        (err if output == "-" else out).print_json(json.dumps(summary))
+    elif output != "-":
+        out.print(f"{target}  {report.audio:.1f} s", markup=False)
+
+
+class _Unbuffered(RawIOBase):
+    """A pipe: every write is delivered at once, nothing is ever gone back to."""
+
+    def __init__(self, pipe: BinaryIO) -> None:
+        self._pipe = pipe
+
+    def write(self, data: Any) -> int:
+        written = self._pipe.write(data)
+        self._pipe.flush()
+        return written
+
+    def seekable(self) -> bool:
+        return False
+
+
+@contextmanager
+def _stdout() -> Iterator[BinaryIO]:
+    yield cast(BinaryIO, _Unbuffered(sys.stdout.buffer))
+
+
+@contextmanager
+def _player(rate: int) -> Iterator[BinaryIO]:
+    """A program that plays what is written to it; leaving the block waits until it has finished."""
+    found = next((command for command in _PLAYERS if shutil.which(command[0])), None)
+    if found is None:
+        names = ", ".join(command[0] for command in _PLAYERS)
+        raise SpeechError(
+            tr(f"没有可用的播放程序（{names}），请用 --output", f"no player found ({names}); use --output instead")
+        )
+    process = subprocess.Popen([part.format(rate=rate) for part in found], stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    try:
+        with process.stdin as pipe:
+            yield cast(BinaryIO, _Unbuffered(cast(BinaryIO, pipe)))
+    except BrokenPipeError:
+        pass  # its exit status says why
+    except BaseException:
+        process.kill()
+        raise
+    if process.wait() != 0:
+        raise SpeechError(
+            tr(
+                f"{found[0]} 无法播放（也许没有声卡），请用 --output",
+                f"{found[0]} could not play (no sound card?); use --output",
+            )
+        )

@@ -1,0 +1,180 @@
+"""`glm-tts voices`: the library of recorded voices."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from tts_service.cli.console import EXIT_FAILED, JsonOption, LibraryOption, err, out
+from tts_service.engine import SpeechError
+from tts_service.wording import tr
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tts_service.voices import Library
+
+app = typer.Typer(
+    help=tr("声音库：列出、添加、查看、检查、删除。", "The voice library: list, add, show, check, remove."),
+    no_args_is_help=True,
+)
+NameArgument = Annotated[str, typer.Argument(help=tr("声音名", "Name of the voice"))]
+
+
+@app.command("list", help=tr("列出库中的声音", "List the voices of the library"))
+def list_(voices: LibraryOption = None, as_json: JsonOption = False) -> None:
+    """List recorded voices; damaged ones with what is wrong."""
+    from tts_service.voices import Library
+
+    library = Library(voices)
+    if as_json:
+        out.print_json(json.dumps([_described(library, name) for name in library.names()]))
+        return
+    table = Table(tr("名称", "Name"), tr("语言", "Language"), tr("文本", "Transcript"), tr("授权", "Consent"))
+    for name in library.names():
+        entry = _described(library, name)
+        row = (
+            [entry["error"], "", ""]
+            if "error" in entry
+            else [entry[key] for key in ("language", "transcript", "consent")]
+        )
+        table.add_row(*(Text(cell) for cell in (name, *row)))
+    if table.row_count:
+        out.print(table)
+    else:
+        err.print(tr(f"{library.folder} 里还没有声音", f"no voices in {library.folder} yet"), markup=False)
+
+
+@app.command(help=tr("把一段录音加入声音库", "Take a recording into the library"))
+def add(
+    file: Annotated[Path, typer.Argument(help=tr("录音：WAV、FLAC、OGG 或 MP3", "Recording: WAV, FLAC, OGG or MP3"))],
+    name: Annotated[str, typer.Option(help=tr("声音名", "Name of the voice"))],
+    consent: Annotated[
+        str, typer.Option(help=tr("授权说明：谁同意克隆、怎样同意、用途", "Who allowed the cloning, how, and for what"))
+    ],
+    transcript: Annotated[
+        str | None, typer.Option(help=tr("录音的文字；不给则自动识别", "What is said; left out: it is recognised"))
+    ] = None,
+    language: Annotated[str, typer.Option(help=tr("zh 或 en", "zh or en"))] = "zh",
+    licence: Annotated[str, typer.Option(help=tr("使用许可", "Licence of the voice"))] = "",
+    voices: LibraryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure, transcribe where asked, store."""
+    from tts_service.reference import measure
+    from tts_service.voices import Library, load_recording, safe_name
+
+    safe_name(name)
+    samples, rate = load_recording(file)
+    quality = measure(samples, rate)
+    if quality.unusable:
+        raise SpeechError(f"{file}: " + "; ".join(quality.unusable))
+    if transcript is None:
+        transcript = _recognise(samples, rate)
+        err.print(tr(f"识别结果：{transcript}", f"recognised: {transcript}"), markup=False)
+    library = Library(voices)
+    library.add(file, name=name, transcript=transcript, consent=consent, language=language, licence=licence)
+    _show(library, name, as_json)
+
+
+@app.command(help=tr("查看一个声音", "Show a voice"))
+def show(name: NameArgument, voices: LibraryOption = None, as_json: JsonOption = False) -> None:
+    """Card and quality."""
+    from tts_service.voices import Library
+
+    _show(Library(voices), name, as_json)
+
+
+@app.command(
+    help=tr(
+        "检查声音是否完好、适合克隆；不带名字则检查全部",
+        "Check that voices are intact and good; all of them without a name",
+    )
+)
+def check(
+    name: Annotated[str | None, typer.Argument()] = None, voices: LibraryOption = None, as_json: JsonOption = False
+) -> None:
+    """Exit code 1 if any voice is damaged or unusable."""
+    from tts_service.voices import Library
+
+    library = Library(voices)
+    if name is not None:
+        library.card(name)
+    entries = [_described(library, each) for each in ([name] if name else library.names())]
+    if as_json:
+        out.print_json(json.dumps(entries))
+    for entry in entries if not as_json else ():
+        complaints = [entry["error"]] if "error" in entry else [*entry["unusable"], *entry["doubts"]]
+        out.print(f"{entry['name']}: {'; '.join(complaints) or tr('良好', 'good')}", markup=False)
+    if any("error" in entry or entry["unusable"] for entry in entries):
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command(help=tr("删除一个声音", "Remove a voice"))
+def remove(
+    name: NameArgument,
+    voices: LibraryOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help=tr("不再询问", "Do not ask"))] = False,
+) -> None:
+    """Delete its folder."""
+    from tts_service.voices import Library
+
+    library = Library(voices)
+    if not yes and name in library.names():
+        typer.confirm(tr(f"删除声音 {name}？", f"Remove the voice {name}?"), abort=True)
+    library.remove(name)
+    err.print(tr(f"已删除 {name}", f"removed {name}"), markup=False)
+
+
+def _described(library: Library, name: str) -> dict[str, Any]:
+    """Card, measures and complaints, or the error that keeps the voice from being used."""
+    from tts_service.reference import measure
+    from tts_service.voices import load_recording
+
+    try:
+        card = library.card(name)
+        quality = measure(*load_recording(library.audio(name)))
+    except SpeechError as error:
+        return {"name": name, "error": str(error)}
+    return {**asdict(card), **quality.measures(), "unusable": quality.unusable, "doubts": quality.doubts}
+
+
+def _show(library: Library, name: str, as_json: bool) -> None:
+    from tts_service.reference import advice
+
+    library.audio(name)
+    entry = _described(library, name)
+    if as_json:
+        out.print_json(json.dumps(entry))
+        return
+    complaints = [*entry.pop("unusable"), *entry.pop("doubts")]
+    table = Table(show_header=False, box=None)
+    for key, value in entry.items():
+        table.add_row(Text(key, style="dim"), Text(str(value)))
+    out.print(table)
+    if complaints:
+        out.print("[yellow]![/] " + escape("; ".join(complaints)))
+        out.print(advice(), markup=False)
+    else:
+        out.print("[green]✓[/] " + tr("录音质量良好", "a good recording"))
+
+
+def _recognise(samples: NDArray[np.float32], rate: int) -> str:
+    from tts_service.audio import resample
+    from tts_service.recogniser import Recogniser
+
+    with err.status(tr("正在识别录音内容……", "Recognising what is said ...")):
+        text = Recogniser().transcribe(resample(samples, rate, 16000)).text
+    if not text:
+        raise SpeechError(
+            tr("没有听出文字，请用 --transcript 给出", "nothing was understood; give the text with --transcript")
+        )
+    return text

@@ -1,0 +1,88 @@
+"""Named ways to speak, from `configs/presets.yaml`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tts_service.engine import SpeechError, SynthesisOptions
+
+OPTIONS = tuple(field.name for field in fields(SynthesisOptions))
+_ABSENT = {"kokoro": ("seed", "sampling", "kv_cache", "max_length")}
+"""Options that an engine has no use for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Options for one occasion."""
+
+    name: str
+    title: str
+    """Chinese and English, ` / ` between them; so is `about`."""
+    about: str
+    options: dict[str, Any]
+    """Fields of `SynthesisOptions`."""
+    stream: bool
+    """Whether sound is wanted while it is being made."""
+
+
+def presets(path: Path | None = None) -> dict[str, Preset]:
+    """All presets by name.
+
+    Args:
+        path: A YAML file; None: the one that comes with the project.
+
+    Raises:
+        SpeechError: The file is not as it should be; the message names preset and field.
+    """
+    path = path or _own_file()
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpeechError(f"{path} cannot be read: {error}") from error
+    if not isinstance(document, dict):
+        raise SpeechError(f"{path} must hold presets by name, each with title, about, options and stream")
+    return {str(name): _preset(str(name), entry, path) for name, entry in document.items()}
+
+
+def preset(name: str) -> Preset:
+    """The preset of that name.
+
+    Raises:
+        SpeechError: There is none; the message lists those that exist.
+    """
+    known = presets()
+    if name not in known:
+        raise SpeechError(f"there is no preset {name!r}; use one of {', '.join(known)}")
+    return known[name]
+
+
+def honoured(engine: str, options: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """What an engine can make of options: those that it has, and the names of those that it has not."""
+    absent = [name for name in options if name in _ABSENT.get(engine, ())]
+    return {name: value for name, value in options.items() if name not in absent}, absent
+
+
+def _preset(name: str, entry: Any, path: Path) -> Preset:
+    if not isinstance(entry, dict) or set(entry) != {"title", "about", "options", "stream"}:
+        raise SpeechError(f"{path}: preset {name!r} must have exactly title, about, options and stream")
+    options = entry["options"]
+    if not isinstance(options, dict) or not set(options) <= set(OPTIONS):
+        raise SpeechError(f"{path}: options of preset {name!r} may be {', '.join(OPTIONS)}, and not {options!r}")
+    try:
+        SynthesisOptions(**options)
+    except (SpeechError, TypeError) as error:
+        raise SpeechError(f"{path}: preset {name!r}: {error}") from error
+    return Preset(name, str(entry["title"]), str(entry["about"]), options, bool(entry["stream"]))
+
+
+def _own_file() -> Path:
+    root = Path(__file__).resolve().parent.parent
+    # A checkout has configs/ beside the packages; an installed wheel carries it inside g2p.
+    return next(
+        (path for folder in ("configs", "g2p/configs") if (path := root / folder / "presets.yaml").is_file()),
+        root / "configs" / "presets.yaml",
+    )

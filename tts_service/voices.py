@@ -1,0 +1,244 @@
+"""The library of recorded voices: one folder a voice, with `voice.yaml`, the reference audio and caches beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import tempfile
+import unicodedata
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import soundfile
+import yaml
+from numpy.typing import NDArray
+
+from tts_service.engine import SpeechError, UnknownVoice, Voice
+
+if TYPE_CHECKING:
+    from tts_service.synthesizer import Synthesizer
+
+MAX_BYTES = 64 << 20
+"""Of a reference recording; half a minute of uncompressed studio sound has 17 MB."""
+AUDIO, CARD = "reference.wav", "voice.yaml"
+_NAME = re.compile(r"\w[\w.-]{0,63}")
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+def safe_name(name: str) -> str:
+    """A name that is a plain file name on every system, in Unicode's composed form.
+
+    Raises:
+        SpeechError: It is not; the message says what a name may hold.
+    """
+    composed = unicodedata.normalize("NFC", name)
+    if not _NAME.fullmatch(composed) or composed.endswith(".") or len(composed.encode()) > 180:
+        raise SpeechError(
+            f"{name[:80]!r} cannot be a name: use 1 to 64 letters, hanzi, digits, '-', '_' or '.', "
+            "beginning with a letter or digit"
+        )
+    if _DEVICES.fullmatch(composed):
+        raise SpeechError(f"{name!r} cannot be a name: Windows keeps it for a device")
+    return composed
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What `voice.yaml` says."""
+
+    name: str
+    language: str
+    """`zh` or `en`."""
+    transcript: str
+    """What is said in the recording, word for word."""
+    consent: str
+    """Who allowed the voice to be cloned, how and for what."""
+    licence: str
+    created: str
+    """ISO 8601."""
+    sha256: str
+    """Of the recording."""
+
+
+class Library:
+    """A folder of voices. Nothing outside it is ever touched.
+
+    Args:
+        folder: None: `voices` in the user's data directory. Made when the first voice is added.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        if folder is None:
+            from platformdirs import user_data_path
+
+            folder = user_data_path("glm-tts", appauthor=False) / "voices"
+        self.folder = folder
+
+    def names(self) -> list[str]:
+        """Of all voices, in order, intact or not."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(path.name for path in self.folder.iterdir() if self._is_voice(path))
+
+    def card(self, name: str) -> Card:
+        """What is known about a voice.
+
+        Raises:
+            UnknownVoice: There is none of that name.
+            SpeechError: Its `voice.yaml` is damaged; the message names the field.
+        """
+        path = self._folder_of(name) / CARD
+        try:
+            document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+            raise SpeechError(f"{path} cannot be read: {error}") from error
+        expected = [field.name for field in fields(Card)]
+        if not isinstance(document, dict):
+            raise SpeechError(f"{path} must hold the fields {', '.join(expected)}")
+        for field in expected:
+            if not isinstance(document.get(field), str):
+                raise SpeechError(f"{path}: the field {field!r} is missing or is no text; put quotes around it")
+        return Card(**{field: document[field] for field in expected})
+
+    def audio(self, name: str) -> Path:
+        """The recording of a voice, verified against its card.
+
+        Raises:
+            SpeechError: It is missing or is not the one that was added.
+        """
+        card = self.card(name)
+        path = self._folder_of(name) / AUDIO
+        if not path.is_file():
+            raise SpeechError(f"{path} is missing; remove the voice and add it again")
+        if _sha256(path) != card.sha256:
+            raise SpeechError(f"{path} has changed since it was added; remove the voice and add it again")
+        return path
+
+    def voice(self, name: str) -> Voice:
+        """The voice as engines take it.
+
+        Raises:
+            SpeechError: As `card` and `audio`.
+        """
+        card, folder = self.card(name), self.audio(name).parent
+        return Voice(card.name, (card.language,), f"{card.name} · 克隆 / cloned", folder)
+
+    def add(
+        self, recording: Path, *, name: str, transcript: str, consent: str, language: str = "zh", licence: str = ""
+    ) -> Card:
+        """Take a recording into the library. The voice appears only when it is complete.
+
+        Args:
+            recording: WAV, FLAC, OGG or MP3; kept as 24-bit mono WAV.
+            name: A safe file name that no voice has yet, in upper or lower case.
+            transcript: What is said in it.
+            consent: Who allowed the cloning, how and for what; never empty.
+            language: `zh` or `en`.
+            licence: Under which others may use the voice.
+
+        Raises:
+            SpeechError: Something of that is missing or wrong.
+        """
+        name = safe_name(name)
+        if language not in ("zh", "en"):
+            raise SpeechError(f"the language is {language!r}; it must be zh or en")
+        if not transcript.strip():
+            raise SpeechError("the transcript is empty; the model needs to know what is said in the recording")
+        if not consent.strip():
+            raise SpeechError("the consent is empty; say who allowed this voice to be cloned, how and for what")
+        samples, rate = load_recording(recording)
+        taken = {known.casefold() for known in self.names()}
+        if name.casefold() in taken or (self.folder / name).exists():
+            raise SpeechError(f"there is a voice {name!r} already; choose another name or remove that one")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            adding = Path(tempfile.mkdtemp(prefix=".adding-", dir=self.folder))
+        except OSError as error:
+            raise SpeechError(f"{self.folder} cannot be written: {error.strerror}") from error
+        try:
+            soundfile.write(adding / AUDIO, samples, rate, subtype="PCM_24")
+            created = datetime.now().astimezone().isoformat(timespec="seconds")
+            card = Card(
+                name, language, transcript.strip(), consent.strip(), licence.strip(), created, _sha256(adding / AUDIO)
+            )
+            text = yaml.safe_dump(asdict(card), allow_unicode=True, sort_keys=False)
+            (adding / CARD).write_text(text, encoding="utf-8")
+            adding.chmod(0o755)
+            adding.rename(self.folder / name)
+        except OSError as error:
+            raise SpeechError(f"the voice cannot be stored in {self.folder}: {error.strerror}") from error
+        finally:
+            shutil.rmtree(adding, ignore_errors=True)
+        return card
+
+    def remove(self, name: str) -> None:
+        """Delete a voice with its caches.
+
+        Raises:
+            UnknownVoice: There is none of that name.
+        """
+        shutil.rmtree(self._folder_of(name))
+
+    def _folder_of(self, name: str) -> Path:
+        folder = self.folder / safe_name(name)
+        if not self._is_voice(folder):
+            known = ", ".join(self.names()) or "none yet"
+            raise UnknownVoice(f"there is no voice {name!r} in {self.folder}; there are: {known}")
+        return folder
+
+    @staticmethod
+    def _is_voice(path: Path) -> bool:
+        """A link is none: what it points at may lie anywhere."""
+        return path.is_dir() and not path.is_symlink() and not path.name.startswith(".") and (path / CARD).is_file()
+
+
+def load_recording(path: Path) -> tuple[NDArray[np.float32], int]:
+    """Read a reference recording as mono.
+
+    Returns:
+        Samples [n] and the rate in Hz.
+
+    Raises:
+        SpeechError: It does not exist, is too large or is no audio.
+    """
+    from tts_service.audio import load_audio
+
+    if not path.is_file():
+        raise SpeechError(f"there is no file {path}")
+    if path.stat().st_size > MAX_BYTES:
+        raise SpeechError(
+            f"{path} has {path.stat().st_size >> 20} MB; a reference may have {MAX_BYTES >> 20}: "
+            "cut out 5 to 10 s of clear speech"
+        )
+    samples, rate = load_audio(path, max_seconds=60)
+    return samples.mean(axis=0), rate
+
+
+def speaker(synthesizer: Synthesizer, library: Library, name: str | None) -> Voice:
+    """Who of that name can speak with this engine: one of its own voices or one of the library.
+
+    Raises:
+        UnknownVoice: Nobody has that name, or only a recorded voice has it and this engine cannot clone.
+    """
+    own = synthesizer.voices()
+    if name is None or any(voice.name == name for voice in own):
+        return synthesizer.voice(name)
+    recorded = library.names()
+    if name not in recorded:
+        known = ", ".join([*(voice.name for voice in own), *recorded])
+        raise UnknownVoice(f"there is no voice {name!r}; available: {known}")
+    if synthesizer.engine.name == "kokoro":
+        raise UnknownVoice(
+            f"{name!r} is a recorded voice, and the embedded engine cannot clone: it speaks as "
+            f"{', '.join(voice.name for voice in own)}. Use --engine glm for {name!r}"
+        )
+    return library.voice(name)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

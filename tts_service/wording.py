@@ -1,0 +1,19 @@
+"""The language that messages are in."""
+
+from __future__ import annotations
+
+import locale
+import os
+
+
+def in_chinese() -> bool:
+    """Whether the user's locale is Chinese (`LC_ALL`, `LC_MESSAGES`, `LANG`, then the system's own setting)."""
+    for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        if value := os.environ.get(variable):
+            return value.lower().startswith(("zh", "chinese"))
+    return (locale.getlocale()[0] or "").lower().startswith(("zh", "chinese"))
+
+
+def tr(zh: str, en: str) -> str:
+    """The one of two wordings that the user reads."""
+    return zh if in_chinese() else en
