@@ -184,7 +184,7 @@ class SipSettings(Section):
     """UDP ports for audio, two for every call."""
     codecs: tuple[Literal["G722", "PCMU", "PCMA"], ...] = Field(("G722", "PCMU", "PCMA"), min_length=1)
     """In order of preference. G.722 is wideband."""
-    answer_within: float = Field(3.0, ge=0, le=60)
+    answer_within: float = Field(5.0, ge=0, le=60)
     """Seconds that it rings at most. It is picked up as soon as the greeting can be heard."""
     ack_timeout: float = Field(32.0, gt=0, le=64)
     """Seconds after which a call whose answer nobody acknowledged is dropped."""

@@ -137,7 +137,7 @@ class RtpStream:
         self.statistics = RtpStatistics()
         self.port = 0
         self.last_received = 0.0
-        """`time.monotonic()` of the last packet, or of the moment the stream started."""
+        """`time.monotonic()` of the last packet, or of the moment the stream was opened or redirected."""
         self._sockets: list[asyncio.DatagramTransport] = []
         self._clock: asyncio.Task[None] | None = None
         self._peer: Peer | None = None
@@ -184,6 +184,7 @@ class RtpStream:
                 transport, _ = await loop.create_datagram_endpoint(lambda h=handler: _Datagrams(h), sock=ready)  # type: ignore[misc]
                 self._sockets.append(transport)
             self.port = port
+            self.last_received = time.monotonic()
             return
         raise NoFreePort(f"no free RTP port between {ports[0]} and {ports[1]}; widen sip.rtp_ports or take fewer calls")
 

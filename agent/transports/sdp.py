@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import time
+from collections.abc import Iterable
 
+from aiortp import get_codec
 from aiosipua.sdp import (
     ConnectionData,
     MediaDescription,
@@ -14,6 +16,7 @@ from aiosipua.sdp import (
     parse_sdp,
     serialize_sdp,
 )
+from loguru import logger
 
 from agent.transports.rtp import CLOCK_RATE, Peer
 
@@ -21,6 +24,19 @@ PAYLOAD_TYPES = {"PCMU": 0, "PCMA": 8, "G722": 9}
 DTMF_PAYLOAD_TYPE = 101
 """Ours when we offer; when we answer, the peer's own number is kept, since many phones expect that."""
 ANSWERS = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
+
+
+def installed(codecs: Iterable[str]) -> tuple[str, ...]:
+    """Those codecs that this machine can do: G.722 is a native extension that not every platform has."""
+    found = []
+    for name in codecs:
+        try:
+            get_codec(PAYLOAD_TYPES[name])
+        except ImportError:
+            logger.warning(f"SIP: {name} is not offered; install it with: pip install 'aiortp[g722]'")
+        else:
+            found.append(name)
+    return tuple(found)
 
 
 class NotAcceptable(Exception):

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException
 from loguru import logger
 from pipecat.audio.dtmf.types import KeypadEntry
+from pipecat.audio.utils import is_silence
 from pipecat.frames.frames import (
     CancelFrame,
     EndFrame,
@@ -42,7 +43,7 @@ class SipTransport(BaseTransport):
     over, `on_hold(transport, held)`.
     """
 
-    def __init__(self, call: SipCall, answer_within: float = 3.0) -> None:
+    def __init__(self, call: SipCall, answer_within: float = 5.0) -> None:
         super().__init__()
         self.call = call
         self.answer_within = answer_within
@@ -175,7 +176,10 @@ class SipOutput(BaseOutputTransport):
         """Queue 20 ms, at the pace of the call's clock."""
         if self._call.ended.is_set():
             return False
-        self._call.answer()
+        if self._call.answered_at is None:
+            if is_silence(frame.audio):
+                return True  # the breath before the greeting is not worth hearing
+            self._call.answer()
         await self._call.media.play(frame.audio, frame.sample_rate)
         return True
 

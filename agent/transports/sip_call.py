@@ -68,7 +68,7 @@ class SipCall:
         """Take a port for the audio. Raises NoFreePort."""
         settings = self._endpoint.settings
         await self.media.open(self._endpoint.wire.host, settings.rtp_ports)
-        self.session = SdpSession(self._endpoint.wire.advertise, self.media.port, settings.codecs)
+        self.session = SdpSession(self._endpoint.wire.advertise, self.media.port, self._endpoint.codecs)
 
     # An incoming call
 

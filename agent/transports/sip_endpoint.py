@@ -17,7 +17,7 @@ from loguru import logger
 
 from agent.settings import SipSettings
 from agent.transports.rtp import NoFreePort
-from agent.transports.sdp import MalformedSdp, NotAcceptable
+from agent.transports.sdp import MalformedSdp, NotAcceptable, installed
 from agent.transports.sip_call import METHODS, USER_AGENT, SipCall
 from agent.transports.sip_wire import Hop, NoAnswer, SipWire
 
@@ -29,6 +29,9 @@ REASONS = {
     "no common codec": (415, 488, 606),
     "not authorised": (401, 407),
 }
+
+CLOSE_SECONDS = 0.4
+"""Time for the last BYEs, and for signing off, to be answered."""
 
 
 class CallFailed(Exception):
@@ -57,6 +60,7 @@ class SipEndpoint:
     def __init__(self, settings: SipSettings, on_call: Callable[[SipCall], Awaitable[None]]) -> None:
         self.settings = settings
         self.calls: dict[str, SipCall] = {}
+        self.codecs = installed(settings.codecs)
         self.registered = asyncio.Event()
         host, _, port = settings.listen.rpartition(":")
         self.wire = SipWire(
@@ -68,6 +72,7 @@ class SipEndpoint:
             tcp=settings.tcp,
         )
         self._on_call = on_call
+        self._registration: Dialog | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -87,13 +92,12 @@ class SipEndpoint:
             call.hang_up("the agent was shut down")
         if self.registered.is_set():
             try:
-                async with asyncio.timeout(2):
+                async with asyncio.timeout(CLOSE_SECONDS):
                     await self._register(0)
             except (TimeoutError, NoAnswer, CallFailed, OSError) as error:
                 logger.debug(f"SIP: could not sign off: {error}")
         if self._tasks:
-            # The last BYEs are still on their way; whoever does not answer them in two seconds need not.
-            await asyncio.wait(self._tasks, timeout=0.1 if self.settings.register_as else 2)
+            await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -124,21 +128,21 @@ class SipEndpoint:
         if request.method == "CANCEL":
             self._cancelled(request)
         elif request.method == "OPTIONS":
-            self._refuse(request, 200, "OK")
+            self._reply(request, 200, "OK")
         elif request.method not in METHODS:
-            self._refuse(request, 405, "Method Not Allowed")
+            self._reply(request, 405, "Method Not Allowed")
         elif call is not None and in_dialog and call.belongs(request):
             call.handle(request)
         elif request.method == "ACK":
             pass  # of a call that is over; an ACK is never answered
         elif request.method != "INVITE" or in_dialog:
-            self._refuse(request, 481, "Call/Transaction Does Not Exist")
+            self._reply(request, 481, "Call/Transaction Does Not Exist")
         elif call is not None:
-            self._refuse(request, 482, "Loop Detected")
+            self._reply(request, 482, "Loop Detected")
         elif required := request.headers.get("require"):
-            self._refuse(request, 420, "Bad Extension", {"Unsupported": ", ".join(required)})
+            self._reply(request, 420, "Bad Extension", {"Unsupported": ", ".join(required)})
         elif self._closing or len(self.calls) >= self.settings.max_calls:
-            self._refuse(request, 486, "Busy Here")
+            self._reply(request, 486, "Busy Here")
         else:
             call = SipCall(self, create_dialog_from_request(request), hop, "in")
             self.calls[call.id] = call
@@ -172,14 +176,14 @@ class SipEndpoint:
         invite = self.wire.invite_of(cancel)
         call = self.calls.get(cancel.call_id or "")
         if invite is None or call is None:
-            self._refuse(cancel, 481, "Call/Transaction Does Not Exist")
+            self._reply(cancel, 481, "Call/Transaction Does Not Exist")
             return
-        self._refuse(cancel, 200, "OK")
+        self._reply(cancel, 200, "OK")
         if call.answered_at is None and not call.ended.is_set():
             call.respond(invite, 487, "Request Terminated")
             call.end("the caller gave up")
 
-    def _refuse(self, request: SipRequest, status: int, phrase: str, headers: dict[str, str] | None = None) -> None:
+    def _reply(self, request: SipRequest, status: int, phrase: str, headers: dict[str, str] | None = None) -> None:
         """Answer a request that belongs to no call."""
         dialog = Dialog(call_id=request.call_id or "", local_tag=generate_tag())
         response = dialog.create_response(request, status, phrase)
@@ -201,7 +205,7 @@ class SipEndpoint:
             CallFailed: Busy, declined, not answered, or unreachable.
         """
         target = parse_uri(uri)
-        if target.scheme != "sip" or not target.host or any(c.isspace() or c in "<>" for c in uri):
+        if not uri.startswith("sip:") or not target.host or any(c.isspace() or c in "<>" for c in uri):
             raise CallFailed(
                 0, f"{uri!r} is not a SIP address; write sip:user@host, or sip:user@host:port;transport=tcp"
             )
@@ -333,7 +337,7 @@ class SipEndpoint:
         hop = await self._resolve(parse_uri(self.settings.proxy) if self.settings.proxy else uri)
         if not self.wire.allows(hop.host):
             self.wire.allow.append(ipaddress.ip_network(hop.host))  # or the calls we register for could not come in
-        if not hasattr(self, "_registration"):
+        if self._registration is None:
             self._registration = Dialog(
                 call_id=generate_call_id(self.wire.advertise),
                 local_tag=generate_tag(),

@@ -166,6 +166,15 @@ class Softphone:
         lines.append(f"Content-Length: {len(body)}")
         self.transport.sendto(("\r\n".join(lines) + "\r\n\r\n" + body).encode(), self.source)
 
+    def challenge(self, request):
+        """Ask for a password."""
+        lines = ["SIP/2.0 401 Unauthorized"]
+        for key, value in request.headers:
+            if key.lower() in ("via", "from", "to", "call-id", "cseq"):
+                lines.append(f"{key}: {value}" + (";tag=asker" if key.lower() == "to" else ""))
+        lines += ['WWW-Authenticate: Digest realm="test", nonce="n0nce", algorithm=MD5, qop="auth"', "Content-Length: 0"]
+        self.transport.sendto(("\r\n".join(lines) + "\r\n\r\n").encode(), self.source)
+
     async def invite(self, body=None, *, ack=True, timeout=15.0, extra=()):
         """Call and be answered. Returns the 200."""
         self.send(self.request("INVITE", self.sdp() if body is None else body, extra=extra))
