@@ -143,6 +143,7 @@ class Synthesizer:
         *,
         lexicon: g2p.Lexicon | None = None,
         max_lead: float = 30.0,
+        on_report: Callable[[Report], None] | None = None,
         **options: Any,
     ) -> Iterator[AudioChunk]:
         """Speak a text, or the deltas of one that is still being written.
@@ -153,6 +154,7 @@ class Synthesizer:
             voice: Name; None for the default.
             lexicon: Dictionary for this text instead of the synthesizer's.
             max_lead: Seconds of audio made before the caller asks for them.
+            on_report: Called with what it cost when the generator ends.
             **options: Fields of `SynthesisOptions`: `speed`, `language`, `seed`, `sample_rate`, ...
 
         Yields:
@@ -195,6 +197,8 @@ class Synthesizer:
                 utterance.played(item.seconds)
         finally:
             utterance.cancel()
+            if on_report:
+                on_report(utterance.report)
 
     async def astream(
         self,
@@ -203,6 +207,7 @@ class Synthesizer:
         *,
         lexicon: g2p.Lexicon | None = None,
         max_lead: float = 30.0,
+        on_report: Callable[[Report], None] | None = None,
         **options: Any,
     ) -> AsyncIterator[AudioChunk]:
         """The asynchronous twin of `stream`; also takes an asynchronous iterable of deltas."""
@@ -245,6 +250,8 @@ class Synthesizer:
         finally:
             writer.cancel()
             utterance.cancel()
+            if on_report:
+                on_report(utterance.report)
 
     def warm_up(self) -> None:
         """Speak a syllable in silence, so that the first caller does not pay for lazy initialisation."""
