@@ -75,6 +75,8 @@ STORY: Pair = (
 STRIPPED = " \t\n。，！？!?,.…~"
 NOTHING_MORE: Pair = ("我在听。", "I am listening.")
 WEEKDAYS = "一二三四五六日"
+MOST_CHARACTERS = 200
+"""What is typed beyond this is not looked at."""
 
 MURMUR = re.compile(r"^(嗯+|哦+|噢+|啊+|对+|好的?|是的?|行|mm-?hmm|uh-?huh|mhm|yeah|ok|okay|right|i see)$", re.I)
 
@@ -130,7 +132,7 @@ class DemoBrain(LLMService):
     async def _answer(self, context: LLMContext) -> None:
         messages = [m for m in context.get_messages() if isinstance(m, dict)]
         last: Any = messages[-1] if messages else {}
-        heard = last_user_text(context)
+        heard = last_user_text(context)[:MOST_CHARACTERS]
         if last.get("role") == "developer" or MURMUR.match(bare(heard)):
             text = self._rest(messages) or ("" if last.get("role") == "developer" else say(NOTHING_MORE, heard))
         elif last.get("role") == "tool":
@@ -223,42 +225,12 @@ def tell_time(result: dict[str, Any], heard: str) -> str:
 
 
 DIGITS = dict(zip("零一二三四五六七八九", range(10), strict=True)) | {"两": 2}
-NUMBER_WORDS = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-    "twenty",
-    "thirty",
-    "forty",
-    "fifty",
-    "sixty",
-    "seventy",
-    "eighty",
-    "ninety",
-    "hundred",
-    "thousand",
-    "million",
-    "point",
-    "and",
-]
-NUMBER = rf"\d+(?:\.\d+)?|[零一二两三四五六七八九十百千万亿点]+|(?:(?:{'|'.join(NUMBER_WORDS)})\b[ -]?)+"
+BELOW_TWENTY = (
+    "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|"
+    "eighteen|nineteen"
+)
+LARGER = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|point|and"
+NUMBER = rf"\d+(?:\.\d+)?|[零一二两三四五六七八九十百千万亿点]+|(?:(?:{BELOW_TWENTY}|{LARGER})\b[ -]?)+"
 OPERATORS: tuple[tuple[str, str, str, Callable[[Fraction, Fraction], Fraction]], ...] = (
     ("加上|加|plus|[+＋]", "加", "plus", lambda a, b: a + b),
     ("减去|减|minus|[-－−]", "减", "minus", lambda a, b: a - b),
@@ -272,8 +244,8 @@ def number(text: str) -> Fraction:
     text = text.strip().replace("-", " ")
     if text in DIGITS:
         return Fraction(DIGITS[text])
-    if text in NUMBER_WORDS[:20]:
-        return Fraction(NUMBER_WORDS.index(text))
+    if text in (small := BELOW_TWENTY.split("|")):
+        return Fraction(small.index(text))
     return Fraction(Normalizer(lang="zh" if is_chinese(text) else "en", operator="itn").normalize(text))
 
 

