@@ -37,11 +37,12 @@ Agent to client, `server-message` {data: {type, ...}}, ours:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from loguru import logger
 from pipecat.frames.frames import ErrorFrame, TTSSpeakFrame, TTSUpdateSettingsFrame
+from pipecat.observers.base_observer import BaseObserver
 from pipecat.observers.user_bot_latency_observer import LatencyBreakdown, MeasuredFrom, UserBotLatencyObserver
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
@@ -60,6 +61,7 @@ from pipecat.workers.runner import WorkerRunner
 
 import tts_service
 from agent import demo_brain
+from agent.keypad import Keypad
 from agent.llm import TOOLS, EndpointLLM
 from agent.settings import BrainSettings, Settings, VoiceSettings
 from agent.stt import Recogniser, WhisperSTT
@@ -124,6 +126,7 @@ class Conversation:
         *,
         rtvi: bool,
         tell: Event,
+        observers: Sequence[BaseObserver] = (),
     ) -> None:
         self._models = models
         self._brain_settings = settings.brain
@@ -136,6 +139,7 @@ class Conversation:
             Pipeline(
                 [
                     transport.input(),
+                    Keypad(),
                     WhisperSTT(models.recogniser),
                     user,
                     brain,
@@ -146,7 +150,7 @@ class Conversation:
             ),
             params=params,
             enable_rtvi=rtvi,
-            observers=[latency],
+            observers=[latency, *observers],
             idle_timeout_secs=settings.turns.idle_timeout,
             cancel_timeout_secs=1.0,
         )
@@ -241,6 +245,7 @@ async def converse(
     audio_in_sample_rate: int = 16000,
     audio_out_sample_rate: int = 24000,
     on_event: Event | None = None,
+    observers: Sequence[BaseObserver] = (),
 ) -> None:
     """Hold one conversation: from the greeting until the client leaves or this task is cancelled.
 
@@ -253,6 +258,7 @@ async def converse(
         audio_in_sample_rate: Hz that the recogniser gets from the transport; 8000 for telephones.
         audio_out_sample_rate: Hz that the transport gets from the voice.
         on_event: Told what happens; see `Event`. Called on the event loop; it must be quick.
+        observers: See every frame of the pipeline.
     """
     tell = on_event or (lambda name, data: None)
     turns = await asyncio.to_thread(turn_taking, settings.turns)
@@ -262,7 +268,7 @@ async def converse(
         enable_metrics=True,
         enable_usage_metrics=True,
     )
-    conversation = Conversation(transport, models, settings, turns, params, rtvi=rtvi, tell=tell)
+    conversation = Conversation(transport, models, settings, turns, params, rtvi=rtvi, tell=tell, observers=observers)
     runner = WorkerRunner(handle_sigint=False)
     await runner.add_workers(conversation.worker)
     try:

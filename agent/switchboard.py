@@ -12,7 +12,8 @@ from loguru import logger
 from pipecat.transports.base_transport import BaseTransport
 
 from agent.metrics import Metrics
-from agent.pipeline import Models, Progress, converse
+from agent.pipeline import Event, Models, Progress, converse
+from agent.record import CallRecord
 from agent.settings import Settings
 
 State = Literal["loading", "ready", "failed"]
@@ -141,8 +142,18 @@ class Switchboard:
         """
         with seat:
             assert self.models is not None, "a seat is only given out once the models are loaded"
+            listeners: list[Event] = [self.metrics.count]
             try:
-                await converse(transport, self.models, self.settings, on_event=self.metrics.count, **options)
+                if self.settings.phone.record_to is not None:
+                    record = CallRecord(self.settings.phone.record_to, seat.transport)
+                    listeners.append(record.note)
+                    options["observers"] = [record]
+
+                def tell(event: str, data: dict[str, Any]) -> None:
+                    for listener in listeners:
+                        listener(event, data)
+
+                await converse(transport, self.models, self.settings, on_event=tell, **options)
             except Exception:
                 self.metrics.errors.inc()
                 logger.exception(f"a {seat.transport} call ended with an error")
