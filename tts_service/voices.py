@@ -218,6 +218,11 @@ def load_recording(path: Path) -> tuple[NDArray[np.float32], int]:
     return samples.mean(axis=0), rate
 
 
+def can_clone(synthesizer: Synthesizer) -> bool:
+    """Whether its engine speaks with recorded voices; the embedded one knows only its own."""
+    return synthesizer.engine.name != "kokoro"
+
+
 def speaker(synthesizer: Synthesizer, library: Library, name: str | None) -> Voice:
     """Who of that name can speak with this engine: one of its own voices or one of the library.
 
@@ -231,7 +236,7 @@ def speaker(synthesizer: Synthesizer, library: Library, name: str | None) -> Voi
     if name not in recorded:
         known = ", ".join([*(voice.name for voice in own), *recorded])
         raise UnknownVoice(f"there is no voice {name!r}; available: {known}")
-    if synthesizer.engine.name == "kokoro":
+    if not can_clone(synthesizer):
         raise UnknownVoice(
             f"{name!r} is a recorded voice, and the embedded engine cannot clone: it speaks as "
             f"{', '.join(voice.name for voice in own)}. Use --engine glm for {name!r}"

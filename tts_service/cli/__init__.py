@@ -8,6 +8,7 @@ import sys
 import typer
 
 from tts_service.cli import reading, voices
+from tts_service.cli.batch import batch
 from tts_service.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, err
 from tts_service.cli.say import say
 from tts_service.engine import SpeechError
@@ -25,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(help=tr("把文字说出来", "Speak a text"))(say)
+app.command(help=tr("批量合成", "Speak a file of tasks"))(batch)
 app.add_typer(voices.app, name="voices")
 app.command(help=tr("显示文本怎样读、为什么", "Show how a text is read, and why"))(reading.g2p)
 app.add_typer(reading.dictionary, name="dict")

@@ -15,6 +15,9 @@ from tts_service.engine import SpeechError
 from tts_service.wording import tr
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from g2p import Lexicon
     from tts_service.synthesizer import Synthesizer
 
@@ -115,3 +118,18 @@ def _decoded(source: BinaryIO, name: str) -> Iterator[str]:
                 f"{name} is not UTF-8 near byte {at}; save it as UTF-8",
             )
         ) from error
+
+
+def recognise(samples: NDArray[np.float32], rate: int) -> str:
+    """What is said in a recording ([n] samples, mono), by the packaged recogniser.
+
+    Raises:
+        SpeechError: Nothing was understood.
+    """
+    from tts_service.audio import resample
+    from tts_service.recogniser import Recogniser
+
+    text = Recogniser().transcribe(resample(samples, rate, 16000)).text
+    if not text:
+        raise SpeechError(tr("没有听出文字，请直接给出文本", "nothing was understood in the recording; give its text"))
+    return text

@@ -12,14 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from tts_service.cli.console import EXIT_FAILED, JsonOption, LibraryOption, err, out
+from tts_service.cli.console import EXIT_FAILED, JsonOption, LibraryOption, err, out, recognise
 from tts_service.engine import SpeechError
 from tts_service.wording import tr
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from tts_service.voices import Library
 
 app = typer.Typer(
@@ -78,7 +75,7 @@ def add(
     if quality.unusable:
         raise SpeechError(f"{file}: " + "; ".join(quality.unusable))
     if transcript is None:
-        transcript = _recognise(samples, rate)
+        transcript = recognise(samples, rate)
         err.print(tr(f"识别结果：{transcript}", f"recognised: {transcript}"), markup=False)
     library = Library(voices)
     library.add(file, name=name, transcript=transcript, consent=consent, language=language, licence=licence)
@@ -165,16 +162,3 @@ def _show(library: Library, name: str, as_json: bool) -> None:
         out.print(advice(), markup=False)
     else:
         out.print("[green]✓[/] " + tr("录音质量良好", "a good recording"))
-
-
-def _recognise(samples: NDArray[np.float32], rate: int) -> str:
-    from tts_service.audio import resample
-    from tts_service.recogniser import Recogniser
-
-    with err.status(tr("正在识别录音内容……", "Recognising what is said ...")):
-        text = Recogniser().transcribe(resample(samples, rate, 16000)).text
-    if not text:
-        raise SpeechError(
-            tr("没有听出文字，请用 --transcript 给出", "nothing was understood; give the text with --transcript")
-        )
-    return text

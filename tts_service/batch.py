@@ -1,0 +1,364 @@
+"""Many texts to many files: nothing is done twice, nothing is overwritten, nothing stops the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import soundfile
+from loguru import logger
+from numpy.typing import NDArray
+
+from g2p import Lexicon
+from tts_service.audio_file import read_label, save
+from tts_service.engine import AudioChunk, SpeechError, Voice
+from tts_service.label import Label, content_id
+from tts_service.presets import honoured, preset
+from tts_service.reference import measure
+from tts_service.synthesizer import Synthesizer
+from tts_service.tasks import Flaw, Task, read_tasks
+from tts_service.utterance import Report
+from tts_service.voices import Library, can_clone, load_recording, speaker
+from tts_service.wording import tr
+
+FORMATS = ("wav", "flac", "mp3", "opus")
+"""Those that carry the label by which a finished task is recognised."""
+REPORT = "report.jsonl"
+REFERENCES = ".references"
+"""Folder in the output for recordings made ready for cloning."""
+
+Transcribe = Callable[[NDArray[np.float32], int], str]
+"""Samples [n] and their rate in Hz -> what is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A task with everything that decides how it sounds."""
+
+    task: Task
+    options: dict[str, Any]
+    key: str
+    """Hash of all that: jobs with one key make the same audio."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one task; a line of the report."""
+
+    task: int
+    line: int
+    name: str | None
+    status: str
+    """`done`, `kept` (an earlier run had done it) or `failed`."""
+    file: str | None = None
+    seconds: float | None = None
+    """Of speech."""
+    rtf: float | None = None
+    """Engine time per second of speech."""
+    error: str | None = None
+    sha256: str | None = None
+    """Of the file."""
+    key: str | None = None
+
+
+class Maker(Protocol):
+    """Who turns jobs into files: this process or a cluster."""
+
+    def identity(self, task: Task) -> list[str]:
+        """What besides text and options decides how a task sounds: engine, voice, dictionary."""
+        ...
+
+    def check(self, task: Task) -> str | None:
+        """Why a task cannot be spoken here; None if it can."""
+        ...
+
+    def make(self, job: Job, path: Path) -> tuple[float, float | None]:
+        """Write a job's file, whole or not at all; seconds of speech and real-time factor."""
+        ...
+
+    def stop(self) -> None:
+        """Let running jobs end soon, without their files."""
+        ...
+
+
+class LocalMaker:
+    """Speaks with one engine that all jobs share.
+
+    Args:
+        synthesizer: The engine.
+        library: Recorded voices that tasks may name.
+        references: Where recordings of `prompt_audio` are kept ready.
+        voice: Speaks every task that names no voice, also those with `prompt_audio`; None: clone those.
+        lexicon: Custom dictionary file.
+        transcribe: For recordings without `prompt_text`.
+    """
+
+    def __init__(
+        self,
+        synthesizer: Synthesizer,
+        library: Library,
+        references: Path,
+        *,
+        voice: str | None = None,
+        lexicon: Path | None = None,
+        transcribe: Transcribe | None = None,
+    ) -> None:
+        self._synthesizer = synthesizer
+        self._library = library
+        self._references = Library(references)
+        self._voice = voice
+        self._lexicon = Lexicon(lexicon) if lexicon else None
+        self._dictionary = _sha256(lexicon) if lexicon else ""
+        self._transcribe = transcribe
+        self._adding = threading.Lock()
+        self._stopping = threading.Event()
+
+    def identity(self, task: Task) -> list[str]:
+        """Engine, dictionary, and the voice by name or by the content of its recording."""
+        who = task.voice or self._voice
+        if who is None and task.prompt_audio:
+            voice = [_sha256(task.prompt_audio), task.prompt_text or ""]
+        else:
+            found = speaker(self._synthesizer, self._library, who)
+            voice = [found.name, self._library.card(found.name).sha256 if found.folder else ""]
+        return [self._synthesizer.engine.name, self._dictionary, *voice]
+
+    def check(self, task: Task) -> str | None:
+        """Whether its voice exists and can be spoken with by this engine."""
+        try:
+            if task.prompt_audio and not (task.voice or self._voice):
+                if not can_clone(self._synthesizer):
+                    own = self._synthesizer.voice().name
+                    return tr(
+                        f"内置引擎不能克隆 prompt_audio；用 --engine glm，或用 --voice {own} 以自带声音朗读",
+                        f"the embedded engine cannot clone prompt_audio; use --engine glm, or --voice {own}",
+                    )
+            else:
+                speaker(self._synthesizer, self._library, task.voice or self._voice)
+        except SpeechError as error:
+            return str(error)
+        return None
+
+    def make(self, job: Job, path: Path) -> tuple[float, float | None]:
+        """Speak; see `Maker.make`."""
+        who, options = self._speaker(job.task), dict(job.options)
+        rate = options.pop("sample_rate", None) or self._synthesizer.sample_rate
+        reports: list[Report] = []
+        chunks = self._synthesizer.stream(
+            job.task.input_text, who, lexicon=self._lexicon, on_report=reports.append, **options
+        )
+        label = Label(self._synthesizer.engine.name, who.name, job.key)
+        return save(path, self._unless_stopped(chunks), rate, label), reports[0].real_time_factor
+
+    def stop(self) -> None:
+        """See `Maker.stop`."""
+        self._stopping.set()
+
+    def _unless_stopped(self, chunks: Iterator[AudioChunk]) -> Iterator[AudioChunk]:
+        for chunk in chunks:
+            if self._stopping.is_set():
+                raise SpeechError(tr("已中断", "interrupted"))
+            yield chunk
+
+    def _speaker(self, task: Task) -> Voice:
+        if task.prompt_audio is None or task.voice or self._voice:
+            return speaker(self._synthesizer, self._library, task.voice or self._voice)
+        digest = hashlib.sha256(f"{_sha256(task.prompt_audio)} {task.prompt_text or ''}".encode())
+        name = f"ref-{digest.hexdigest()[:24]}"
+        with self._adding:
+            if name not in self._references.names():
+                self._add_reference(task, task.prompt_audio, name)
+        return self._references.voice(name)
+
+    def _add_reference(self, task: Task, recording: Path, name: str) -> None:
+        samples, rate = load_recording(recording)
+        if unusable := measure(samples, rate).unusable:
+            raise SpeechError(f"{recording.name}: {'; '.join(unusable)}")
+        transcript = task.prompt_text or (self._transcribe(samples, rate) if self._transcribe else "")
+        if not transcript:
+            raise SpeechError(
+                tr(
+                    f"{recording.name} 没有听出文字；请给 prompt_text",
+                    f"nothing understood in {recording.name}; add prompt_text",
+                )
+            )
+        consent = "stated by whoever wrote the task file"
+        self._references.add(recording, name=name, transcript=transcript, consent=consent)
+
+
+@dataclass
+class Batch:
+    """One task file on its way to a folder of audio."""
+
+    tasks: Path
+    output: Path
+    maker: Maker
+    root: Path | None = None
+    """Folder of the `prompt_audio`; None: the task file's."""
+    jobs: int = 1
+    """Tasks at one time."""
+    format: str = "wav"
+    options: dict[str, Any] = field(default_factory=dict)
+    """Fields of `SynthesisOptions` for tasks that do not say otherwise."""
+    engine: str = "kokoro"
+    files: list[str] = field(default_factory=list)
+    """Names of the files that exist after `run`."""
+
+    def check(self) -> Iterator[Task | Flaw]:
+        """Every line, as the task that it is or with what is wrong with it; nothing is spoken."""
+        for item in read_tasks(self.tasks, self.root):
+            problem = self.maker.check(item) if isinstance(item, Task) else None
+            yield Flaw(item.number, item.line, "voice", problem) if problem else item
+
+    def run(self) -> Iterator[Outcome]:
+        """Speak every task that is not finished yet; outcomes come as they are known.
+
+        A file appears under its name when it is complete; its label carries the hash of its task, so that any later run
+        knows it as finished. A name that is taken by something else gets a suffix.
+
+        Raises:
+            SpeechError: The task file or the output folder cannot be used at all.
+        """
+        try:
+            self.output.mkdir(parents=True, exist_ok=True)
+            report = _Report(self.output / REPORT)
+        except OSError as error:
+            raise SpeechError(f"{self.output} cannot be written: {error.strerror}") from error
+        claimed: set[str] = set()
+        running: set[Future[Outcome]] = set()
+        with report, ThreadPoolExecutor(self.jobs, thread_name_prefix="batch") as pool:
+            try:
+                for item in self.check():
+                    if isinstance(item, Flaw):
+                        error = f"{item.field}: {item.problem}"
+                        yield report.add(Outcome(item.number, item.line, None, "failed", error=error))
+                        continue
+                    try:
+                        running.add(pool.submit(self._finish, *self._place(item, claimed)))
+                    except (SpeechError, OSError) as problem:  # its recording has just gone
+                        yield report.add(Outcome(item.number, item.line, None, "failed", error=str(problem)))
+                        continue
+                    if len(running) >= self.jobs:
+                        ended, running = wait(running, return_when=FIRST_COMPLETED)
+                        yield from (report.add(self._noted(future.result())) for future in ended)
+                yield from (report.add(self._noted(future.result())) for future in wait(running).done)
+            except BaseException:
+                self.maker.stop()
+                raise
+
+    def archive(self) -> Path:
+        """Pack the files and the report; the archive appears under its name when it is complete.
+
+        An older one of the day is replaced if everything in it is in the new one too, else it is left alone.
+        """
+        name = f"batch_output_{date.today():%Y%m%d}"
+        target, suffix = self.output / f"{name}.zip", 1
+        members = {*self.files, REPORT}
+        while target.exists() and not _members(target) <= members:
+            suffix += 1
+            target = self.output / f"{name}_{suffix}.zip"
+        partial = target.with_name(f".{target.name}.part")
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+            for member in sorted(members):
+                archive.write(self.output / member, member)
+        os.replace(partial, target)
+        return target
+
+    def _job(self, task: Task) -> Job:
+        options = {**self.options, **(preset(task.preset).options if task.preset else {})}
+        if task.seed is not None:
+            options["seed"] = task.seed
+        options, _ = honoured(self.engine, options)
+        decisive = [*self.maker.identity(task), task.input_text, sorted(options.items()), self.format]
+        key = hashlib.sha256(json.dumps(decisive, ensure_ascii=False).encode()).hexdigest()
+        return Job(task, options, key)
+
+    def _place(self, task: Task, claimed: set[str]) -> tuple[Job, Path]:
+        """The first name that is free, or that holds this very job's result."""
+        job, suffix = self._job(task), 1
+        while True:
+            name = task.output_name if suffix == 1 else f"{task.output_name}_{suffix}"
+            path = self.output / f"{name}.{self.format}"
+            if name.casefold() not in claimed and (not path.exists() or content_id(read_label(path)) == job.key):
+                claimed.add(name.casefold())
+                return job, path
+            suffix += 1
+
+    def _finish(self, job: Job, path: Path) -> Outcome:
+        task = job.task
+        try:
+            if kept := path.exists():
+                seconds, rtf = soundfile.info(path).duration, None
+            else:
+                seconds, rtf = self.maker.make(job, path)
+        except Exception as error:  # whatever one task dies of, the others go on
+            if not isinstance(error, SpeechError):
+                logger.exception(f"task {task.number} failed")
+            return Outcome(task.number, task.line, path.stem, "failed", error=str(error), key=job.key)
+        status = "kept" if kept else "done"
+        rtf = None if rtf is None else round(rtf, 3)
+        return Outcome(
+            task.number, task.line, path.stem, status, path.name, round(seconds, 3), rtf, None, _sha256(path), job.key
+        )
+
+    def _noted(self, outcome: Outcome) -> Outcome:
+        if outcome.file:
+            self.files.append(outcome.file)
+        return outcome
+
+
+class _Report:
+    """`report.jsonl`: a line for every attempt; the last one of a task counts. Survives being cut off anywhere."""
+
+    def __init__(self, path: Path) -> None:
+        self._finished: set[str] = set()
+        self._file = path.open("a+b")
+        self._file.seek(0)
+        whole = 0
+        for line in self._file:
+            if not line.endswith(b"\n"):
+                break  # the process was killed in the middle of it
+            whole += len(line)
+            try:
+                entry = json.loads(line)
+                if entry["status"] != "failed":
+                    self._finished.add(entry["key"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise SpeechError(f"{path} is no report of a batch; move it away or choose another --output") from error
+        self._file.truncate(whole)
+
+    def __enter__(self) -> _Report:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, outcome: Outcome) -> Outcome:
+        """Append it, unless it tells of a task whose end is written down already."""
+        if outcome.key not in self._finished:
+            self._file.write(json.dumps(asdict(outcome), ensure_ascii=False).encode() + b"\n")
+            self._file.flush()
+        return outcome
+
+
+def _members(archive: Path) -> set[str]:
+    try:
+        with zipfile.ZipFile(archive) as file:
+            return set(file.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return {archive.name}  # not ours to replace
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

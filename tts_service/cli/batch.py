@@ -1,0 +1,118 @@
+"""`glm-tts batch`: a file of tasks to a folder and a zip of audio."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.progress import Progress
+
+from tts_service.cli.console import (
+    EXIT_FAILED,
+    DictOption,
+    EngineOption,
+    JsonOption,
+    LibraryOption,
+    err,
+    load_engine,
+    out,
+    recognise,
+)
+from tts_service.wording import tr
+
+
+def batch(
+    tasks: Annotated[Path, typer.Argument(help=tr("任务文件，每行一个 JSON", "Task file, one JSON object a line"))],
+    output: Annotated[Path, typer.Option("--output", "-o", help=tr("结果文件夹", "Folder for the results"))] = Path(
+        "@outputs/batch"
+    ),
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            help=tr("prompt_audio 所在文件夹，默认任务文件旁", "Folder of the prompt_audio; default: beside the tasks")
+        ),
+    ] = None,
+    voice: Annotated[
+        str | None,
+        typer.Option(
+            "--voice",
+            "-v",
+            help=tr("未指定 voice 的任务都用它，不再克隆", "For every task that names none, instead of cloning"),
+        ),
+    ] = None,
+    voices: LibraryOption = None,
+    engine: EngineOption = "kokoro",
+    preset: Annotated[str, typer.Option(help=tr("默认预设", "Preset for tasks that name none"))] = "batch",
+    sample_rate: Annotated[int | None, typer.Option(help=tr("采样率（Hz）", "Sample rate in Hz"))] = None,
+    format: Annotated[str, typer.Option(help="wav, flac, mp3, opus")] = "wav",
+    jobs: Annotated[int, typer.Option(min=1, max=64, help=tr("同时进行的任务数", "Tasks at one time"))] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help=tr("在 Ray 集群上运行（local 表示本机）", "Run on a Ray cluster (local: start one here)"),
+        ),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help=tr("只检查，不合成", "Only check the tasks"))] = False,
+    dict_: DictOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check every line, speak the good ones, report all."""
+    from tts_service.batch import FORMATS, REFERENCES, Batch, LocalMaker
+    from tts_service.presets import preset as preset_named
+    from tts_service.tasks import Flaw
+    from tts_service.voices import Library
+
+    if format not in FORMATS:
+        raise typer.BadParameter(
+            tr(f"格式可用：{' '.join(FORMATS)}", f"the format must be one of {', '.join(FORMATS)}")
+        )
+    options: dict[str, Any] = dict(preset_named(preset).options)
+    if sample_rate is not None:
+        options["sample_rate"] = sample_rate
+    with load_engine(engine) as synthesizer:
+        maker = LocalMaker(
+            synthesizer, Library(voices), output / REFERENCES, voice=voice, lexicon=dict_, transcribe=recognise
+        )
+        work = Batch(tasks, output, maker, root, jobs, format, options, engine)
+        total = flawed = 0
+        for item in work.check():
+            total += 1
+            if isinstance(item, Flaw):
+                flawed += 1
+                err.print(f"[yellow]![/] {escape(str(item))}")
+        if total == 0:
+            raise typer.BadParameter(tr(f"{tasks} 里没有任务", f"there are no tasks in {tasks}"))
+        err.print(tr(f"{total} 个任务，{flawed} 个有问题", f"{total} tasks, {flawed} with problems"))
+        if check:
+            raise typer.Exit(EXIT_FAILED if flawed else 0)
+        counts = {"done": 0, "kept": 0, "failed": 0}
+        with Progress(console=err, disable=not err.is_terminal) as progress:
+            bar = progress.add_task(tr("合成", "Speaking"), total=total)
+            for outcome in work.run():
+                counts[outcome.status] += 1
+                progress.advance(bar)
+                if as_json:
+                    print(json.dumps(asdict(outcome), ensure_ascii=False), flush=True)
+                else:
+                    progress.console.print(_line(outcome)) if err.is_terminal else out.print(_line(outcome))
+        archive = work.archive() if work.files else None
+    summary = tr(
+        f"完成 {counts['done']}，已有 {counts['kept']}，失败 {counts['failed']}",
+        f"{counts['done']} done, {counts['kept']} kept, {counts['failed']} failed",
+    )
+    err.print(summary + (f" -> {archive}" if archive else ""), markup=False)
+    if counts["failed"]:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _line(outcome: Any) -> str:
+    task = tr(f"任务 {outcome.task}", f"task {outcome.task}")
+    if outcome.status == "failed":
+        return f"[red]\\[✗][/] {task}: {escape(outcome.error)} -> " + tr("跳过", "skipped")
+    kept = tr("（已有）", " (kept)") if outcome.status == "kept" else ""
+    return f"[green]\\[✓][/] {task} -> {escape(outcome.file)}{kept}"
