@@ -64,8 +64,9 @@ from agent import demo_brain
 from agent.keypad import Keypad
 from agent.llm import TOOLS, EndpointLLM
 from agent.settings import BrainSettings, Settings, VoiceSettings
-from agent.stt import Recogniser, WhisperSTT
+from agent.stt import WhisperSTT
 from agent.turns import turn_taking
+from tts_service.recogniser import Recogniser
 from tts_service.service import GLMTTSService, GLMTTSSettings
 
 GREETING = "你好！有什么可以帮你的吗？"
@@ -92,8 +93,8 @@ class Models:
         """Load both off the event loop.
 
         Raises:
-            SpeechError: The voice cannot be loaded, or the cache folder cannot be written.
-            SettingsError: The recogniser cannot be loaded, or a voice or language does not exist.
+            SpeechError: Voice or recogniser cannot be loaded, a voice or language does not exist, or the cache folder
+                cannot be written.
         """
         progress(f"loading the voice ({settings.voice.engine})")
         chosen: dict[str, Any] = {"model": settings.voice.model} if settings.voice.model else {}
@@ -101,7 +102,7 @@ class Models:
         try:
             synthesizer.voice(settings.voice.name)
             progress("loading speech recognition (Whisper)")
-            recogniser = await asyncio.to_thread(Recogniser, settings.ears)
+            recogniser = await asyncio.to_thread(Recogniser, **settings.ears.model_dump())
         except BaseException:
             synthesizer.close()
             raise

@@ -240,8 +240,8 @@ class Batch:
             try:
                 for item in self.check():
                     if isinstance(item, Flaw):
-                        error = f"{item.field}: {item.problem}"
-                        yield report.add(Outcome(item.number, item.line, None, "failed", error=error))
+                        why = f"{item.field}: {item.problem}"
+                        yield report.add(Outcome(item.number, item.line, None, "failed", error=why))
                         continue
                     try:
                         running.add(pool.submit(self._finish, *self._place(item, claimed)))

@@ -1,8 +1,7 @@
 import pytest
 
 import tts_service
-from agent.settings import EarsSettings
-from agent.stt import Recogniser
+from tts_service.recogniser import Recogniser
 
 
 @pytest.fixture(scope="session")
@@ -13,6 +12,6 @@ def synthesizer():
 
 @pytest.fixture(scope="session")
 def recogniser():
-    recogniser = Recogniser(EarsSettings())
+    recogniser = Recogniser()
     yield recogniser
     recogniser.close()

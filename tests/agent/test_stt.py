@@ -13,11 +13,11 @@ from pipecat.frames.frames import (
 from pipecat.pipeline.worker import PipelineParams
 from pipecat.tests.utils import SleepFrame, run_test
 
-from agent import stt
-from agent.settings import EarsSettings, SettingsError
-from agent.stt import NothingHeardFrame, Recogniser, WhisperSTT, packaged_model, pieces
+from agent.stt import NothingHeardFrame, WhisperSTT
 from tests.agent.speech import SAMPLE_RATE, character_errors, noise, pcm, say, silence
 from tts_service import SpeechError
+from tts_service import recogniser as recognition
+from tts_service.recogniser import Recogniser, packaged_model, pieces
 
 QUESTION = "你好，请问今天天气怎么样？"
 
@@ -40,21 +40,21 @@ def test_english(recogniser, synthesizer):
 
 
 def test_a_shorter_window_hears_as_well(synthesizer, recogniser, question):
-    long = Recogniser(EarsSettings(window=30))
+    long = Recogniser(window=30)
     for samples in (question, say(synthesizer, "我想听一个很长的故事。")):
         assert character_errors(recogniser.transcribe(samples).text, long.transcribe(samples).text) < 0.2
     long.close()
 
 
 def test_a_language_can_be_imposed(question):
-    english = Recogniser(EarsSettings(languages=("en",)))
+    english = Recogniser(languages=("en",))
     assert english.transcribe(question).language == "en"
     english.close()
 
 
 def test_chinese_is_written_with_simplified_characters(recogniser):
     assert recogniser._simplified("謝謝觀看，後來呢？現在幾點？") == "谢谢观看，后来呢？现在几点？"
-    assert "等於多少".translate(stt.ALSO_SIMPLIFIED) == "等于多少"
+    assert "等於多少".translate(recognition.ALSO_SIMPLIFIED) == "等于多少"
 
 
 @pytest.mark.parametrize("kind", ["white", "brown", "hum", "clicks", "beeps"])
@@ -163,14 +163,14 @@ def test_two_processes_join_the_weights_at_once(tmp_path):
     [folder] = folders
     names = {path.name for path in tmp_path.glob("*/*")}
     assert names == {"model.bin", "config.json", "tokenizer.json", "vocabulary.txt"}
-    assert checksum(tmp_path / folder / "model.bin") == stt.PARTS_SHA256
+    assert checksum(tmp_path / folder / "model.bin") == recognition.PARTS_SHA256
 
 
 def test_a_damaged_copy_is_made_anew(tmp_path, monkeypatch):
     monkeypatch.setenv("GLM_TTS_CACHE", str(tmp_path))
     weights = packaged_model() / "model.bin"
     weights.write_bytes(weights.read_bytes()[:1000])
-    assert checksum(packaged_model() / "model.bin") == stt.PARTS_SHA256
+    assert checksum(packaged_model() / "model.bin") == recognition.PARTS_SHA256
 
 
 def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
@@ -181,16 +181,16 @@ def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
 
 
 def test_a_missing_package(monkeypatch):
-    monkeypatch.setattr(stt, "PARTS", (("no_such_whisper_part1", "model.bin.part1"),))
-    with pytest.raises(SettingsError, match="pip install no-such-whisper-part1"):
+    monkeypatch.setattr(recognition, "PARTS", (("no_such_whisper_part1", "model.bin.part1"),))
+    with pytest.raises(SpeechError, match="pip install no-such-whisper-part1"):
         packaged_model()
 
 
 def test_a_folder_without_a_model(tmp_path):
-    with pytest.raises(SettingsError, match=str(tmp_path)):
-        Recogniser(EarsSettings(model=tmp_path))
+    with pytest.raises(SpeechError, match=str(tmp_path)):
+        Recogniser(model=tmp_path)
 
 
 def test_languages_that_whisper_does_not_know():
-    with pytest.raises(SettingsError, match="tlh"):
-        Recogniser(EarsSettings(languages=("zh", "tlh")))
+    with pytest.raises(SpeechError, match="tlh"):
+        Recogniser(languages=("zh", "tlh"))

