@@ -10,7 +10,7 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
 from queue import SimpleQueue
 from typing import Any
 
@@ -209,7 +209,7 @@ class Synthesizer:
         max_lead: float = 30.0,
         on_report: Callable[[Report], None] | None = None,
         **options: Any,
-    ) -> AsyncIterator[AudioChunk]:
+    ) -> AsyncGenerator[AudioChunk, None]:
         """The asynchronous twin of `stream`; also takes an asynchronous iterable of deltas."""
         loop = asyncio.get_running_loop()
         items: asyncio.Queue[AudioChunk | Exception | None] = asyncio.Queue()
