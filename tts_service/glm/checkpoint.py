@@ -1,7 +1,8 @@
 """Reading the published GLM-TTS files, trusting none of them.
 
-Weights come from safetensors or from `torch.load(weights_only=True)`; the HyperPyYAML configuration is read as plain values and never
-executed. Every tensor is accounted for: a missing, surplus, misshapen or non-finite one is named with its file.
+Weights come from safetensors or from `torch.load(weights_only=True)`; the HyperPyYAML configuration is read as plain
+values and never executed. Every tensor is accounted for: a missing, surplus, misshapen or non-finite one is named
+with its file.
 """
 
 from __future__ import annotations
@@ -20,15 +21,6 @@ from torch import Tensor, nn
 
 from tts_service.engine import SpeechError
 
-FILES: Mapping[str, tuple[str, ...]] = {
-    "language model": ("llm/config.json", "llm/*.safetensors"),
-    "text tokenizer": ("vq32k-phoneme-tokenizer/tokenizer*",),
-    "speech tokenizer": ("speech_tokenizer/config.json", "speech_tokenizer/*.safetensors"),
-    "flow": ("flow/config.yaml", "flow/flow.*"),
-    "24 kHz vocoder": ("hift/hift.*",),
-    "speaker encoder": ("frontend/campplus.onnx",),
-}
-"""What speech cannot be made without: part -> glob patterns below the checkpoint folder."""
 VOCODER_32K = "vocos2d/generator_jit.ckpt"
 """Optional: only `sample_rate=32000` needs it."""
 
@@ -41,7 +33,7 @@ class CheckpointError(SpeechError):
 
 
 def require(root: Path, pattern: str) -> list[Path]:
-    """Files below `root` that match a pattern of `FILES`; none is an error."""
+    """Files below `root` that match a pattern; none is an error."""
     found = sorted(path for path in root.glob(pattern) if path.is_file() and not path.name.endswith(".incomplete"))
     if not found:
         raise CheckpointError(f"{root / pattern} is missing; fetch the checkpoint with `glm-tts download --to {root}`")
@@ -76,7 +68,8 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         value = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path} holds something besides tensors and was not opened, because such a file can run code; use the published file"
+            f"{path} holds something besides tensors and was not opened: "
+            "such a file can run code; use the published one"
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, UnicodeDecodeError) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -214,9 +207,9 @@ class FlowConfig:
 
 
 def read_flow_config(path: Path) -> FlowConfig:
-    """Read `flow/config.yaml`: the scalars below the top key `flow`, with `!ref <key>` looked up among top-level scalars."""
+    """Read the scalars below the top key `flow`; `!ref <key>` is looked up among the top-level scalars."""
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_PlainLoader)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     except (yaml.YAMLError, OSError, ValueError, TypeError) as error:
@@ -242,7 +235,7 @@ def configure(kind: type[Config], values: Mapping[str, Any], source: Path) -> Co
     """
     hints = get_type_hints(kind)
     chosen: dict[str, Any] = {}
-    for field in fields(kind):
+    for field in fields(kind):  # type: ignore[arg-type]
         if field.name not in values:
             if field.default is MISSING:
                 raise CheckpointError(f"{source}: {field.name} is missing")

@@ -1,4 +1,4 @@
-"""Text to speech tokens: prefill once, then step by step on the device, looking at the host's wishes every few steps."""
+"""Text to speech tokens: prefill once, then step by step on the device, with a look at the host every few steps."""
 
 from __future__ import annotations
 
@@ -54,12 +54,15 @@ class _Sequence:
         self.step = torch.zeros(1, dtype=torch.long, device=device)
         self.shortest = torch.tensor([shortest], device=device)
         self.seed = torch.tensor([seed], device=device)
+        self.last = torch.zeros(1, dtype=torch.long, device=device)
+        """Absolute id of the last token."""
         self.recent = torch.full((1, window), -1, device=device)
         self.drawn = torch.zeros(1, GROUP, dtype=torch.long, device=device)
 
-    def take(self, token: Tensor, column: int) -> None:
-        """Note a token [1]."""
+    def take(self, token: Tensor, column: int, first: int) -> None:
+        """Note a token [1]; what comes after the end is never looked at, but must be an id."""
         self.drawn[:, column] = token
+        self.last.copy_(first + token.clamp(max=SPEECH_TOKENS - 1))
         self.recent.copy_(torch.cat([self.recent[:, 1:], token[:, None]], dim=1))
         self.step += 1
 
@@ -85,41 +88,37 @@ def speech_tokens(
         sampling: Method and constants.
         seed: The same seed gives the same tokens, whatever else happens.
         should_stop: Looked at before the prefill and every `GROUP` steps.
-        cache: For one sequence, at least `len(prompt) + limits.longest` long; None recomputes everything at each step (to measure).
+        cache: For one sequence, at least `len(prompt) + limits.longest` long; None recomputes everything at each step
+            (to measure).
 
     Yields:
         Up to `GROUP` tokens at a time, 0..32767.
     """
     state = _Sequence(lm.device, len(prompt), limits.shortest, seed, sampling.window)
-    history = torch.tensor([list(prompt)], device=lm.device)
-    hidden: Tensor | None = None
+    ids = torch.tensor([list(prompt)], device=lm.device)  # grows only without a cache
     made = 0
     while made < limits.longest and not should_stop():
         group = min(GROUP, limits.longest - made)
         with torch.inference_mode():
             for column in range(group):
-                if hidden is None or cache is None:
-                    hidden = _read(lm, history, cache)
+                length = len(prompt) + made + column
+                if cache is None or length == len(prompt):
+                    hidden = _read(lm, ids, cache)
                 else:
-                    hidden = lm(
-                        last[:, None] + head.ids.first,
-                        state.position[:, None],
-                        cache,
-                        _span(cache, len(prompt) + made + column),
-                    )
+                    hidden = lm(state.last[:, None], state.position[:, None], cache, _span(cache, length))
                     state.position += 1
-                last = next_tokens(
+                drawn = next_tokens(
                     head(hidden[:, -1]), state.recent, state.step, state.shortest, state.seed, sampling, head.END
                 )
-                state.take(last, column)
+                state.take(drawn, column, head.ids.first)
                 if cache is None:
-                    history = torch.cat([history, last[:, None] + head.ids.first], dim=1)
-            drawn = state.drawn[0, :group].tolist()  # the only synchronisation
-        if head.END in drawn:
-            if spoken := drawn[: drawn.index(head.END)]:
+                    ids = torch.cat([ids, state.last[:, None]], dim=1)
+            tokens = state.drawn[0, :group].tolist()  # the only synchronisation
+        if head.END in tokens:
+            if spoken := tokens[: tokens.index(head.END)]:
                 yield spoken
             return
-        yield drawn
+        yield tokens
         made += group
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
@@ -143,6 +143,9 @@ class _Modulation(nn.Module):
         super().__init__()
         self.linear = nn.Linear(condition, outputs)
 
+    def forward(self, z: Tensor) -> Tensor:
+        return self.linear(z)[:, None]
+
 
 class _Attention(nn.Module):
     def __init__(self, width: int) -> None:
@@ -193,6 +196,8 @@ class _Block(nn.Module):
 
 
 class _Rotary(nn.Module):
+    inv_freq: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("inv_freq", torch.empty(HEAD_DIM // 2))
@@ -249,12 +254,13 @@ class DiT(nn.Module):
 
         Args:
             time: [B] in 0..1.
-            speaker: [B, 192] unit vectors, zeros for the unconditional branch; None where the speaker does not modulate.
+            speaker: [B, 192] unit vectors, zeros for the unconditional branch; None where the speaker does not
+                modulate.
         """
         z = self.time_embed(time)
         z = F.silu(z if speaker is None else torch.cat([z, speaker], dim=-1))
-        blocks = torch.stack([block.attn_norm.linear(z)[:, None] for block in self.transformer_blocks])
-        return Modulation(blocks, self.norm_out.linear(z)[:, None])
+        blocks = torch.stack([block.attn_norm(z) for block in cast("list[_Block]", self.transformer_blocks)])
+        return Modulation(blocks, self.norm_out(z))
 
     def embed_tokens(self, ids: Tensor, start: int = 0, memory: TokenMemory | None = None) -> Tensor:
         """Token features [B, T, E] of one id a frame [B, T]; independent of time and noise."""
@@ -273,8 +279,8 @@ class DiT(nn.Module):
         """Velocity of the frames.
 
         Args:
-            parts: Noisy mel [B, T, 80], prompt mel [B, T, 80] (zeros where there is none), in the variant that concatenates him
-                the speaker [B, T, n], token features [B, T, E].
+            parts: Noisy mel [B, T, 80], prompt mel [B, T, 80] (zeros where there is none), in the variant that
+                concatenates him the speaker [B, T, n], token features [B, T, E].
             modulation: For B items.
             start: The first frame's place in the utterance.
             visible: bool mask over keys, broadcastable to [B, heads, T, keys].

@@ -1,7 +1,7 @@
 """The published model's own way, step for step: complete the tokens, then the mel, then the wave.
 
-Slow, not streaming, with the published quirks. It is what the golden numbers are compared with, and the peer that the streaming path is
-measured against. Random numbers are handed in.
+Slow, not streaming, with the published quirks. It is what the golden numbers are compared with, and the peer that the
+streaming path is measured against. Random numbers are handed in.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def generate(
 def draw(
     logits: Tensor, spoken: Sequence[int], sampling: Sampling, generator: torch.Generator, banned: int | None
 ) -> int:
-    """One token of logits [V]; `spoken` are the ids drawn so far, `banned` the end of speech while it is too early for it."""
+    """Draw a token from logits [V]; `spoken` are the ids so far, `banned` the end of speech while it is too early."""
     logits = logits.clone()
     if sampling.method == "ras" and banned is not None:
         logits[banned] = float("-inf")
@@ -123,8 +123,8 @@ class StreamShape:
     fade: float = 0.1
     """Seconds of linear cross-fade at each join."""
     mask_prompt: int | None = None
-    """Prompt length of the block mask in tokens, and in `pinned_prompt` of the pinned frames in mel frames; None for the true ones.
-    The shipped code counts 1 for both, because it measures the batch axis."""
+    """Prompt length of the block mask in tokens, and in `pinned_prompt` of the pinned frames in mel frames; None for
+    the true ones. The shipped code counts 1 for both, because it measures the batch axis."""
     pinned_prompt: int | None = None
 
 

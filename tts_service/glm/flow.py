@@ -75,7 +75,7 @@ def load_flow(folder: Path, device: torch.device | str = "cpu") -> Flow:
 
 @dataclass(slots=True)
 class Trajectory:
-    """The states that entered each Euler step of a chunk, to be followed again by the frames that the next chunk repeats."""
+    """The states that entered each Euler step of a chunk, for the frames that the next chunk repeats."""
 
     states: list[Tensor] = field(default_factory=list)
     """[B, T, 80] each, in step order."""
@@ -104,7 +104,7 @@ def visible_frames(blocks: Sequence[int], length: int) -> Tensor:
 
 
 def mask_block_frames(tokens: int) -> int:
-    """Frames that the reference's mask assumes for so many tokens (the constants of an older 12.5 Hz, 22.05 kHz system)."""
+    """Frames that the published mask assumes for so many tokens: constants of an older 12.5 Hz, 22.05 kHz system."""
     return int(tokens / 12.5 * 22050 / 256)
 
 

@@ -101,8 +101,9 @@ class HiFT(nn.Module):
     def excite(self, f0: Tensor, noise: Tensor, turns: Tensor | None = None) -> Tensor:
         """The harmonic source.
 
-        The phase runs linearly between frame centres and stands still before the first and after the last, so the second half of the
-        last frame is right only if no frame follows. It is summed in float64: in float32 it drifts by 0.03 rad in a minute.
+        The phase runs linearly between frame centres and stands still before the first and after the last, so the
+        second half of the last frame is right only if no frame follows. It is summed in float64: in float32 it drifts
+        by 0.03 rad in a minute.
 
         Args:
             f0: Hz, [B, T].

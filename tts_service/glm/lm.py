@@ -133,6 +133,14 @@ class _Layer(nn.Module):
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
+class _Llama(nn.Module):
+    def __init__(self, config: LMConfig) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(_Layer(config) for _ in range(config.num_hidden_layers))
+        self.norm = _RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+
 @dataclass(frozen=True, slots=True)
 class _Where:
     """What all layers of one pass share about positions."""
@@ -154,10 +162,7 @@ class SpeechLM(nn.Module):
     def __init__(self, config: LMConfig, *, tied: bool) -> None:
         super().__init__()
         self.config = config
-        self.model = nn.Module()
-        self.model.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.model.layers = nn.ModuleList(_Layer(config) for _ in range(config.num_hidden_layers))
-        self.model.norm = _RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.model = _Llama(config)
         self.lm_head = None if tied else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
 
     @property
@@ -181,8 +186,8 @@ class SpeechLM(nn.Module):
             ids: [B, T].
             positions: [B, T]; where each id stands in its sequence. Everything before must be in the cache.
             cache: Of B sequences.
-            span: How much of the cache to look at: more than the greatest position. Rounded up by the caller, it takes few
-                values and needs no look at the device.
+            span: How much of the cache to look at: more than the greatest position. Rounded up by the caller, it
+                takes few values and needs no look at the device.
 
         Returns:
             Hidden states after the last norm, [B, T, hidden].

@@ -32,7 +32,8 @@ def _slaney_mel_filters(rate: int, n_fft: int, bands: int, top: float) -> Tensor
 def prompt_mel(audio: Tensor, rate: int) -> Tensor:
     """Natural-log magnitude mel at 50 Hz, the flow's own domain.
 
-    The transform is not normalised, so the same sound is ln(4/3) louder at 32 kHz than at 24 kHz, and each vocoder expects its own level.
+    The transform is not normalised, so the same sound is ln(4/3) louder at 32 kHz than at 24 kHz, and each vocoder
+    expects its own level.
 
     Args:
         audio: [B, n] in -1..1, more than `0.03 * rate` samples.

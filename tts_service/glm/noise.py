@@ -1,7 +1,8 @@
 """Random numbers as a function of (seed, what for, which one).
 
-A counter instead of a generator: an utterance draws the same numbers alone or in a batch, in one piece or in chunks, and the draw is a
-handful of tensor operations without state, so it can live inside a CUDA graph. The mixing is SplitMix64's finaliser (Steele et al. 2014).
+A counter instead of a generator: an utterance draws the same numbers alone or in a batch, in one piece or in chunks,
+and the draw is a handful of tensor operations without state, so it can live inside a CUDA graph. The mixing is
+SplitMix64's finaliser (Steele et al. 2014).
 """
 
 from __future__ import annotations

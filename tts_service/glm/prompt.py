@@ -20,8 +20,8 @@ class Turn:
 def recall(turns: Sequence[Turn], text_ids: int, budget: int = HISTORY_TOKENS) -> list[Turn]:
     """The turns that the next segment's prompt has room for.
 
-    The reference always stays; the oldest segments go until the rest and the expected answer (by the history's own ratio of speech to
-    text) fit the budget.
+    The reference always stays; the oldest segments go until the rest and the expected answer (by the history's own
+    ratio of speech to text) fit the budget.
 
     Args:
         turns: The reference, then the segments in order.

@@ -1,7 +1,8 @@
-"""Choosing the next speech token: repetition-aware sampling (Chen et al. 2024, VALL-E 2) and top-k, as tensor operations.
+"""Choosing the next speech token: repetition-aware sampling and top-k, as tensor operations.
 
-Nothing here looks at a value on the host. A draw is an exponential race: the arg-max of p_i / E_i falls on i with probability p_i, and
-with noise from a counter it is the same draw alone or in a batch.
+The first is from VALL-E 2 (Chen et al. 2024). Nothing here looks at a value on the host. A draw is an exponential
+race: the arg-max of p_i / E_i falls on i with probability p_i, and with noise from a counter it is the same draw alone
+or in a batch.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def candidates(probabilities: Tensor, sampling: Sampling) -> tuple[Tensor, Tenso
 
     Args:
         probabilities: [B, V].
-        sampling: `top_k`, and for `ras` the nucleus that `top_p` cuts: tokens are taken while the mass before them is less.
+        sampling: `top_k`, and for `ras` the nucleus that `top_p` cuts: tokens are taken while the mass before them is
+            less.
 
     Returns:
         Weights [B, top_k], zero for what is cut off, and ids [B, top_k].

@@ -19,20 +19,21 @@ _FIRST, _LAST, _BEGIN, _END, _PAD = (
     "<|user|>",
     "<|endoftext|>",
 )
-_INITIALS = "B C CH D F G H J K L M N P Q R S SH T X Z ZH".split()
-_FINALS = (
-    "A AI AN ANG AO E EI EN ENG I IA IAN IANG IAO IE II III IN ING IOU O ONG OU U UA UANG UEI UEN UO V VAN VN".split(),
-    "VE UAI UAN IONG".split(),
-)
+_INITIALS = tuple("B C CH D F G H J K L M N P Q R S SH T X Z ZH".split())  # noqa: SIM905 - read as a line
+_FIVE_TONES = "A AI AN ANG AO E EI EN ENG I IA IAN IANG IAO IE II III IN ING IOU O ONG OU U UA UANG UEI UEN UO V VAN VN"
+_FOUR_TONES = "VE UAI UAN IONG"
 PHONEMES = (
     *_INITIALS,
-    *(final + tone for final in _FINALS[0] for tone in "12345"),
-    *(final + tone for final in _FINALS[1] for tone in "1234"),
+    *(final + tone for final in _FIVE_TONES.split() for tone in "12345"),
+    *(final + tone for final in _FOUR_TONES.split() for tone in "1234"),
     *("ER2", "ER3", "ER4", "UENG1", "UENG3", "UENG4", "IO1"),
 )
 """The 204 phonemes that are single tokens, `<|B|>` to `<|VN5|>`."""
 # the pre-split that cl100k-style vocabularies were trained with
-_PIECES = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_PIECES = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class TextTokenizer:
     """Text with phoneme tags to ids."""
 
     def __init__(self, folder: Path) -> None:
-        """Read `tokenizer.json`, or `tokenizer.model` (base64 bytes and rank, one a line) with `tokenizer_config.json`."""
+        """Read `tokenizer.json`, or `tokenizer.model` (base64 bytes and rank) with `tokenizer_config.json`."""
         self._tokenizer = (
             _from_json(folder / "tokenizer.json") if (folder / "tokenizer.json").exists() else _from_ranks(folder)
         )

@@ -1,7 +1,8 @@
 """Mel to speech, chunk by chunk, with the same samples as if the whole mel had been there at once.
 
-Both vocoders look a bounded number of frames to each side. A stream keeps that many frames (and, for HiFT, the phase of the harmonic
-source), decodes a window around what is new, and hands out its inner part. Nothing is blended and nothing is heard twice.
+Both vocoders look a bounded number of frames to each side. A stream keeps that many frames (and, for HiFT, the phase
+of the harmonic source), decodes a window around what is new, and hands out its inner part. Nothing is blended and
+nothing is heard twice.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class VocoderStream(Protocol):
     """One utterance's vocoder."""
 
     def push(self, mel: Tensor, final: bool = False) -> Tensor:
-        """Take frames [1, 80, n] (n may be 0), return the samples [m] that are now certain; after `final` that is all of them."""
+        """Take frames [1, 80, n], n >= 0; return the samples [m] that are now certain, after `final` all of them."""
         ...
 
 
@@ -154,7 +155,7 @@ class Vocos2DStream:
 
 
 class Tempo:
-    """Changes the tempo of a mel stream by interpolating between frames; the pitch stays, since f0 is a value of the frame."""
+    """Changes the tempo of a mel stream by interpolating between frames; the pitch, a value of the frame, stays."""
 
     def __init__(self, speed: float) -> None:
         self._speed = speed

@@ -1,0 +1,114 @@
+"""What of a checkpoint is there, how much memory it takes, and what this machine can do with it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from tts_service.engine import SpeechError
+from tts_service.wording import tr
+
+PARTS: dict[str, tuple[str, ...]] = {
+    tr("语言模型", "language model"): ("llm/config.json", "llm/*.safetensors"),
+    tr("文本分词器", "text tokenizer"): ("vq32k-phoneme-tokenizer/tokenizer*",),
+    tr("语音分词器", "speech tokenizer"): ("speech_tokenizer/config.json", "speech_tokenizer/*.safetensors"),
+    tr("流匹配", "flow"): ("flow/config.yaml", "flow/flow.*"),
+    tr("24 kHz 声码器", "24 kHz vocoder"): ("hift/hift.*",),
+    tr("说话人编码器", "speaker encoder"): ("frontend/campplus.onnx",),
+}
+OPTIONAL = {tr("32 kHz 声码器", "32 kHz vocoder"): ("vocos2d/generator_jit.ckpt",)}
+_PACKAGES = ("torch", "tokenizers", "safetensors", "onnxruntime", "onnx")
+_STREAM_BYTES = 1.6e9
+"""Caches of one speaking voice at full size: flow 1.3 GB, language model 0.25 GB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    subject: str
+    good: bool
+    """Whether speech can be made as far as this goes."""
+    detail: str
+
+
+def examine(checkpoint: Path, *, load: bool = False) -> list[Finding]:
+    """Look at packages, machine and checkpoint.
+
+    Args:
+        checkpoint: The checkpoint folder.
+        load: Also read everything, checking every tensor.
+    """
+    findings = [*_packages(), *_files(checkpoint)]
+    if all(finding.good for finding in findings):
+        findings.append(_machine(checkpoint))
+        if load:
+            findings.append(_loaded(checkpoint))
+    return findings
+
+
+def _packages() -> list[Finding]:
+    findings = []
+    for name in _PACKAGES:
+        try:
+            findings.append(Finding(name, True, version(name)))
+        except PackageNotFoundError:
+            hint = tr("未安装：", "not installed: ") + "pip install 'pipecat-glm-tts[glm]'"
+            findings.append(Finding(name, False, hint))
+    return findings
+
+
+def _files(checkpoint: Path) -> list[Finding]:
+    findings = []
+    for part, patterns in {**PARTS, **OPTIONAL}.items():
+        missing = [pattern for pattern in patterns if not _matching(checkpoint, pattern)]
+        if not missing:
+            size = sum(path.stat().st_size for pattern in patterns for path in _matching(checkpoint, pattern))
+            findings.append(Finding(part, True, f"{size / 1e6:,.1f} MB"))
+        elif part in OPTIONAL:
+            findings.append(Finding(part, True, tr("没有（可选）", "absent (optional)")))
+        else:
+            hint = tr(f"缺少 {missing[0]}；请运行 ", f"{missing[0]} is missing; run ")
+            findings.append(Finding(part, False, hint + f"glm-tts download --to {checkpoint}"))
+    return findings
+
+
+def _matching(checkpoint: Path, pattern: str) -> list[Path]:
+    return [path for path in checkpoint.glob(pattern) if path.is_file() and path.suffix != ".incomplete"]
+
+
+def _machine(checkpoint: Path) -> Finding:
+    import torch
+
+    sizes = [sum(p.stat().st_size for glob in globs for p in _matching(checkpoint, glob)) for globs in PARTS.values()]
+    model, others = sizes[0], sum(sizes[1:])  # the language model comes first
+    caches = _STREAM_BYTES if model > 1e9 else 0.0
+    if torch.cuda.is_available():
+        device = torch.cuda.get_device_properties(0)
+        needed = (model / 2 + others + caches) / 1e9  # the language model's float32 is read at 16 bits
+        there, each = device.total_memory / 1e9, caches / 1e9
+        detail = tr(
+            f"{device.name}，{there:.0f} GB；需要约 {needed:.1f} GB，每多一路同时说话再加 {each:.1f} GB",
+            f"{device.name}, {there:.0f} GB; needs about {needed:.1f} GB, {each:.1f} GB more for each further speaker",
+        )
+        return Finding("GPU", there > needed, detail)
+    needed = (model + others + caches) / 1e9
+    detail = tr(
+        f"没有 GPU；{os.cpu_count()} 个核，需要约 {needed:.1f} GB 内存。完整模型在 CPU 上达不到实时，对话请用内置声音",
+        f"no GPU; {os.cpu_count()} cores, needs about {needed:.1f} GB of memory. At full size a CPU cannot keep up "
+        "with speech; for conversation use the embedded voice",
+    )
+    return Finding("CPU", True, detail)
+
+
+def _loaded(checkpoint: Path) -> Finding:
+    from tts_service.glm.engine import GLMEngine
+
+    subject = tr("读取全部权重", "reading every weight")
+    try:
+        GLMEngine.load(checkpoint).close()
+    except SpeechError as error:
+        return Finding(subject, False, str(error))
+    return Finding(subject, True, tr("完好", "intact"))

@@ -1,0 +1,295 @@
+"""The GLM-TTS engine: a pronunciation in, speech in a cloned voice out, while it is being made."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from loguru import logger
+from torch import Tensor
+
+import g2p
+from g2p.pronunciation import Pronunciation
+from tts_service.engine import AudioChunk, SpeechError, StopSignal, SynthesisOptions, UnknownVoice, Voice
+from tts_service.glm import hift
+from tts_service.glm.checkpoint import VOCODER_32K, CheckpointError, require
+from tts_service.glm.decode import Limits, SpeechHead, speech_tokens
+from tts_service.glm.flow import Flow, load_flow
+from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice
+from tts_service.glm.lm import KVCache, SpeechLM, load_lm
+from tts_service.glm.pacing import Pacer, syllables
+from tts_service.glm.prompt import Turn, prompt_ids, recall
+from tts_service.glm.sampling import Sampling
+from tts_service.glm.speaker import SpeakerEncoder
+from tts_service.glm.speech_tokenizer import SpeechTokenizer, load_speech_tokenizer
+from tts_service.glm.text import written
+from tts_service.glm.tokenizer import TextTokenizer
+from tts_service.glm.vocoder import HiFTStream, Tempo, VocoderStream, Vocos2D, Vocos2DStream
+from tts_service.glm.voice import FeatureCache, VoiceFeatures, listen
+from tts_service.voices import Library, load_recording
+
+CONTEXT = 4096
+"""Positions in a sequence's KV cache: reference, 30 s of history, the text and the longest answer to it."""
+_VOICES_READY = 4
+"""Voices whose worked-through prompts stay in memory."""
+
+
+@dataclass(slots=True)
+class Models:
+    """Everything that was read from a checkpoint."""
+
+    text: TextTokenizer
+    lm: SpeechLM
+    head: SpeechHead
+    flow: Flow
+    hift: hift.HiFT
+    vocos: Vocos2D | None
+    listener: SpeechTokenizer
+    speaker: SpeakerEncoder
+
+    @classmethod
+    def read(cls, root: Path, device: torch.device, progress: Callable[[str, float], None]) -> Models:
+        """Read a checkpoint; progress is told the part and the share done."""
+        if not root.is_dir():
+            raise CheckpointError(f"there is no checkpoint in {root}; fetch it with `glm-tts download --to {root}`")
+        progress("text tokenizer", 0.0)
+        text = TextTokenizer(root / "vq32k-phoneme-tokenizer")
+        progress("language model", 0.02)
+        # the authors measured no loss in the language model at 16 bits, and unclear speech in the flow
+        lm = load_lm(root / "llm", torch.bfloat16 if device.type == "cuda" else torch.float32, device)
+        if text.speech.end >= lm.config.vocab_size or text.speech.first + 32768 > lm.config.vocab_size:
+            raise CheckpointError(
+                f"{root}: tokenizer and language model do not belong together: ids go beyond the vocabulary"
+            )
+        progress("flow", 0.7)
+        flow = load_flow(root / "flow", device)
+        if flow.config.speech_token_cfg or flow.spk_embed_affine_layer is not None or not flow.config.spkr_emb_adaLN:
+            raise CheckpointError(f"{root / 'flow' / 'config.yaml'}: only the released variant of the flow can stream")
+        progress("vocoder", 0.85)
+        vocoder = hift.load_hift(root / "hift", device)
+        vocos = Vocos2D(root / VOCODER_32K, device) if (root / VOCODER_32K).is_file() else None
+        progress("speech tokenizer", 0.9)
+        listener = load_speech_tokenizer(root / "speech_tokenizer", device)
+        speaker = SpeakerEncoder(require(root, "frontend/campplus.onnx")[0])
+        progress("ready", 1.0)
+        return cls(text, lm, SpeechHead(lm, text.speech), flow, vocoder, vocos, listener, speaker)
+
+
+@dataclass(slots=True)
+class _ReadyVoice:
+    """A voice that has been listened to."""
+
+    features: VoiceFeatures
+    turn: Turn
+    pace: float
+    """Seconds per syllable."""
+    flows: dict[int, FlowVoice]
+    """By output rate; made when first needed."""
+
+
+class GLMEngine:
+    """GLM-TTS with its published checkpoint. One engine serves many utterances, one step at a time."""
+
+    name = "glm"
+    sample_rate = hift.RATE
+
+    def __init__(self, models: Callable[[], Models], library: Library, identity: str, chunking: Chunking) -> None:
+        self._read = models
+        self._models: Models | None = None
+        self._library, self._identity, self._chunking = library, identity, chunking
+        self._ready: OrderedDict[str, _ReadyVoice] = OrderedDict()
+        self._free: list[KVCache] = []
+        self.sequences = 0
+        """Segments being spoken now, that is, KV caches in use."""
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: Path | str,
+        *,
+        voices: Path | str | None = None,
+        device: str | None = None,
+        chunking: Chunking | None = None,
+        progress: Callable[[str, float], None] | None = None,
+    ) -> GLMEngine:
+        """Read a checkpoint.
+
+        Args:
+            checkpoint: The folder that `glm-tts download` fills.
+            voices: The voice library; None for the user's own.
+            device: `cuda`, `cuda:1`, `cpu`, ...; None for the GPU if there is one.
+            chunking: How speech is cut into chunks.
+            progress: Told what is being read and how far it is, 0 to 1.
+
+        Raises:
+            SpeechError: A file is missing or damaged, or the device does not exist.
+        """
+        root = Path(checkpoint).expanduser()
+        try:
+            place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+            torch.zeros(1, device=place)
+        except (RuntimeError, AssertionError) as error:
+            first_line = str(error).splitlines()[0]
+            raise SpeechError(f"there is no device {device!r} here ({first_line}); use cuda or cpu") from error
+        library = Library(Path(voices).expanduser() if voices is not None else None)
+        report = progress or (lambda stage, fraction: None)
+        engine = cls(lambda: Models.read(root, place, report), library, str(root.resolve()), chunking or Chunking())
+        engine._loaded()
+        return engine
+
+    def voices(self) -> list[Voice]:
+        """The voices of the library that are intact."""
+        found = []
+        for name in self._library.names():
+            try:
+                found.append(self._library.voice(name))
+            except SpeechError as error:
+                logger.warning(str(error))
+        return found
+
+    def synthesize(
+        self,
+        pronunciation: Pronunciation,
+        voice: Voice,
+        options: SynthesisOptions,
+        should_stop: StopSignal,
+        history: list[Any] | None = None,
+    ) -> Iterator[AudioChunk]:
+        """Speak one segment; see `tts_service.engine.Engine.synthesize`."""
+        rate = options.sample_rate or self.sample_rate
+        if rate not in (hift.RATE, Vocos2D.RATE):
+            raise SpeechError(f"GLM-TTS speaks at 24000 or 32000 Hz, not at {rate}; resample afterwards")
+        if not pronunciation or should_stop():
+            return
+        try:
+            yield from self._speak(pronunciation, voice, options, rate, should_stop, [] if history is None else history)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            self._free.clear()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            raise SpeechError(
+                "memory ran out while speaking; other utterances go on. "
+                "Allow fewer at a time, or use a shorter reference"
+            ) from error
+
+    def unload(self) -> None:
+        """Free the models' memory; the next utterance reads them again."""
+        self._models = None
+        self._ready.clear()
+        self._free.clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def close(self) -> None:
+        """Free everything."""
+        self.unload()
+
+    def _speak(
+        self,
+        pronunciation: Pronunciation,
+        voice: Voice,
+        options: SynthesisOptions,
+        rate: int,
+        should_stop: StopSignal,
+        history: list[Any],
+    ) -> Iterator[AudioChunk]:
+        models, ready = self._loaded(), self._listened(voice)
+        text = models.text.encode(written(pronunciation))
+        turns = recall([ready.turn, *history], len(text))
+        prompt = prompt_ids(turns, text, models.text.speech.begin, models.text.speech.first)
+        limits = Limits.of(len(text), options.max_length)
+        if len(prompt) + limits.shortest > CONTEXT:
+            raise SpeechError(f"the segment is too long: {len(text)} text ids; split it into sentences")
+        limits = Limits(limits.shortest, min(limits.longest, CONTEXT - len(prompt)))
+        stream = FlowStream(self._flow_voice(ready, rate), options.seed, self._chunking)
+        tempo, vocoder = Tempo(options.speed), self._vocoder(rate, options.seed)
+        pacer = Pacer(pronunciation, ready.pace / options.speed)
+        spoken: list[int] = []
+        samples = 0
+
+        def audible(mel: Tensor, final: bool) -> AudioChunk | None:
+            nonlocal samples
+            wave = vocoder.push(tempo.push(mel, final), final).cpu().numpy()
+            samples += len(wave)
+            timings = pacer.heard(samples / rate, final)
+            return AudioChunk(wave, rate, timings) if len(wave) or timings else None
+
+        cache = self._borrow() if options.kv_cache else None
+        self.sequences += 1
+        try:
+            sampling = Sampling(options.sampling)
+            for group in speech_tokens(
+                models.lm, models.head, prompt, limits, sampling, options.seed, should_stop, cache=cache
+            ):
+                spoken += group
+                stream.add(group)
+                while stream.ready:
+                    if (mel := stream.chunk(should_stop)) is None:
+                        return
+                    if chunk := audible(mel, False):
+                        yield chunk
+        finally:
+            self.sequences -= 1
+            if cache is not None:
+                self._free.append(cache)
+        if should_stop():
+            return
+        pacer.end_at(len(spoken) / 25 / options.speed)
+        while stream.pending:
+            if (mel := stream.chunk(should_stop, final=True)) is None:
+                return
+            if chunk := audible(mel, not stream.pending):
+                yield chunk
+        history[:] = [*turns[1:], Turn(tuple(text), tuple(spoken))]
+
+    def _loaded(self) -> Models:
+        if self._models is None:
+            self._models = self._read()
+        return self._models
+
+    def _listened(self, voice: Voice) -> _ReadyVoice:
+        if voice.folder is None:
+            raise UnknownVoice(f"{voice.name!r} has no recording; add one with `glm-tts voices add`")
+        models, library = self._loaded(), Library(voice.folder.parent)
+        card = library.card(voice.folder.name)
+        key = f"{voice.folder} {card.sha256} {card.transcript}"
+        if key not in self._ready:
+            recording = library.audio(voice.folder.name)
+            cached = FeatureCache(voice.folder, recording, self._identity)
+            if (features := cached.read()) is None:
+                features = listen(*load_recording(recording), models.listener, models.speaker)
+                cached.write(features)
+            transcript = g2p.analyze(card.transcript)
+            # the published prompt ends in a space, which keeps the two texts apart
+            text = models.text.encode(written(transcript) + " ")
+            turn = Turn(tuple(text), tuple(features.tokens.tolist()))
+            self._ready[key] = _ReadyVoice(features, turn, features.seconds / max(1.0, syllables(transcript)), {})
+            while len(self._ready) > _VOICES_READY:
+                self._ready.popitem(last=False)
+        self._ready.move_to_end(key)
+        return self._ready[key]
+
+    def _flow_voice(self, ready: _ReadyVoice, rate: int) -> FlowVoice:
+        if rate not in ready.flows:
+            flow = self._loaded().flow
+            place = next(flow.parameters()).device
+            features = ready.features
+            ready.flows[rate] = FlowVoice(
+                flow, features.tokens.to(place), features.mels[rate].to(place), features.speaker.to(place)
+            )
+        return ready.flows[rate]
+
+    def _vocoder(self, rate: int, seed: int) -> VocoderStream:
+        models = self._loaded()
+        if rate == hift.RATE:
+            return HiFTStream(models.hift, seed)
+        if models.vocos is None:
+            raise SpeechError(f"32000 Hz needs {VOCODER_32K}, which this checkpoint lacks; use 24000 Hz")
+        return Vocos2DStream(models.vocos)
+
+    def _borrow(self) -> KVCache:
+        return self._free.pop() if self._free else self._loaded().lm.new_cache(1, CONTEXT)
