@@ -1,45 +1,70 @@
-"""The Kokoro engine: symbols in, 24 kHz speech out."""
+"""The Kokoro engine: a pronunciation in, 24 kHz speech out, chunk by chunk."""
 
 from __future__ import annotations
 
-import json
+import itertools
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
+import onnx
+from loguru import logger
 from numpy.typing import NDArray
 
 from g2p.encode.kokoro import encode
 from g2p.pronunciation import Pronunciation
 from tts_service.engine import AudioChunk, CharTiming, SpeechError, StopSignal, SynthesisOptions, UnknownVoice, Voice
+from tts_service.kokoro.derived import derive, integer_products_are_exact
+from tts_service.kokoro.front_graph import DURATIONS, ENERGY
 from tts_service.kokoro.model import MODEL_VARIABLE, cache_directory, model_file, style_tables
+from tts_service.kokoro.network import Network, Stopped, StreamingNetwork, WholeNetwork, open_session
+from tts_service.kokoro.symbols import Piece, pieces
+from tts_service.kokoro.voice import FRAME, SAMPLE_RATE, KokoroVoice, Normalisation, Styling
 
-SAMPLE_RATE = 24000
-MAX_SYMBOLS = 510
-
-_CAST = {
+CAST = {
     "lan": ("jf_alpha", "兰 · 女声 / Lan · female"),
     "mei": ("jf_gongitsune", "梅 · 女声 / Mei · female"),
     "zhu": ("jf_nezumi", "竹 · 女声 / Zhu · female"),
     "ju": ("jf_tebukuro", "菊 · 女声 / Ju · female"),
     "song": ("jm_kumo", "松 · 男声 / Song · male"),
 }
+"""The voices: our name, the packaged table, the description. The first is the default."""
+
+CHUNKS = (16, 24, 32, 48, 64, 80)
+"""Frames a chunk, the last repeated: a small first one, and each ready before those ahead of it have been played."""
+PREROLL, TAIL = 3, 4
+"""Frames kept around what can be heard of a piece; the model itself adds about 0.4 s of silence at either end."""
+PAUSES = {",": 0.1, ":": 0.14, ";": 0.2, "—": 0.14, "…": 0.3, ".": 0.32, "!": 0.32, "?": 0.32, "": 0.0}
+"""Seconds of silence between two pieces by the mark that ends the first, beside tail and pre-roll."""
+PARAGRAPH_PAUSE = 0.65
+LEAD = 0.03
+"""Seconds by which the sound of a symbol begins before the boundary that the durations give."""
+FADE_IN, FADE_OUT = 120, 480
+"""Samples."""
+KNEE = 0.9
+"""Where the limiter begins; the model exceeds full scale now and then."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Spoken:
+    """What one piece leaves in the history for the next."""
+
+    pause: float
 
 
 class KokoroEngine:
-    """Kokoro-82M on the CPU."""
+    """Kokoro-82M on the CPU. One engine serves many utterances, one step at a time."""
 
     name = "kokoro"
     sample_rate = SAMPLE_RATE
 
-    def __init__(self, session: ort.InferenceSession, styles: dict[str, NDArray[np.float32]]) -> None:
-        self._session = session
-        self._styles = styles
-        self._ids: dict[str, int] = json.loads(files(__package__).joinpath("vocab.json").read_text(encoding="utf-8"))
+    def __init__(self, network: Network, voices: dict[str, KokoroVoice]) -> None:
+        self._network = network
+        self._voices = voices
 
     @classmethod
     def load(
@@ -48,6 +73,7 @@ class KokoroEngine:
         cache_dir: Path | None = None,
         model: Path | None = None,
         threads: int | None = None,
+        whole: bool = False,
         progress: Callable[[str, float], None] | None = None,
     ) -> KokoroEngine:
         """Open the model; the first time, prepare it in the cache.
@@ -56,7 +82,9 @@ class KokoroEngine:
             cache_dir: Where prepared files live; default `GLM_TTS_CACHE`, else the user's cache folder.
             model: A local copy of the model (an `.onnx` file or a folder with it and the voices), not the packages;
                 default `GLM_TTS_KOKORO_MODEL`.
-            threads: Cores that one computation may use; default two, or one on a single-core machine.
+            threads: Cores that one computation may use. The default is two, or one on a single core: the second
+                shortens the wait for the first sound, a third would bring little and take from recognition.
+            whole: Speak with the stock model, every piece computed whole: the reference, slow to answer.
             progress: Told what is being done and how far it is, 0 to 1.
 
         Raises:
@@ -64,20 +92,38 @@ class KokoroEngine:
         """
         report = progress or (lambda stage, fraction: None)
         copy = model or (Path(os.environ[MODEL_VARIABLE]) if os.environ.get(MODEL_VARIABLE) else None)
-        report("checking the Kokoro model", 0.0)
-        path = model_file(cache_directory(cache_dir), copy)
+        threads = threads or min(2, _cores())
+        report("looking for the Kokoro model", 0.0)
+        cache = cache_directory(cache_dir)
         tables = style_tables(copy)
-        report("opening the Kokoro model", 0.5)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or min(2, os.cpu_count() or 1)
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        with np.load(str(files(__package__).joinpath("normalisation.npz"))) as constants:
+            voices = {
+                name: KokoroVoice(tables[source], Normalisation.of(source, constants))
+                for name, (source, _) in CAST.items()
+            }
+        if not whole and not integer_products_are_exact():
+            logger.warning("this CPU's 8-bit products saturate; Kokoro speaks with the stock model, slower to answer")
+            whole = True
+        network: Network
+        if whole:
+            report("opening the Kokoro model", 0.7)
+            stock = onnx.load(model_file(cache, copy))
+            stock.graph.output.extend(onnx.ValueInfoProto(name=name) for name in (ENERGY, DURATIONS))
+            network = WholeNetwork(open_session(stock.SerializeToString(), threads))
+        else:
+            derived = derive(lambda: model_file(cache, copy), cache, report)
+            report("opening the Kokoro model", 0.7)
+            network = StreamingNetwork(
+                open_session(derived.front, threads),
+                open_session(derived.generator, threads),
+                Styling.load(derived.styling),
+            )
         report("Kokoro is ready", 1.0)
-        return cls(session, {name: tables[source] for name, (source, _) in _CAST.items()})
+        return cls(network, voices)
 
     def voices(self) -> list[Voice]:
         """The five voices; the first is the default."""
-        return [Voice(name, description=description) for name, (_, description) in _CAST.items()]
+        return [Voice(name, description=description) for name, (_, description) in CAST.items()]
 
     def synthesize(
         self,
@@ -88,37 +134,100 @@ class KokoroEngine:
         history: list[Any] | None = None,
     ) -> Iterator[AudioChunk]:
         """Speak one segment; see `tts_service.engine.Engine.synthesize`."""
-        if voice.name not in self._styles:
-            raise UnknownVoice(f"no voice {voice.name!r}; there are {', '.join(self._styles)}")
-        encoded = encode(pronunciation)
-        symbols, sources = encoded.text, encoded.tokens
-        if not symbols or should_stop():
-            return
-        if len(symbols) > MAX_SYMBOLS:
-            raise SpeechError(f"the segment has {len(symbols)} symbols; at most {MAX_SYMBOLS} fit")
-        tokens = np.array([[0, *(self._ids[symbol] for symbol in symbols), 0]], dtype=np.int64)
-        style = self._styles[voice.name][len(symbols) - 1][None]
-        run = ort.RunOptions()
-        feeds = {"tokens": tokens, "style": style, "speed": np.array([options.speed], np.float32)}
+        if voice.name not in self._voices:
+            raise UnknownVoice(f"no voice {voice.name!r}; there are {', '.join(self._voices)}")
+        if options.sample_rate not in (None, SAMPLE_RATE):
+            raise SpeechError(
+                f"Kokoro speaks at {SAMPLE_RATE} Hz; a sample rate of {options.sample_rate} needs a resampler"
+            )
+        history = [] if history is None else history
+        spoken = self._voices[voice.name]
+        samples = 0
         try:
-            with should_stop.listening(lambda: setattr(run, "terminate", True)):
-                samples = self._session.run(None, feeds, run)[0].ravel()
-        except Exception as error:
-            if should_stop():
-                return
-            raise SpeechError(f"the model failed on {pronunciation.text!r}: {error}") from error
-        yield AudioChunk(samples, SAMPLE_RATE, _evenly(pronunciation, sources, len(samples) / SAMPLE_RATE))
+            for piece in pieces(encode(pronunciation)):
+                begun = samples / SAMPLE_RATE
+                for chunk in self._speak(piece, pronunciation, spoken, options.speed, should_stop, history, begun):
+                    samples += len(chunk.samples)
+                    yield chunk
+        except Stopped:
+            return
 
     def close(self) -> None:
-        """Free the session."""
-        del self._session
+        """Free the sessions."""
+        del self._network
+
+    def _speak(
+        self,
+        piece: Piece,
+        pronunciation: Pronunciation,
+        voice: KokoroVoice,
+        speed: float,
+        should_stop: StopSignal,
+        history: list[Any],
+        begun: float,
+    ) -> Iterator[AudioChunk]:
+        if should_stop():
+            raise Stopped
+        silence = history[-1].pause / speed if history else 0.0
+        utterance = self._network.begin(piece.tokens(), voice, speed, should_stop)
+        ends = 2 * np.cumsum(utterance.durations)
+        first, last = utterance.audible
+        start, end = max(0, first - PREROLL), min(int(ends[-1]), last + TAIL)
+        timings = _timings(piece, pronunciation, ends, begun, silence - LEAD - start * FRAME / SAMPLE_RATE)
+        history.append(_Spoken(_pause(piece, pronunciation)))
+
+        until, position = begun, start
+        for size in _chunk_sizes():
+            stop = end if end - position < 1.25 * size else position + size
+            samples = _limited(utterance.samples(position, stop, should_stop))
+            if position == start:
+                samples[:FADE_IN] *= np.linspace(0, 1, FADE_IN, dtype=np.float32)
+                samples = np.concatenate([np.zeros(round(silence * SAMPLE_RATE), np.float32), samples])
+            if stop == end:
+                samples[-FADE_OUT:] *= np.linspace(1, 0, FADE_OUT, dtype=np.float32)
+            until += len(samples) / SAMPLE_RATE
+            inside = tuple(timing for timing in timings if timing.seconds < until or stop == end)
+            timings = timings[len(inside) :]
+            yield AudioChunk(samples, SAMPLE_RATE, inside)
+            if stop == end:
+                return
+            position = stop
 
 
-def _evenly(pronunciation: Pronunciation, sources: tuple[int, ...], seconds: float) -> tuple[CharTiming, ...]:
-    """Timings that give every symbol the same length."""
-    timings: dict[tuple[int, int], float] = {}
-    for position, source in enumerate(sources):
-        token = pronunciation.tokens[source]
+def _chunk_sizes() -> Iterator[int]:
+    yield from CHUNKS
+    while True:
+        yield CHUNKS[-1]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _pause(piece: Piece, pronunciation: Pronunciation) -> float:
+    """Seconds of silence before what follows. The end of a paragraph has no symbol of its own."""
+    following = pronunciation.tokens[piece.owners[-1] :]
+    closing = itertools.takewhile(lambda token: token.kind == "pause", following[following[0].kind != "pause" :])
+    return PARAGRAPH_PAUSE if any(token.text == "\n" for token in closing) else PAUSES[piece.mark]
+
+
+def _timings(
+    piece: Piece, pronunciation: Pronunciation, ends: NDArray[np.int64], begun: float, offset: float
+) -> tuple[CharTiming, ...]:
+    """When each span begins, by the model's own durations; not before the piece itself, at `begun`."""
+    begins: dict[tuple[int, int], float] = {}
+    for position, owner in enumerate(piece.owners):
+        token = pronunciation.tokens[owner]
         if token.kind != "pause":
-            timings.setdefault((token.start, token.end), seconds * position / len(sources))
-    return tuple(CharTiming(start, end, second) for (start, end), second in timings.items())
+            second = float(ends[position]) * FRAME / SAMPLE_RATE + offset
+            begins.setdefault((token.start, token.end), begun + max(0.0, second))
+    return tuple(CharTiming(start, end, second) for (start, end), second in begins.items())
+
+
+def _limited(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bend what exceeds the knee so that it stays within full scale."""
+    excess = np.abs(samples) - KNEE
+    if excess.max() <= 0:
+        return samples.copy()
+    bent = KNEE + (1 - KNEE) * np.tanh(np.maximum(excess, 0) / (1 - KNEE))
+    return np.where(excess > 0, np.copysign(bent, samples), samples).astype(np.float32)

@@ -1,0 +1,169 @@
+"""Running the network: the front once per utterance, the generator for any stretch of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from tts_service.engine import SpeechError, StopSignal
+from tts_service.kokoro.front_graph import DURATIONS, ENERGY, FRAMES, PITCH
+from tts_service.kokoro.voice import FRAME, KokoroVoice, Styling
+
+CONTEXT, INNER_CONTEXT = 6, 2
+"""Frames on either side that the 800 Hz and the 4,800 Hz stage compute beside those that are asked for."""
+
+
+class Stopped(Exception):
+    """The stop signal ended a computation."""
+
+
+class Utterance(Protocol):
+    """One utterance on its way through the network."""
+
+    durations: NDArray[np.int64]
+    """Length of each token, the leading and trailing pad included, in units of two frames; [T]."""
+    audible: tuple[int, int]
+    """The first frame that can be heard and one past the last."""
+
+    def samples(self, start: int, end: int, should_stop: StopSignal) -> NDArray[np.float32]:
+        """The audio of the frames [start, end), float32 [300 x (end - start)].
+
+        Raises:
+            Stopped: The signal was set.
+        """
+        ...
+
+
+class Network(Protocol):
+    """The model behind the engine."""
+
+    def begin(self, tokens: NDArray[np.int64], voice: KokoroVoice, speed: float, should_stop: StopSignal) -> Utterance:
+        """Start an utterance of `tokens` [T], pads included.
+
+        Raises:
+            Stopped: The signal was set.
+        """
+        ...
+
+
+class StreamingNetwork:
+    """The derived graphs: first audio after the front and one small chunk."""
+
+    def __init__(self, front: ort.InferenceSession, generator: ort.InferenceSession, styling: Styling) -> None:
+        self._front = front
+        self.generator = generator
+        self.styling = styling
+
+    def begin(self, tokens: NDArray[np.int64], voice: KokoroVoice, speed: float, should_stop: StopSignal) -> Utterance:
+        """Run the front."""
+        style = voice.style(len(tokens) - 2)
+        feeds = {"tokens": tokens[None], "style": style[None], "speed": np.array([speed], np.float32)}
+        frames, pitch, energy, durations = run(self._front, [FRAMES, PITCH, ENERGY, DURATIONS], feeds, should_stop)
+        utterance = _StreamingUtterance(self, voice, style, frames[0], pitch[0])
+        utterance.durations, utterance.audible = durations, _audible(energy[0])
+        return utterance
+
+
+class _StreamingUtterance:
+    durations: NDArray[np.int64]
+    audible: tuple[int, int]
+
+    def __init__(
+        self,
+        network: StreamingNetwork,
+        voice: KokoroVoice,
+        style: NDArray[np.float32],
+        frames: NDArray[np.float32],
+        pitch: NDArray[np.float32],
+    ) -> None:
+        self._generator = network.generator
+        self._gain = np.float32(voice.normalisation.gain)
+        self._affines = network.styling.affines(style, voice.normalisation)
+        self._frames = np.ascontiguousarray(frames.T)
+        self._source = np.pad(network.styling.source(pitch), 10, mode="reflect")
+
+    def samples(self, start: int, end: int, should_stop: StopSignal) -> NDArray[np.float32]:
+        count = len(self._frames)
+        inner = max(0, start - INNER_CONTEXT), min(count, end + INNER_CONTEXT)
+        outer = max(0, inner[0] - CONTEXT), min(count, inner[1] + CONTEXT)
+        feeds = {
+            "frames": self._frames[outer[0] : outer[1]],
+            "source": self._source[FRAME * outer[0] : FRAME * outer[1] + 20],
+            "inner": np.array(inner, np.int64) - outer[0],
+            "affine0": self._affines[0],
+            "affine1": self._affines[1],
+        }
+        audio = run(self._generator, ["audio"], feeds, should_stop)[0]
+        return audio[FRAME * (start - inner[0]) : FRAME * (end - inner[0])] * self._gain
+
+
+class WholeNetwork:
+    """The stock graph, whole: the reference, and the fallback where the derived graphs are not exact."""
+
+    def __init__(self, stock: ort.InferenceSession) -> None:
+        self._stock = stock
+
+    def begin(self, tokens: NDArray[np.int64], voice: KokoroVoice, speed: float, should_stop: StopSignal) -> Utterance:
+        """Compute everything."""
+        feeds = {
+            "tokens": tokens[None],
+            "style": voice.style(len(tokens) - 2)[None],
+            "speed": np.array([speed], np.float32),
+        }
+        audio, energy, durations = run(self._stock, ["audio", ENERGY, DURATIONS], feeds, should_stop)
+        return _WholeUtterance(audio.ravel() * np.float32(voice.normalisation.gain), durations, _audible(energy[0]))
+
+
+class _WholeUtterance:
+    def __init__(self, audio: NDArray[np.float32], durations: NDArray[np.int64], audible: tuple[int, int]) -> None:
+        self.durations = durations
+        self.audible = audible
+        self._audio = audio
+
+    def samples(self, start: int, end: int, should_stop: StopSignal) -> NDArray[np.float32]:
+        if should_stop():
+            raise Stopped
+        return self._audio[FRAME * start : FRAME * end]
+
+
+def _audible(energy: NDArray[np.float32]) -> tuple[int, int]:
+    frames = np.flatnonzero(energy > 0)
+    return (int(frames[0]), int(frames[-1]) + 1) if len(frames) else (0, len(energy))
+
+
+def open_session(model: Path | bytes, threads: int) -> ort.InferenceSession:
+    """An ONNX Runtime session on the CPU for a path or serialized model.
+
+    `threads` cores share every operator. Waiting threads sleep instead of spinning: a spinning pool would burn the
+    cores that recognition and the transport need between two chunks.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def run(
+    session: ort.InferenceSession, outputs: list[str], feeds: Mapping[str, object], should_stop: StopSignal
+) -> list[NDArray]:
+    """Run a session; the stop signal ends it between two operators.
+
+    Raises:
+        Stopped: The signal was set.
+        SpeechError: The runtime failed.
+    """
+    options = ort.RunOptions()
+    try:
+        with should_stop.listening(lambda: setattr(options, "terminate", True)):
+            return session.run(outputs, feeds, options)
+    except Exception as error:
+        if should_stop():
+            raise Stopped from error
+        raise SpeechError(f"ONNX Runtime failed: {error}") from error

@@ -1,0 +1,68 @@
+"""Symbols as numbers, and long texts in pieces that the model can read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2p.encode.kokoro import Symbols
+
+VOCABULARY: dict[str, int] = json.loads(files(__package__).joinpath("vocab.json").read_text(encoding="utf-8"))
+MAX_SYMBOLS = 510
+"""What the model's 512 positions leave between the two pads."""
+LONGEST_PIECE = 180
+"""Symbols; about ten seconds. The cost of the front grows with the piece, and nothing is heard before it is done."""
+LONGEST_FIRST_PIECE = 60
+"""Symbols; about three seconds."""
+MARKS = ".!?…;:—,"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of symbols that the model speaks in one breath."""
+
+    symbols: str
+    owners: tuple[int, ...]
+    """For each symbol the index of its token in the pronunciation."""
+
+    @property
+    def mark(self) -> str:
+        """The punctuation mark at its end, or an empty string."""
+        return self.symbols[-1] if self.symbols[-1] in MARKS else ""
+
+    def tokens(self) -> NDArray[np.int64]:
+        """The model's tokens [T], a pad on either side."""
+        return np.array([0, *(VOCABULARY[symbol] for symbol in self.symbols), 0], np.int64)
+
+
+def pieces(symbols: Symbols) -> Iterator[Piece]:
+    """Cut at punctuation into a short first piece and longer ones; between words where there is no punctuation."""
+    text, start = symbols.text, 0
+    while start < len(text):
+        end = _cut(text, start, LONGEST_FIRST_PIECE if start == 0 else LONGEST_PIECE)
+        stretch = text[start:end]
+        lead = len(stretch) - len(stretch.lstrip(" "))
+        body = stretch.strip(" ")
+        if body.strip(MARKS + " "):
+            yield Piece(body, symbols.tokens[start + lead : start + lead + len(body)])
+        start = end
+
+
+def _cut(text: str, start: int, wanted: int) -> int:
+    """Where the piece that begins at `start` ends: after a mark if there is one in reach, else after a space."""
+    if len(text) - start <= wanted:
+        return len(text)
+    for limit in dict.fromkeys((wanted, LONGEST_PIECE)):
+        # A remainder of a word or two would be spoken out of breath: leave it with the clause before.
+        if len(text) - start <= limit:
+            return len(text)
+        marks = [i + 1 for i in range(start, start + limit) if text[i] in MARKS]
+        if marks:
+            return marks[-1]
+    space = text.rfind(" ", start + 1, start + LONGEST_PIECE)
+    return space + 1 if space > 0 else start + LONGEST_PIECE

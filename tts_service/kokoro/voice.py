@@ -1,0 +1,153 @@
+"""A voice: a table of style vectors, and the constants that stand in for the statistics of a whole utterance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tts_service.kokoro.generator_graph import BLOCKS, CHANNELS, DILATIONS, GENERATOR, VECTORS
+from tts_service.kokoro.weights import Weights
+
+SAMPLE_RATE = 24000
+FRAME = 300
+"""Samples a frame; 80 frames a second."""
+EPSILON = 1e-5
+VOICED = 10.0
+SINE_AMPLITUDE = 0.1
+SOURCE_WEIGHT = "onnx::MatMul_6993"
+NORMS = VECTORS // 2
+"""Instance norms of a stage."""
+
+
+def norms(stage: int) -> Iterator[tuple[str, int, int]]:
+    """The instance norms of a stage in the order of all tables: (block, round, 1 or 2 for `adain1` or `adain2`)."""
+    for block, _ in BLOCKS[stage]:
+        for i in range(len(DILATIONS)):
+            yield block, i, 1
+            yield block, i, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """What the generator's instance norms see when this voice speaks, measured by `tts_service.kokoro.calibrate`."""
+
+    mean: tuple[NDArray[np.float32], NDArray[np.float32]]
+    """Per stage [24, channels]."""
+    variance: tuple[NDArray[np.float32], NDArray[np.float32]]
+    """Per stage [24, channels]: the geometric mean over utterances."""
+    gain: float = 1.0
+    """Brings the voice to the common loudness."""
+
+    def arrays(self, name: str) -> dict[str, NDArray]:
+        """As named arrays, for an `.npz` that holds several voices."""
+        tables = {f"{name}.mean{i}": table for i, table in enumerate(self.mean)}
+        tables |= {f"{name}.variance{i}": table for i, table in enumerate(self.variance)}
+        return tables | {f"{name}.gain": np.array(self.gain, np.float32)}
+
+    @classmethod
+    def of(cls, name: str, arrays: Mapping[str, NDArray]) -> Normalisation:
+        """The voice `name` out of an `.npz` of several."""
+        mean, variance = ((arrays[f"{name}.{kind}0"], arrays[f"{name}.{kind}1"]) for kind in ("mean", "variance"))
+        return cls(mean, variance, float(arrays[f"{name}.gain"]))
+
+
+@dataclass(frozen=True, slots=True)
+class KokoroVoice:
+    """Everything that makes a voice; a fitted voice is another of these."""
+
+    styles: NDArray[np.float32]
+    """[rows, 256]: row n - 1 serves n symbols; columns 0 to 127 steer timbre, the rest prosody."""
+    normalisation: Normalisation
+
+    def style(self, symbols: int) -> NDArray[np.float32]:
+        """The style vector [256] for an utterance of that many symbols."""
+        return self.styles[min(symbols, len(self.styles)) - 1]
+
+
+class Styling:
+    """The generator's style projections: from a style vector and a normalisation to the affine maps of the graph."""
+
+    def __init__(self, arrays: dict[str, NDArray[np.float32]]) -> None:
+        self._arrays = arrays
+
+    @classmethod
+    def from_weights(cls, weights: Weights) -> Styling:
+        """Read the projections, the snake's alphas and the convolutions that follow from the stock weights."""
+        arrays: dict[str, NDArray[np.float32]] = {}
+        for stage in (0, 1):
+            rows: list[list[NDArray[np.float32]]] = [[], [], [], [], []]
+            for block, i, norm in norms(stage):
+                matrix, bias = weights.linear(f"{GENERATOR}/{block}/adain{norm}.{i}/fc")
+                convolution = f"{GENERATOR}/{block}/convs1.{i}"
+                alpha = weights[f"decoder.decoder.generator.{block}.alpha{norm}.{i}"].ravel()
+                scale = np.atleast_1d(weights.convolution(convolution)[1])
+                for row, value in zip(rows, (matrix, bias, alpha, scale, weights.bias(convolution)), strict=True):
+                    row.append(value)
+            matrices, *others = rows
+            arrays[f"matrix{stage}"] = np.concatenate(matrices, axis=1)
+            for name, values in zip(("bias", "alpha", "scale", "shift"), others, strict=True):
+                arrays[f"{name}{stage}"] = np.stack(values)
+        arrays["harmonics"] = weights[SOURCE_WEIGHT].ravel()
+        arrays["offset"] = weights.bias(f"{GENERATOR}/m_source/l_linear")
+        return cls(arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Styling:
+        """Read what `save` wrote."""
+        with np.load(path) as archive:
+            return cls({name: archive[name] for name in archive.files})
+
+    def save(self, file: BinaryIO) -> None:
+        """Write an `.npz`."""
+        np.savez(file, allow_pickle=False, **self._arrays)
+
+    def affines(
+        self, style: NDArray[np.float32], normalisation: Normalisation
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The inputs `affine0` and `affine1` of the generator, [48 x channels].
+
+        AdaIN is `(1 + gamma) (x - mean) / sqrt(variance + epsilon) + beta` with gamma and beta linear in `style[:128]`
+        (Huang and Belongie 2017, as in StyleTTS 2). The snake's alpha multiplies it; before a second norm stands a
+        convolution alone, whose scale and bias are folded in.
+        """
+        result = []
+        for stage in (0, 1):
+            channels, array = CHANNELS[stage], {k[:-1]: v for k, v in self._arrays.items() if k.endswith(str(stage))}
+            projected = (style[:128] @ array["matrix"]).reshape(NORMS, 2 * channels) + array["bias"]
+            gamma, beta = projected[:, :channels], projected[:, channels:]
+            scale = (1 + gamma) / np.sqrt(normalisation.variance[stage] + EPSILON)
+            shift = (beta - scale * normalisation.mean[stage]) * array["alpha"]
+            scale = scale * array["alpha"]
+            rows = np.empty((NORMS // 2, 4, channels), np.float32)
+            rows[:, 0], rows[:, 1] = scale[0::2], shift[0::2]
+            rows[:, 2] = scale[1::2] * array["scale"][1::2]
+            rows[:, 3] = scale[1::2] * array["shift"][1::2] + shift[1::2]
+            result.append(rows.ravel())
+        return result[0], result[1]
+
+    def source(self, pitch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The harmonic source: nine sines of the pitch, weighted and squashed.
+
+        Args:
+            pitch: Fundamental frequency per frame in Hz, [n]; below 10 the frame is unvoiced.
+
+        Returns:
+            float32 [300 n]. The phase runs on through the utterance, linear between the middles of the frames.
+        """
+        turns = pitch.astype(np.float64) * (FRAME / SAMPLE_RATE)
+        phase = np.cumsum(turns) % 1
+        position = (np.arange(FRAME) + 0.5) / FRAME - 0.5  # from the middle of the frame, in frames
+        before, after = np.append(0.0, turns[1:]), np.append(turns[1:], 0.0)
+        slope = np.where(position < 0, before[:, None], after[:, None])
+        angle = ((phase[:, None] + position * slope) % 1 * (2 * np.pi)).astype(np.float32)
+        # Clenshaw's recurrence for the sum of weight[h] sin(h angle), h = 1 to 9.
+        double, high, higher = 2 * np.cos(angle), np.zeros_like(angle), np.zeros_like(angle)
+        for weight in self._arrays["harmonics"][::-1]:
+            high, higher = weight + double * high - higher, high
+        voiced = (pitch > VOICED)[:, None] * np.float32(SINE_AMPLITUDE)
+        return np.tanh(high * np.sin(angle) * voiced + self._arrays["offset"]).ravel()
