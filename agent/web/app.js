@@ -185,7 +185,7 @@ function interrupted() {
 }
 
 const HANDLERS = {
-  "user-started-speaking": () => state() !== "interrupted" && enter("hearing"),
+  "user-started-speaking": () => ["speaking", "interrupted"].includes(state()) || enter("hearing"), // it may not interrupt
   "user-stopped-speaking": () => enter("thinking"),
   "user-input": ({ text, final, input_type: by }) => by === "transcription" && transcript.hear(text, final),
   "bot-llm-started": () => (transcript.answer(), (turn.answering = true)),

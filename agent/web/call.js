@@ -77,32 +77,44 @@ export class Call extends EventTarget {
   #online = () => this.#peer?.connectionState !== "connected" && this.#recover();
 
   async #connect() {
-    const peer = (this.#peer = new RTCPeerConnection({ iceServers: [] }));
-    // The audio transceiver comes first: the server tells media apart by their order.
-    const audio = peer.addTransceiver(this.microphone ?? "audio", { direction: "sendrecv" });
-    audio.sender.setStreams?.();
-    const channel = (this.#channel = peer.createDataChannel("chat", { ordered: true }));
-    peer.ontrack = ({ track }) => this.#emit("stream", new MediaStream([track]));
-    peer.onconnectionstatechange = () => this.#watch(peer);
-    channel.onmessage = ({ data }) => this.#receive(data);
-
-    await peer.setLocalDescription();
-    await Promise.race([this.#gathered(peer), sleep(GATHER_MS)]);
-    const body = JSON.stringify({ ...peer.localDescription.toJSON(), pc_id: this.#id });
-    const response = await this.request("/api/offer", { method: "POST", headers: { "Content-Type": "application/json" }, body });
-    const answer = await response.json().catch(() => ({}));
-    if (!response.ok) throw new Refusal(response.status, answer);
-    this.#id = answer.pc_id;
-    await peer.setRemoteDescription({ sdp: answer.sdp, type: answer.type });
-    await Promise.race([this.#opened(channel), sleep(CONNECT_MS).then(() => Promise.reject(new Error("timeout")))]);
+    const peer = new RTCPeerConnection({ iceServers: [] });
+    try {
+      // The audio transceiver comes first: the server tells media apart by their order.
+      peer.addTransceiver(this.microphone ?? "audio", { direction: "sendrecv" });
+      const channel = peer.createDataChannel("chat", { ordered: true });
+      peer.ontrack = ({ track }) => this.#emit("stream", new MediaStream([track]));
+      peer.onconnectionstatechange = () => this.#watch(peer);
+      channel.onmessage = ({ data }) => this.#receive(data);
+      await peer.setLocalDescription();
+      await Promise.race([this.#gathered(peer), sleep(GATHER_MS)]);
+      const answer = await this.#offer(peer.localDescription);
+      // Only now: closed before the server has renewed the call, the old connection would take the conversation with it.
+      this.#drop();
+      [this.#peer, this.#channel, this.#id] = [peer, channel, answer.pc_id];
+      await peer.setRemoteDescription({ sdp: answer.sdp, type: answer.type });
+      await Promise.race([this.#opened(channel), sleep(CONNECT_MS).then(() => Promise.reject(new Error("timeout")))]);
+    } catch (error) {
+      peer.close();
+      throw error;
+    }
     if (this.#ended) return this.#drop();
-
-    const ping = () => channel.readyState === "open" && channel.send(`ping: ${Date.now()}`);
-    ping();
-    this.#pings = setInterval(ping, PING_MS);
+    this.#ping();
+    this.#pings = setInterval(() => this.#ping(), PING_MS);
     this.hearing = this.microphone?.enabled ?? false;
     this.send("client-ready", { version: "2.2.0", about: { library: "pipecat-glm-tts" } });
     this.#emit("up");
+  }
+
+  async #offer({ type, sdp }) {
+    const body = JSON.stringify({ type, sdp, pc_id: this.#id });
+    const response = await this.request("/api/offer", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+    const answer = await response.json().catch(() => ({}));
+    if (!response.ok) throw new Refusal(response.status, answer);
+    return answer;
+  }
+
+  #ping() {
+    if (this.#channel.readyState === "open") this.#channel.send(`ping: ${Date.now()}`);
   }
 
   #gathered(peer) {
@@ -137,7 +149,6 @@ export class Call extends EventTarget {
     this.#emit("lost");
     try {
       for (const pause of RETRY_MS) {
-        this.#drop();
         await sleep(pause * (0.75 + Math.random() / 2));
         if (this.#ended) return;
         try {
@@ -154,9 +165,6 @@ export class Call extends EventTarget {
 
   #drop() {
     clearInterval(this.#pings);
-    if (!this.#peer) return;
-    this.#peer.onconnectionstatechange = null;
-    if (this.#channel) this.#channel.onclose = null;
-    this.#peer.close();
+    this.#peer?.close();
   }
 }
