@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from pipecat.audio.filters.base_audio_filter import BaseAudioFilter
 from pipecat.frames.frames import FilterControlFrame
 
@@ -42,7 +43,7 @@ class Loudness(BaseAudioFilter):
         if not audio:
             return audio
         samples = np.frombuffer(audio, np.int16).astype(np.float32) / 32768
-        power = 10 * np.log10(float(np.mean(samples**2)) + 1e-10)
+        power = _decibels(samples)
         if power > SPEECH_FLOOR:
             self._level += min(1.0, len(samples) / self._rate / ADAPT_SECONDS) * (power - self._level)
         gain = 10 ** (float(np.clip(TARGET - self._level, -MAX_GAIN, MAX_GAIN)) / 20)
@@ -53,3 +54,12 @@ class Loudness(BaseAudioFilter):
             knee = CEILING / 2
             samples[loud] = np.sign(samples[loud]) * (knee + knee * np.tanh((np.abs(samples[loud]) - knee) / knee))
         return (samples * 32767).astype(np.int16).tobytes()
+
+
+def is_speech(audio: bytes) -> bool:
+    """Whether mono s16le PCM is more than a pause or a breath."""
+    return _decibels(np.frombuffer(audio, np.int16).astype(np.float32) / 32768) > SPEECH_FLOOR
+
+
+def _decibels(samples: NDArray[np.float32]) -> float:
+    return float(10 * np.log10(np.mean(samples**2) + 1e-10))

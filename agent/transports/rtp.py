@@ -375,10 +375,10 @@ class RtpStream:
 
     def _send_audio(self) -> None:
         assert self._peer is not None
-        frame = bytes(self._queue[: self._frame_bytes])
+        frame = bytes(self._queue[: self._frame_bytes]).ljust(self._frame_bytes, b"\0")
+        talking = bool(self._queue)
         del self._queue[: self._frame_bytes]
-        talking = bool(frame)
-        payload = self._codec.encode(frame.ljust(self._frame_bytes, b"\0"))
+        payload = self._codec.encode(frame)
         self._send(self._peer.payload_type, payload, self._timestamp, marker=talking and not self._talking)
         self._talking = talking
 

@@ -8,7 +8,6 @@ from typing import Any
 from fastapi import APIRouter, HTTPException
 from loguru import logger
 from pipecat.audio.dtmf.types import KeypadEntry
-from pipecat.audio.utils import is_silence
 from pipecat.frames.frames import (
     CancelFrame,
     EndFrame,
@@ -28,7 +27,7 @@ from pipecat.transports.base_transport import BaseTransport, TransportParams
 from pydantic import BaseModel, Field
 
 from agent.switchboard import Refused, Seat, Switchboard
-from agent.transports.loudness import Loudness
+from agent.transports.loudness import Loudness, is_speech
 from agent.transports.rtp import INPUT_RATE
 from agent.transports.sip_call import SipCall
 from agent.transports.sip_endpoint import CallFailed, SipEndpoint
@@ -177,7 +176,7 @@ class SipOutput(BaseOutputTransport):
         if self._call.ended.is_set():
             return False
         if self._call.answered_at is None:
-            if is_silence(frame.audio):
+            if not is_speech(frame.audio):
                 return True  # the breath before the greeting is not worth hearing
             self._call.answer()
         await self._call.media.play(frame.audio, frame.sample_rate)

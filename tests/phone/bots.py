@@ -58,6 +58,7 @@ async def run(transport, *processors, in_rate=16000, out_rate=24000, on_worker=N
         Pipeline([transport.input(), *processors, transport.output()]),
         params=PipelineParams(audio_in_sample_rate=in_rate, audio_out_sample_rate=out_rate),
         cancel_on_idle_timeout=False,
+        enable_rtvi=False,
     )
 
     @transport.event_handler("on_client_connected")

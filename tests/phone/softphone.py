@@ -66,6 +66,7 @@ class Softphone:
     def __init__(self, agent_port, host="127.0.0.1"):
         self.agent = (host, agent_port)
         self.host = host
+        self.user = "agent"
         self.call_id = f"{random.getrandbits(64):x}@test"
         self.tag = f"{random.getrandbits(32):x}"
         self.to_tag = ""
@@ -121,10 +122,10 @@ class Softphone:
         self.branch = branch or f"z9hG4bK{random.getrandbits(64):x}"
         to_tag = f";tag={self.to_tag}" if self.to_tag and method != "CANCEL" else ""
         lines = [
-            f"{method} sip:agent@{self.agent[0]}:{self.agent[1]} SIP/2.0",
+            f"{method} sip:{self.user}@{self.agent[0]}:{self.agent[1]} SIP/2.0",
             f"Via: SIP/2.0/UDP {self.host}:{self.port};branch={self.branch};rport",
             f"From: <sip:tester@{self.host}>;tag={self.tag}",
-            f"To: <sip:agent@{self.agent[0]}>{to_tag}",
+            f"To: <sip:{self.user}@{self.agent[0]}>{to_tag}",
             f"Call-ID: {self.call_id}",
             f"CSeq: {cseq or self.cseq} {method}",
             f"Contact: <sip:tester@{self.host}:{self.port}>",
