@@ -1,7 +1,10 @@
-"""Text to pronunciation: Mandarin and English, independent of any engine."""
+"""Text to pronunciation: Mandarin and English, independent of any engine.
 
-from g2p.frontend import analyze, readings
-from g2p.lexicon import Lexicon
+`analyze` is what engines read, `readings` is the plain pinyin of each character, `explain` is for people.
+"""
+
+from g2p.frontend import analyze, explain, readings, warm_up
+from g2p.lexicon import Lexicon, LexiconError
 from g2p.pronunciation import Pronunciation, Token
 
-__all__ = ["Lexicon", "Pronunciation", "Token", "analyze", "readings"]
+__all__ = ["Lexicon", "LexiconError", "Pronunciation", "Token", "analyze", "explain", "readings", "warm_up"]

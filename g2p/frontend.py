@@ -3,68 +3,206 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field, replace
 
-from g2p import mandarin, polyphone
-from g2p.lexicon import Lexicon
-from g2p.normalize import normalize
-from g2p.pronunciation import Kind, Pronunciation, Token
+from g2p import english, polyphone, sandhi
+from g2p.dictionary import dictionary
+from g2p.lexicon import Lexicon, Match, default_lexicon, markup
+from g2p.normalize import Spoken, normalize
+from g2p.pronunciation import Pronunciation, Token
 
 _PAUSES = {
-    ",": "，", "，": "，", "、": "、", ".": "。", "。": "。", "!": "！", "！": "！", "?": "？", "？": "？", ";": "；", "；": "；",
-    ":": "：", "：": "：", "…": "…", "—": "—", "–": "—", "\n": "\n", "(": "，", ")": "，", "（": "，", "）": "，",
+    ",": "，", "，": "，", "、": "、", ".": "。", "。": "。", "!": "！", "！": "！", "?": "？", "？": "？", ";": "；",
+    "；": "；", ":": "：", "：": "：", "…": "…", "—": "—", "–": "—", "\n": "\n", "(": "，", ")": "，", "（": "，",
+    "）": "，", "【": "，", "】": "，", "~": "，", "|": "，", "→": "，",
 }  # fmt: skip
+_RESPELT = "\ue000"  # stands for a respelt word while the rest is normalised
+_HIDDEN = "\u2060"  # dropped by the normaliser
 _TOKEN = re.compile(
-    r"(?P<english>[A-Za-zÀ-ɏ]+(?:['’][A-Za-z]+)*)|(?P<hanzi>[㐀-䶿一-鿿豈-﫿\U00020000-\U0003ffff]+)|(?P<pause>\n|[^\w\s])"
+    "(?P<english>[A-Za-zÀ-ÖØ-öø-ɏ]+(?:['’][A-Za-z]+)*)|"
+    f"(?P<syllabic>{_RESPELT})|(?P<hanzi>[〇㐀-䶿一-鿿豈-﫿\U00020000-\U0003ffff])|(?P<pause>[\\n,，、.。!！?？;；:：…—–()（）【】~|→]+)|(?P<space>\\s+)"
 )
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What markup and dictionary demand, by place in the original text."""
+
+    text: str
+    """The original, with brackets hidden and respelt words replaced by a placeholder; no character moves."""
+    forced: dict[int, tuple[str, str]] = field(default_factory=dict)
+    """Character -> syllable and source."""
+    respelt: dict[int, Match] = field(default_factory=dict)
+    syllabic: dict[int, Match] = field(default_factory=dict)
+    """Words that are not hanzi and yet are given in pinyin."""
 
 
 def analyze(text: str, lexicon: Lexicon | None = None) -> Pronunciation:
     """How a text is said.
 
     Args:
-        text: Anything; Chinese, English or both.
+        text: Anything; Chinese, English or both. Inline markup: `重[chóng]庆`.
         lexicon: Custom pronunciations; None: the default dictionary file.
     """
-    spoken = normalize(text)
+    plan = _plan(text, lexicon if lexicon is not None else default_lexicon())
+    spoken = _expand(normalize(plan.text), plan)
     said = "".join(spoken.chars)
+    read = polyphone.read(said)
     tokens: list[Token] = []
-    word = 0
+    stretch: list[Token] = []
+
+    def end_stretch() -> None:
+        tokens.extend(_connect(stretch))
+        stretch.clear()
+
+    word, last_cut, was_english = 0, -1, False
     for match in _TOKEN.finditer(said):
-        kind: Kind = match.lastgroup  # type: ignore[assignment]
-        first, last = match.span()
-        if kind == "hanzi":
-            run = match.group()
-            base, words, sources = polyphone.read(run)
-            tones = mandarin.sandhi(list(run), base, words)
-            for i, char in enumerate(run):
-                at = first + i
+        first, last = match.start(), match.end() - 1
+        span = spoken.starts[first], spoken.ends[last]
+        if match.lastgroup == "hanzi":
+            word += read.words[first] != last_cut or was_english
+            last_cut, was_english = read.words[first], False
+            reading, source = read.readings[first] or "", read.sources[first]
+            if span[0] in plan.forced and span[1] == span[0] + 1:
+                reading, source = plan.forced[span[0]]
+            elif span[0] in plan.respelt:
+                source = "dictionary"
+            stretch.append(Token("hanzi", match[0], *span, reading, reading, word, source))
+        elif match.lastgroup == "syllabic":
+            if span[0] in plan.syllabic:
+                word, last_cut, was_english = word + 1, -1, False
+                stretch.extend(_in_pinyin(plan.syllabic[span[0]], word))
+        elif match.lastgroup == "english":
+            end_stretch()
+            word, was_english = word + 1, True
+            for part, begin, end in english.pieces(match[0]):
                 tokens.append(
-                    Token(
-                        "hanzi",
-                        char,
-                        spoken.starts[at],
-                        spoken.ends[at],
-                        tones[i],
-                        base[i],
-                        word + words[i],
-                        sources[i],
-                    )
+                    Token("english", part, spoken.starts[first + begin], spoken.ends[first + end - 1], word=word)
                 )
-            word += words[-1] + 1
-        elif kind == "english":
-            tokens.append(Token("english", match.group(), spoken.starts[first], spoken.ends[last - 1], word=word))
-            word += 1
-        elif match.group() in _PAUSES:
-            mark = _PAUSES[match.group()]
-            tokens.append(Token("pause", mark, spoken.starts[first], spoken.ends[last - 1], word=word))
-            word += 1
+        elif match.lastgroup == "pause":
+            end_stretch()
+            word, last_cut = word + 1, -1
+            mark = "\n" if "\n" in match[0] else _PAUSES[match[0][-1]]
+            tokens.append(Token("pause", mark, *span, word=word))
+    end_stretch()
     return Pronunciation(text, tuple(tokens))
 
 
 def readings(text: str) -> list[str | None]:
     """One entry per character: its dictionary reading with tone number (`chong2`, `nv3`, 5 = neutral), None for all but hanzi."""
-    result: list[str | None] = [None] * len(text)
-    for match in _TOKEN.finditer(text):
-        if match.lastgroup == "hanzi":
-            result[match.start() : match.end()] = polyphone.read(match.group())[0]
-    return result
+    return polyphone.read(text).readings
+
+
+def _plan(text: str, lexicon: Lexicon) -> _Plan:
+    plan = _Plan(text)
+    hidden = []
+    for match, end in markup(text):
+        hidden.append((match.end, end))
+        _force(plan, match)
+    chars = None
+    if hidden:
+        chars = list(text)
+        for start, end in hidden:
+            chars[start:end] = _HIDDEN * (end - start)
+    for match in lexicon.find(text if chars is None else "".join(chars)):
+        if len(match.entry.syllables) == match.end - match.start:
+            _force(plan, match)
+            continue
+        chars = chars if chars is not None else list(text)
+        chars[match.start : match.end] = _RESPELT + _HIDDEN * (match.end - match.start - 1)
+        (plan.respelt if match.entry.respelling else plan.syllabic)[match.start] = match
+    if chars is not None:
+        plan.text = "".join(chars)
+    return plan
+
+
+def _force(plan: _Plan, match: Match) -> None:
+    for position, syllable in enumerate(match.entry.syllables, match.start):
+        if syllable and position not in plan.forced:
+            plan.forced[position] = syllable, match.source
+
+
+def _expand(spoken: Spoken, plan: _Plan) -> Spoken:
+    """Put respelt words in the place of their stand-ins."""
+    if not plan.respelt:
+        return spoken
+    expanded = Spoken()
+    for char, start, end in zip(spoken.chars, spoken.starts, spoken.ends, strict=True):
+        match = plan.respelt.get(start) if char == _RESPELT else None
+        if match:
+            expanded.say("".join(normalize(match.entry.respelling).chars), match.start, match.end)
+        else:
+            expanded.say(char, start, end)
+    return expanded
+
+
+def _in_pinyin(match: Match, word: int) -> list[Token]:
+    """A Latin word that the dictionary gives in pinyin: its letters go with the first syllable."""
+    syllables = [syllable for syllable in match.entry.syllables if syllable]
+    texts = [match.entry.word, *[""] * (len(syllables) - 1)]
+    return [
+        Token("hanzi", text, match.start, match.end, syllable, syllable, word, "dictionary")
+        for text, syllable in zip(texts, syllables, strict=True)
+    ]
+
+
+def _connect(stretch: list[Token]) -> list[Token]:
+    """Sandhi and erhua for one stretch of hanzi between pauses."""
+    chars = "".join(token.text[:1] or "一" for token in stretch)
+    words = [token.word for token in stretch]
+    known = dictionary()
+    tones = sandhi.sandhi(chars, [token.base for token in stretch], words, known.is_word)
+    connected: list[Token] = []
+    for i, (token, reading) in enumerate(zip(stretch, tones, strict=True)):
+        if connected and token.text == "儿" and _curls(stretch, i):
+            before = connected[-1]
+            connected[-1] = replace(
+                before, text=before.text + "儿", end=token.end, reading=before.reading + "r", base=before.base + "r"
+            )
+        else:
+            connected.append(replace(token, reading=reading))
+    return connected
+
+
+def _curls(stretch: list[Token], i: int) -> bool:
+    """Whether this 儿 only curls the syllable before."""
+    before, token = stretch[i - 1], stretch[i]
+    if token.source in ("markup", "dictionary") or not before.reading or before.text == "儿":
+        return False
+    word = "".join(other.text for other in stretch[max(0, i - 4) : i + 1] if other.word == token.word)
+    return sandhi.is_erhua(word) if len(word) > 1 else token.base == "er5"
+
+
+def warm_up() -> None:
+    """Load dictionary, model and English voice now rather than in the first sentence; about half a second, once."""
+    english.phones(("hello",))
+    analyze("你好，重庆。")
+
+
+def explain(text: str, lexicon: Lexicon | None = None) -> list[dict[str, object]]:
+    """Every token with its span, reading and reason, ready for JSON and for people.
+
+    Args:
+        text: As for `analyze`.
+        lexicon: As for `analyze`.
+
+    Returns:
+        One mapping per token: `kind`, `text`, `written` (the original characters), `start`, `end`, `reading`, `base`, `word`, `source`, and
+        `candidates`, all readings the character can have.
+    """
+    known = dictionary()
+    return [
+        {
+            "kind": token.kind,
+            "text": token.text,
+            "written": text[token.start : token.end],
+            "start": token.start,
+            "end": token.end,
+            "reading": token.reading,
+            "base": token.base,
+            "word": token.word,
+            "source": token.source,
+            "candidates": known.candidates(known.simplify(token.text[:1])) if token.kind == "hanzi" else [],
+        }
+        for token in analyze(text, lexicon).tokens
+    ]

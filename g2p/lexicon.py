@@ -1,7 +1,297 @@
-"""Custom pronunciations."""
+"""Custom pronunciations: a dictionary file that may change while it is used, layers over it, and inline markup."""
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+
+from loguru import logger
+
+from g2p.mandarin import glm_syllables, numbered
+
+FILE_NAME = "G2P_replace_dict.jsonl"
+_HANZI = re.compile("[㐀-䶿一-鿿豈-﫿\U00020000-\U0003ffff]")
+_MARKUP = re.compile("(?P<hanzi>[㐀-䶿一-鿿\U00020000-\U0003ffff]+)\\[(?P<readings>[^\\[\\]\\n]{1,80})\\]")
+_HAS_TONE = re.compile("[1-5āáǎàēéěèīíǐìōóǒòūúǔùǖǘǚǜńňǹ]", re.IGNORECASE)
+_EXAMPLE = '{"word": "乐高", "phoneme": "lè gāo"}'
+
+
+class LexiconError(ValueError):
+    """An entry that cannot be used; the message says what is wrong and what to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """How one word is said: syllables, one per character (None: as usual), or a respelling."""
+
+    word: str
+    syllables: tuple[str | None, ...] = ()
+    respelling: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """An entry found in a text."""
+
+    start: int
+    end: int
+    entry: Entry
+    source: str = "dictionary"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with one line of a dictionary file."""
+
+    line: int
+    text: str
+    problem: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.problem}. {self.fix} ({self.text[:60]})"
+
+
+def parse_entry(word: str, phoneme: str) -> Entry:
+    """Read one entry.
+
+    Args:
+        word: What is written: hanzi, Latin letters or both.
+        phoneme: `lè gāo`, `le4 gao1`, `派森` (a respelling) or `<|X|><|IAN2|>`.
+
+    Raises:
+        LexiconError: It says nothing that can be spoken.
+    """
+    word, phoneme = word.strip(), phoneme.strip()
+    if not word:
+        raise LexiconError("the word is empty; write the characters to replace")
+    if not phoneme:
+        raise LexiconError("the reading is empty; write pinyin such as 'lè gāo', or a respelling such as '派森'")
+    if "<|" in phoneme:
+        return Entry(word, _aligned(word, glm_syllables(phoneme)))
+    parts = re.split(r"[\s'’-]+", phoneme)
+    syllables = [numbered(part) for part in parts]
+    toned = any(map(_HAS_TONE.search, parts))
+    if all(syllables) and (toned or len(_HANZI.findall(word)) == len(word) == len(parts)):
+        return Entry(word, _aligned(word, syllables))
+    if toned and not _HANZI.search(phoneme) and any(syllables) and not all(syllables):
+        wrong = parts[syllables.index(None)]
+        raise LexiconError(f"{wrong!r} is not a pinyin syllable; write 'chóng' or 'chong2', one for each character")
+    if not re.search(r"\w", phoneme):
+        raise LexiconError(f"{phoneme!r} cannot be spoken; write pinyin or a respelling")
+    return Entry(word, respelling=phoneme)
+
+
+def _aligned(word: str, syllables: list[str | None]) -> tuple[str | None, ...]:
+    hanzi = len(_HANZI.findall(word))
+    if hanzi == len(word) and len(syllables) != len(word):
+        raise LexiconError(f"{word} has {len(word)} characters but {len(syllables)} syllables; write one for each")
+    if hanzi != len(word) and not all(syllables):
+        raise LexiconError(f"{word} is not all hanzi; give a syllable for every sound")
+    return tuple(syllables)
+
+
+def parse_line(line: str) -> list[Entry]:
+    """Entries of one line of a dictionary file.
+
+    Raises:
+        LexiconError: The line cannot be used.
+    """
+    try:
+        content = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise LexiconError(f"not JSON ({error.msg} at column {error.colno}); write {_EXAMPLE}") from None
+    if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
+        raise LexiconError(f"expected one JSON object with texts only; write {_EXAMPLE}")
+    if "word" in content or "phoneme" in content:
+        if content.keys() != {"word", "phoneme"}:
+            odd = sorted(content.keys() ^ {"word", "phoneme"})
+            raise LexiconError(f"the fields must be exactly 'word' and 'phoneme' (see {', '.join(odd)}); write {_EXAMPLE}")
+        return [parse_entry(content["word"], content["phoneme"])]
+    if not content:
+        raise LexiconError(f"the object is empty; write {_EXAMPLE}")
+    return [parse_entry(word, phoneme) for word, phoneme in content.items()]
+
+
+def check(path: str | os.PathLike[str]) -> list[Problem]:
+    """All problems of a dictionary file, in order; empty: the file is good.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    return _read(Path(path))[1]
+
+
+def _read(path: Path) -> tuple[dict[str, Entry], list[Problem]]:
+    entries: dict[str, Entry] = {}
+    lines: dict[str, int] = {}
+    problems = []
+    for number, raw in enumerate(path.read_bytes().split(b"\n"), 1):
+        try:
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+        except UnicodeDecodeError:
+            problems.append(Problem(number, repr(raw[:40]), "not UTF-8", "Save the file as UTF-8."))
+            continue
+        if not line:
+            continue
+        try:
+            for entry in parse_line(line):
+                key = entry.word.casefold()
+                if key in entries and entries[key] != entry:
+                    problem = f"{entry.word} is already defined in line {lines[key]}"
+                    problems.append(Problem(number, line, problem, "Keep one of them; the later one is used."))
+                entries[key], lines[key] = entry, number
+        except LexiconError as error:
+            problem, _, fix = str(error).partition("; ")
+            problems.append(Problem(number, line, problem, fix[:1].upper() + fix[1:] + "." if fix else "Correct the line."))
+    return entries, problems
+
 
 class Lexicon:
-    """A custom dictionary."""
+    """Words with pronunciations of their own. Thread-safe; lookups never wait for the disk.
+
+    Args:
+        entries: Word to reading, in the notation of the file (`{"乐高": "lè gāo"}`).
+        path: A dictionary file, read now and read again, in the background, whenever it has changed.
+        base: Looked at after this one: a session's words over the default dictionary.
+
+    Raises:
+        LexiconError: An entry of `entries` cannot be used.
+        OSError: The file cannot be read.
+    """
+
+    def __init__(
+        self,
+        entries: Mapping[str, str] | None = None,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        base: Lexicon | None = None,
+    ) -> None:
+        self._own = {word.casefold(): parse_entry(word, phoneme) for word, phoneme in (entries or {}).items()}
+        self._path = Path(path) if path is not None else None
+        self._base = base
+        self._loading = threading.Lock()
+        self._stamp: tuple[int, int] | None = None
+        self._table = _index(self._own)
+        self.problems: list[Problem] = []
+        """What the last reading of the file found wrong."""
+        if self._path:
+            self._stamp = self._stat()
+            self._load()
+
+    def find(self, text: str) -> list[Match]:
+        """Where entries apply: leftmost first, the longest at each place, never overlapping. Latin words match whole words, in any case."""
+        self._refresh()
+        tables = []
+        lexicon: Lexicon | None = self
+        while lexicon is not None:
+            lexicon._refresh()
+            tables.append(lexicon._table)
+            lexicon = lexicon._base
+        folded = text.casefold()
+        if len(folded) != len(text):  # ß and its like grow when folded, and positions would move
+            folded = text.lower() if len(text.lower()) == len(text) else text
+        found: list[Match] = []
+        firsts = "".join({first for table in tables for first in table})
+        if not firsts:
+            return found
+        position = 0
+        for start in (m.start() for m in re.finditer(f"[{re.escape(firsts)}]", folded)):
+            if start < position:
+                continue
+            best = max((e for t in tables if (e := _longest(t, folded, start))), key=lambda e: len(e.word), default=None)
+            if best:
+                position = start + len(best.word)
+                found.append(Match(start, position, best))
+        return found
+
+    def _refresh(self) -> None:
+        if self._path and (stamp := self._stat()) != self._stamp and stamp and self._loading.acquire(blocking=False):
+            self._stamp = stamp
+            threading.Thread(target=self._reload, name="lexicon-reload", daemon=True).start()
+
+    def _reload(self) -> None:
+        try:
+            self._load()
+            logger.info(f"read {self._path} again: {sum(map(len, self._table.values()))} entries")
+        except OSError as error:
+            logger.warning(f"{self._path} changed but cannot be read ({error}); keeping the entries read before")
+        finally:
+            self._loading.release()
+
+    def _load(self) -> None:
+        assert self._path
+        entries, self.problems = _read(self._path)
+        for problem in self.problems:
+            logger.warning(f"{self._path}, {problem}")
+        self._table = _index(entries | self._own)
+
+    def _stat(self) -> tuple[int, int] | None:
+        try:
+            status = os.stat(self._path)  # type: ignore[arg-type]
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size
+
+
+def _index(entries: Mapping[str, Entry]) -> dict[str, list[tuple[str, Entry]]]:
+    """By first character, longest first."""
+    table: dict[str, list[tuple[str, Entry]]] = {}
+    for key, entry in sorted(entries.items(), key=lambda item: -len(item[0])):
+        table.setdefault(key[0], []).append((key, entry))
+    return table
+
+
+def _longest(table: dict[str, list[tuple[str, Entry]]], folded: str, start: int) -> Entry | None:
+    for key, entry in table.get(folded[start], ()):
+        if folded.startswith(key, start) and _stands_alone(key, folded, start):
+            return entry
+    return None
+
+
+def _stands_alone(key: str, folded: str, start: int) -> bool:
+    """Latin entries are words, not parts of words: `Python` does not apply in `Pythonic`."""
+    end = start + len(key)
+    inside_before = start > 0 and _is_latin(key[0]) and _is_latin(folded[start - 1])
+    inside_after = end < len(folded) and _is_latin(key[-1]) and _is_latin(folded[end])
+    return not inside_before and not inside_after
+
+
+def _is_latin(char: str) -> bool:
+    return char.isascii() and char.isalpha()
+
+
+def markup(text: str) -> list[tuple[Match, int]]:
+    """Inline readings: `重[chóng]庆`, `乐高[lè gāo]`, `乐高[le4 gao1]`. A bracket with n syllables reads the n hanzi before it.
+
+    Brackets that hold anything else are left alone.
+
+    Returns:
+        What is forced, and where its bracket ends.
+    """
+    found = []
+    for match in _MARKUP.finditer(text):
+        syllables = [numbered(part) for part in match["readings"].split()]
+        count = len(syllables)
+        if syllables and all(syllables) and _HAS_TONE.search(match["readings"]) and count <= len(match["hanzi"]):
+            end = match.end("hanzi")
+            entry = Entry(text[end - count : end], tuple(syllables))
+            found.append((Match(end - count, end, entry, "markup"), match.end()))
+    return found
+
+
+@lru_cache(maxsize=1)
+def default_lexicon() -> Lexicon:
+    """The dictionary file in `$GLM_TTS_CONFIGS`, else in ./configs, else the packaged one; empty when there is none."""
+    folders = [Path(os.environ["GLM_TTS_CONFIGS"])] if os.environ.get("GLM_TTS_CONFIGS") else []
+    for folder in [*folders, Path("configs"), Path(str(files("g2p"))) / "configs"]:
+        if (folder / FILE_NAME).is_file():
+            return Lexicon(path=(folder / FILE_NAME).absolute())
+    return Lexicon()

@@ -1,12 +1,73 @@
-"""Written text to spoken text, every spoken character tied to the characters it came from."""
+"""Written text to spoken text, every spoken character tied to the characters it came from.
+
+The text is cut at places where it is written one way and said another; each such expression is said as a whole and keeps its span.
+Whether a number is said in Mandarin or in English is decided by its sentence, and inside a mixed sentence by its neighbours.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from g2p import numbers
+from g2p import english_expressions, expressions
+
+# Full-width letters, digits and signs, one to one, so that positions stay. Punctuation keeps its width.
+_HALF_WIDTH = {code + 0xFEE0: code for code in range(0x21, 0x7F) if chr(code) not in "!,.:;?()"}
+_HALF_WIDTH |= {0xFF0E: 0x2E, 0x3000: 0x20, 0x00A0: 0x20, 0x2212: 0x2D, 0x2010: 0x2D, 0x2011: 0x2D, 0x02DA: 0xB0, 0x00BA: 0xB0}
+_HANZI = re.compile("[\ue000㐀-鿿豈-﫿\U00020000-\U0003ffff]")
+# A sentence is English when it has an English word and no hanzi; bare numbers and units are read in Mandarin.
+_ENGLISH_WORD = re.compile(r"(?<![\w@./\\-])[A-Za-z]?[a-z]{2,}(?![\w@/]|\.\w)")
+_SENTENCE = re.compile(r"(?:[^。！？!?\n.]|\.(?!\s))*(?:[。！？!?\n]+|\.(?=\s)|$)")
+# Where an expression may begin. Only there are the rules tried, so that plain text costs next to nothing.
+_START = re.compile(r"\d|(?<![A-Za-z])[A-Za-z]|[-+](?=[\d$¥￥])|(?<=[A-Za-z)）])\+|\.(?=NET)|(?<=[一二三四五六日])[~～](?=[周星])|(?<=[一-鿿])[XVI]|[%&@℃℉=≠≈<>≥≤×÷±√∞∈∉∪∩⊥∥∵∴∅⊂⊆∑∫$£€¥￥₩₽₹№#/^Α-ωⅠ-Ⅻ①-⑳½⅓⅔¼¾⅕⅛⁰¹²³⁴-⁹°*|~～_\\]")
+_ADDRESS = re.compile(
+    r"(?:https?://|ftp://|www\.)[^\s一-鿿，。！？；：、（）《》“”\"'<>]{1,2000}|"
+    r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}|"
+    r"(?<![A-Za-z0-9_.@/-])(?:[A-Za-z0-9-]{1,63}\.){1,5}(?:com|cn|org|net|io|ai|dev|edu|gov|co|app|tv|me|info)(?![A-Za-z0-9])(?:/[A-Za-z0-9._~/?#=&%+-]{0,500})?|"
+    r"(?<![A-Za-z0-9_.@/-])[A-Za-z0-9_-]{1,64}\.(?:py|js|ts|txt|md|pdf|docx?|xlsx?|pptx?|csv|json|jsonl|ya?ml|toml|xml|html?|css|zip|tar|gz|rar|exe|"
+    r"apk|jpe?g|png|gif|svg|mp[34]|wav|flac|mov|avi|log|ini|sh|bat|java|cpp|c|h|go|rs|ipynb|onnx|bin)(?![A-Za-z0-9])"
+)
+_WORDS_IN_ADDRESSES = re.compile("[A-Za-z]+|[0-9]+|[^A-Za-z0-9]")
+_SAID_AS_WORDS = re.compile(
+    r"com|net|org|info|edu|gov|app|dev|me|go|bat|bin|log|gif|zip|exe|tar|jpe?g|https?|java|[A-Za-z]*[aeiou][A-Za-z]*[A-Za-z]{2,}|[A-Za-z]*[A-Za-z]{2}[aeiou][A-Za-z]*"
+)
+_ADDRESS_SIGNS = {
+    ".": "点", "@": "艾特", "/": "斜杠", "-": "杠", "_": "下划线", ":": "冒号", "?": "问号", "=": "等于", "&": "和", "#": "井号", "%": "百分号",
+    "+": "加", "~": "波浪号",
+}  # fmt: skip
+_ENGLISH_ADDRESS_SIGNS = {
+    ".": "dot", "@": "at", "/": "slash", "-": "dash", "_": "underscore", ":": "colon", "?": "question mark", "=": "equals",
+    "&": "and", "#": "hash", "%": "percent", "+": "plus", "~": "tilde",
+}  # fmt: skip
+
+# Marks that shape a page and are not said. What is left of each match is its group, if it has one.
+_MARKUP = re.compile(
+    r"^[ \t]{0,3}#{1,6}[ \t]+|^[ \t]{0,8}[-*+•·▪◦●■◆][ \t]+|^[ \t]{0,3}>[ \t]?|^[ \t]{0,3}(?:[-*_][ \t]?){3,}$|^[ \t]*```[^\n`]{0,40}$|"
+    r"\*\*\*?|__|~~|`|</?[a-zA-Z][^<>\n]{0,200}>|<!--|-->|!?\[(?=[^\[\]\n]{0,300}\]\([^()\n]{0,500}\))|"
+    r"\]\([^()\n]{0,500}\)|(?<=\S)\*(?=[\s，。！？,.!?]|$)|(?:^|(?<=\s))\*(?=\S)|(?<![A-Za-z0-9\s])\*(?=[^\s\d])|(?<=[一-鿿])\*(?=[一-鿿，。])|^\|?[ \t]*:?-{3,}.*$",
+    re.MULTILINE,
+)
+_LIST_NUMBER = re.compile(r"^[ \t]*(\d{1,3})[.、)）][ \t]*(?=\S)(?!\d)", re.MULTILINE)
+# Signs that have words of their own where nothing better was found; a space says nothing but parts words.
+_SIGNS = {
+    "%": "百分号", "&": "和", "@": "艾特", "℃": "摄氏度", "+": "加", "=": "等于", "≠": "不等于", "≈": "约等于", "≥": "大于等于", "≤": "小于等于",
+    "×": "乘", "÷": "除以", "∞": "无穷大", "∈": "属于", "∉": "不属于", "∪": "并", "∩": "交", "⊥": "垂直于", "∥": "平行于", "∵": "因为", "∴": "所以",
+    "∅": "空集", "⊂": "真包含于", "⊆": "包含于", "∑": "求和", "∫": "积分", "α": "阿尔法", "β": "贝塔", "γ": "伽马", "δ": "德尔塔", "Δ": "德尔塔",
+    "ε": "艾普西隆", "θ": "西塔", "λ": "兰姆达", "μ": "缪", "π": "派", "ρ": "柔", "σ": "西格玛", "Σ": "西格玛", "τ": "套", "φ": "斐", "ω": "欧米伽",
+    "Ω": "欧米伽", "$": "美元", "£": "英镑", "€": "欧元", "¥": "元", "￥": "元", "№": "号", "<": "小于", ">": "大于",
+}  # fmt: skip
+_ENGLISH_SIGNS = {
+    "%": "percent", "&": "and", "@": "at", "+": "plus", "=": "equals", "≠": "is not equal to", "≈": "is about", "×": "times", "÷": "divided by",
+    "<": "is less than", ">": "is greater than", "≥": "is at least", "≤": "is at most", "°": "degrees", "$": "dollars", "£": "pounds", "€": "euros",
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "Δ": "delta", "ε": "epsilon", "θ": "theta", "λ": "lambda", "μ": "mu", "π": "pi",
+    "σ": "sigma", "Σ": "sigma", "φ": "phi", "ω": "omega", "Ω": "omega", "∞": "infinity", "№": "number",
+}  # fmt: skip
+_INVISIBLE = "\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\u0300-\u036f"
+_UNSAID = re.compile(f"[{_INVISIBLE}]")
+_SAID = re.compile(f"[^{_INVISIBLE}]+")
+_PER = frozenset("元块角分米斤克吨升次人天时秒月年度台个件")
+_ENGLISH_BEFORE = re.compile(r"[a-z]['’]?[ ,]{1,2}$")
+_ENGLISH_AFTER = re.compile(r"[$£€]?[\d.,:/%]+ [a-z]{2,}")
 
 
 @dataclass(slots=True)
@@ -23,49 +84,78 @@ class Spoken:
         self.starts.extend([start] * len(text))
         self.ends.extend([end] * len(text))
 
-
-_NUMBER = r"\d+(?:\.\d+)?"
-_RULES: list[tuple[str, Callable[[re.Match[str]], str]]] = [
-    (r"(?<![\d.])1[3-9]\d{9}(?!\d)", lambda m: numbers.digits(m[0], yao=True)),
-    (r"(?P<year>\d{4})(?=年)", lambda m: numbers.digits(m["year"])),
-    (r"(?P<hour>\d{1,2})[:：](?P<minute>[0-5]\d)(?!\d)", lambda m: _clock(m["hour"], m["minute"])),
-    (rf"(?P<percent>[-−]?{_NUMBER})[%％]", lambda m: "百分之" + _signed(m["percent"])),
-    (rf"(?P<degrees>[-−]?{_NUMBER})\s*(?:℃|°C)", lambda m: _below_zero(m["degrees"]) + "摄氏度"),
-    (r"\d{1,3}(?:,\d{3})+(?:\.\d+)?", lambda m: numbers.decimal(m[0].replace(",", ""))),
-    (_NUMBER, lambda m: numbers.decimal(m[0])),
-]
-_RULE = re.compile("|".join(f"(?P<rule{i}>{pattern})" for i, (pattern, _) in enumerate(_RULES)))
+    def copy(self, text: str, start: int) -> None:
+        """Append characters that are said as they are written; invisible ones are left out."""
+        if _UNSAID.search(text):
+            for part in _SAID.finditer(text):
+                self.copy(part[0], start + part.start())
+            return
+        self.chars.extend(text)
+        self.starts.extend(range(start, start + len(text)))
+        self.ends.extend(range(start + 1, start + len(text) + 1))
 
 
 def normalize(text: str) -> Spoken:
-    """Say numbers and symbols in words.
+    """Say numbers, signs and page marks as they are spoken, or not at all.
 
     Args:
-        text: Anything; Chinese, English or both.
+        text: Anything; Chinese, English or both. Time is linear in its length.
     """
+    half = text.translate(_HALF_WIDTH)
+    half = _MARKUP.sub(lambda m: " " * len(m[0]), half)
+    half = _LIST_NUMBER.sub(lambda m: m[0][: m.end(1) - m.start()] + "、" + " " * (len(m[0]) - (m.end(1) - m.start()) - 1), half)
     spoken = Spoken()
-    position = 0
-    for match in _RULE.finditer(text):
-        for i in range(position, match.start()):
-            spoken.say(text[i], i, i + 1)
-        name = next(name for name, value in match.groupdict().items() if value is not None and name.startswith("rule"))
-        spoken.say(_RULES[int(name[4:])][1](match), *match.span())
-        position = match.end()
-    for i in range(position, len(text)):
-        spoken.say(text[i], i, i + 1)
+    for sentence in _SENTENCE.finditer(half):
+        if sentence[0]:
+            mandarin = bool(_HANZI.search(sentence[0])) or not _ENGLISH_WORD.search(sentence[0])
+            _say_sentence(sentence[0], sentence.start(), mandarin, spoken)
     return spoken
 
 
-def _signed(number: str) -> str:
-    return ("负" if number[0] in "-−" else "") + numbers.decimal(number.lstrip("-−"))
+def _say_sentence(text: str, offset: int, mandarin: bool, spoken: Spoken) -> None:
+    position = 0
+    for match in _START.finditer(text):
+        start, end = match.span()
+        if start < position:
+            continue
+        spoken.copy(text[position:start], offset + position)
+        position = start
+        in_english = not mandarin or (
+            _ENGLISH_BEFORE.search(text, max(0, start - 3), start) and _ENGLISH_AFTER.match(text, start)
+        )
+        said, end = _say(text, start, bool(in_english))
+        spoken.say(said, offset + start, offset + end)
+        position = end
+    spoken.copy(text[position:], offset + position)
 
 
-def _below_zero(number: str) -> str:
-    return ("零下" if number[0] in "-−" else "") + numbers.decimal(number.lstrip("-−"))
+def _say(text: str, start: int, in_english: bool) -> tuple[str, int]:
+    """The words for the expression that begins at a place, and where it ends."""
+    if address := _ADDRESS.match(text, start):
+        said = address[0].rstrip(".,;:!?)")
+        return _address(said, in_english), start + len(said)
+    for pattern, speak in english_expressions.RULES if in_english else expressions.RULES:
+        if (match := pattern.match(text, start)) and match.end() > start:
+            said = speak(match)
+            if said is not None:
+                return (f" {said} " if said.isascii() else said), match.end()
+    char = text[start]
+    if char.isascii() and char.isalpha():
+        return "", start
+    if char == "/" and start and text[start - 1] in _PER | set(text[start + 1 : start + 2]) & _PER:
+        return "每", start + 1
+    return (f" {_ENGLISH_SIGNS.get(char, '')} " if in_english else _SIGNS.get(char, " ")), start + 1
 
 
-def _clock(hour: str, minute: str) -> str:
-    spoken = numbers.quantity(str(int(hour))) + "点"
-    if minute == "00":
-        return spoken + "整"
-    return spoken + ("零" if minute[0] == "0" else "") + numbers.cardinal(minute) + "分"
+def _address(text: str, in_english: bool) -> str:
+    text = re.sub(r"^(?:https?|ftp)://", "", text)
+    signs = _ENGLISH_ADDRESS_SIGNS if in_english else _ADDRESS_SIGNS
+    parts = []
+    for part in _WORDS_IN_ADDRESSES.findall(text):
+        if part.isalpha() and part.isascii():
+            parts.append(part if _SAID_AS_WORDS.fullmatch(part.lower()) else " ".join(part.upper()))
+        elif part.isdigit() and part.isascii():
+            parts.append(english_expressions.english_digits(part) if in_english else expressions.digits(part))
+        else:
+            parts.append(signs.get(part, ""))
+    return " " + " ".join(parts) + " "

@@ -1,23 +1,193 @@
-"""Which reading a hanzi has here."""
+"""Which reading a hanzi has here.
+
+Three witnesses: a bidirectional LSTM over the characters, the dictionary words that cover the character, and the cut into words. A small network
+weighs them, the same for all characters; it and the LSTM are one ONNX file. See `training/train_polyphone.py` for how it was made and
+what it scores.
+"""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
 
-def read(run: str) -> tuple[list[str], list[int], list[str]]:
-    """Dictionary readings, word indices and reasons for a run of hanzi.
+import numpy as np
+from numpy.typing import NDArray
+
+from g2p.dictionary import NEUTRAL, UNSTATED, Dictionary, Word, dictionary
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+MAX_CANDIDATES = 6
+FEATURES = 13
+_WINDOW = 200
+"""Characters the model sees at once; longer texts are read in windows, so that time stays linear."""
+
+
+_BREAK = re.compile("[。！？!?；;\\n]|[，,、：:](?=.)")
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was decided for a text, one entry per character."""
+
+    readings: list[str | None]
+    """Dictionary form with tone number; None where the character is no hanzi or unknown."""
+    words: list[int]
+    """Index of the dictionary word it belongs to."""
+    sources: list[str]
+    """`model`, `phrase` or `default`; empty where there is no reading."""
+
+
+def read(text: str) -> Reading:
+    """Read every hanzi of a text.
 
     Args:
-        run: Hanzi only.
+        text: Anything. Punctuation helps the model; characters that are no hanzi get None.
     """
-    from pypinyin import Style, lazy_pinyin
-    from pypinyin.contrib.mmseg import seg
+    result = Reading([], [], [])
+    start = 0
+    while start < len(text):
+        end = start + _WINDOW
+        if end < len(text):  # cut after punctuation where there is some, so that no word is cut
+            end = max((m.end() for m in _BREAK.finditer(text, start + 1, end)), default=end)
+        window = _read_window(text[start:end])
+        offset = result.words[-1] + 1 if result.words else 0
+        result.readings += window.readings
+        result.words += [word + offset for word in window.words]
+        result.sources += window.sources
+        start = end
+    return result
 
-    base, words, sources = [], [], []
-    for number, word in enumerate(seg.cut(run)):
-        syllables = lazy_pinyin(
-            word, style=Style.TONE3, neutral_tone_with_five=True, v_to_u=False, errors=lambda unknown: [""] * len(unknown)
+
+def _read_window(text: str) -> Reading:
+    known = dictionary()
+    simple = known.simplify(text)
+    words = known.find(simple)
+    segments = known.segment(simple, words)
+    result = Reading([], segments, [])
+    covering = _covering(len(simple), words)
+    asked: list[int] = []
+    for i, char in enumerate(simple):
+        candidates = known.candidates(char)
+        if not candidates:
+            result.readings.append(None)
+            result.sources.append("")
+            continue
+        reading, source = _from_words(candidates, covering[i], i, segments)
+        if char != text[i] and len(own := known.candidates(text[i])) == 1:
+            reading, source = own[0], "default"  # 髮 is unambiguous where 发 is not
+        elif known.is_modelled(char):
+            asked.append(i)
+        result.readings.append(reading)
+        result.sources.append(source)
+    if asked:
+        for i, choice in zip(asked, _model().choose(simple, asked, features(known, simple, asked, covering, segments))):
+            result.readings[i] = known.candidates(simple[i])[choice]
+            result.sources[i] = "model"
+    return result
+
+
+def _covering(size: int, words: list[Word]) -> list[list[Word]]:
+    covering: list[list[Word]] = [[] for _ in range(size)]
+    for word in words:
+        if word.trust:
+            for i in range(word.start, word.start + word.length):
+                if word.stated(i) != UNSTATED:
+                    covering[i].append(word)
+    return covering
+
+
+def _is_segment(word: Word, segments: list[int]) -> bool:
+    first, last = word.start, word.start + word.length - 1
+    return (
+        segments[first] == segments[last]
+        and (first == 0 or segments[first - 1] != segments[first])
+        and (last + 1 == len(segments) or segments[last + 1] != segments[last])
+    )
+
+
+def _from_words(candidates: list[str], covering: list[Word], i: int, segments: list[int]) -> tuple[str, str]:
+    """The reading that the segmented word states, else the usual one."""
+    for word in reversed(covering):
+        if _is_segment(word, segments):
+            stated = word.stated(i)
+            if stated == NEUTRAL:
+                return candidates[0][:-1] + "5", "phrase"
+            return candidates[stated], "phrase"
+    return candidates[0], "default"
+
+
+def features(
+    known: Dictionary, text: str, asked: list[int], covering: list[list[Word]], segments: list[int]
+) -> NDArray[np.float32]:
+    """What the words say about each candidate of each asked character, [asked, candidate, feature]."""
+    table = np.zeros((len(asked), MAX_CANDIDATES, FEATURES), np.float32)
+    for row, i in enumerate(asked):
+        candidates = known.candidates(text[i])
+        alone = float(
+            (i == 0 or segments[i - 1] != segments[i]) and (i + 1 == len(text) or segments[i + 1] != segments[i])
         )
-        base += syllables
-        words += [number] * len(word)
-        sources += ["phrase" if len(word) > 1 else "default"] * len(word)
-    return base, words, sources
+        said = []
+        for word in covering[i]:
+            stated = word.stated(i)
+            if stated == NEUTRAL:
+                neutral = candidates[0][:-1] + "5"
+                stated = candidates.index(neutral) if neutral in candidates else NEUTRAL
+            said.append((stated, min(word.length, 4) - 2, word.trust / 3, _is_segment(word, segments), 1 - min(word.cost, 160) / 160))
+        for k in range(min(len(candidates), MAX_CANDIDATES)):
+            cell = table[row, k]
+            for stated, length, trust, is_segment, frequency in said:
+                side = 0 if stated == k else 5
+                cell[side + length] = max(cell[side + length], trust)
+                if is_segment:
+                    cell[side + 3] = trust
+                cell[side + 4] = max(cell[side + 4], frequency)
+            cell[10] = bool(said)
+            cell[11] = k == 0
+            cell[12] = alone
+    return table
+
+
+class _Model:
+    """The ONNX network and its alphabet."""
+
+    def __init__(self) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        network = files("g2p").joinpath("data/polyphone.onnx").read_bytes()
+        self._session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(
+            network, options, providers=["CPUExecutionProvider"]
+        )
+        meta = self._session.get_modelmeta().custom_metadata_map
+        self._alphabet = {char: i for i, char in enumerate(meta["alphabet"].split("\t"))}
+        self._classes = {syllable: i for i, syllable in enumerate(meta["classes"].split(" "))}
+        self._unknown, self._begin, self._end = (int(i) for i in meta["unknown begin end"].split())
+
+    def ids(self, text: str) -> NDArray[np.int64]:
+        """Character ids with the marks for begin and end, [1, n + 2]."""
+        inner = [self._alphabet.get(char, self._unknown) for char in text]
+        return np.array([[self._begin, *inner, self._end]], np.int64)
+
+    def choose(self, text: str, asked: list[int], table: NDArray[np.float32]) -> list[int]:
+        """The best candidate for each asked position."""
+        known = dictionary()
+        classes = np.full((len(asked), MAX_CANDIDATES), -1, np.int64)
+        for row, i in enumerate(asked):
+            for k, syllable in enumerate(known.candidates(text[i])[:MAX_CANDIDATES]):
+                classes[row, k] = self._classes.get(syllable, -1)
+        scores = self._session.run(
+            ["scores"], {"text": self.ids(text), "asked": np.array(asked) + 1, "classes": classes, "words": table}
+        )[0]
+        return np.argmax(scores, axis=1).tolist()
+
+
+@lru_cache(maxsize=1)
+def _model() -> _Model:
+    return _Model()

@@ -1,0 +1,99 @@
+"""What neighbours do to tones: 一 and 不, third-tone chains, erhua.
+
+Rules after Chao, A Grammar of Spoken Chinese (1968), and Duanmu, The Phonology of Standard Chinese (2007): third tones change inside
+the word first, then between words from the right, so that 我很好 is *wo3 hen2 hao3*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+_NUMERALS = frozenset("零〇一二三四五六七八九十百千万亿两点幺第")
+_MAGNITUDES = frozenset("百千万亿")
+_NAMED = frozenset("月日号楼")
+# Words that end in 一 and keep its first tone before whatever follows.
+_WHOLE_ONE = frozenset("统唯专周初期单同逐划惟归合之其万不")
+# 儿 is a syllable of its own in these; elsewhere at the end of a word it only curls the syllable before.
+_CHILD_WORDS = frozenset(
+    "女儿 婴儿 幼儿 少儿 孤儿 健儿 胎儿 男儿 宠儿 弃儿 患儿 混血儿 新生儿 早产儿 低能儿 婴幼儿 小儿 孙儿 侄儿 妻儿 育儿 托儿 产儿 弄潮儿 幸运儿 "
+    "畸形儿 双胞胎儿 雏儿 球儿 生儿 而儿 乖儿 爱儿 痴儿 吾儿 我儿 犬儿 胡儿 木兰儿 乞儿 歌儿 宁馨儿 好男儿 连体儿 私生儿 试管婴儿 儿".split()
+)
+# The first is a third tone in its own right and yet rises before a neutral syllable that was one.
+_RISING_BEFORE_NEUTRAL = frozenset("小姐 哪里 想想 走走 等等 手里 把手 打手 讲讲 洗洗 找找 打扫 晌午".split())
+
+
+def sandhi(chars: str, base: Sequence[str], words: Sequence[int], is_word: Callable[[str], bool]) -> list[str]:
+    """Tones as spoken, for one stretch between pauses.
+
+    Args:
+        chars: The hanzi, [n].
+        base: Their dictionary readings, tone number last, [n]; empty where unknown.
+        words: Word index of each, [n].
+        is_word: Whether two characters are a word; it tells 展览+馆 from 小+老虎.
+    """
+    spoken = list(base)
+    for i, char in enumerate(chars):
+        if char == "一" and base[i] == "yi1":
+            spoken[i] = "yi" + _tone_of_one(chars, base, words, i)
+        elif char == "不" and base[i] == "bu4":
+            if 0 < i < len(chars) - 1 and chars[i - 1] == chars[i + 1]:
+                spoken[i] = "bu5"
+            elif i + 1 < len(chars) and base[i + 1].endswith("4"):
+                spoken[i] = "bu2"
+    groups = [[i for i, _ in group] for _, group in groupby(enumerate(words), key=lambda pair: pair[1])]
+    for group in groups:
+        _inside_word(chars, spoken, group, is_word)
+    for group, after in zip(reversed(groups[:-1]), reversed(groups[1:]), strict=True):
+        if _third(spoken[group[-1]]) and _third(spoken[after[0]]):
+            spoken[group[-1]] = _raised(spoken[group[-1]])
+    return spoken
+
+
+def _tone_of_one(chars: str, base: Sequence[str], words: Sequence[int], i: int) -> str:
+    if i + 1 == len(chars):
+        return "1"
+    before, after = chars[i - 1 : i], chars[i + 1]
+    if before in _NUMERALS and not (after in _MAGNITUDES and before not in ("第", "点", "零")):
+        return "1"
+    if after in _NUMERALS - _MAGNITUDES and not (after == "点" and chars[i + 2 : i + 3] not in _NUMERALS):
+        return "1"
+    if after in _NAMED or (before and before in _WHOLE_ONE and words[i - 1] == words[i] != words[i + 1]):
+        return "1"
+    if before and before == after and words[i - 1 : i + 2].count(words[i]) != 1:
+        return "5"
+    if before and before == after and after not in _NUMERALS:
+        return "5"
+    tone = base[i + 1][-1:].replace("r", "") or base[i + 1][-2:-1]
+    return "2" if tone == "4" or after == "个" else "4" if tone in "123" and tone else "1" if not tone else "2"
+
+
+def _inside_word(chars: str, spoken: list[str], group: list[int], is_word: Callable[[str], bool]) -> None:
+    text = "".join(chars[i] for i in group)
+    if text in _RISING_BEFORE_NEUTRAL and _third(spoken[group[0]]):
+        spoken[group[0]] = _raised(spoken[group[0]])
+    if len(group) == 3 and all(_third(spoken[i]) for i in group):
+        # 2 + 1 (展览馆): both change. 1 + 2 (小老虎): only the middle one.
+        pairs = [1] if is_word(text[1:]) and not is_word(text[:2]) else [0, 1]
+        for k in pairs:
+            spoken[group[k]] = _raised(spoken[group[k]])
+        return
+    if len(group) == 4:
+        _inside_word(chars, spoken, group[2:], is_word)
+        _inside_word(chars, spoken, group[:2], is_word)
+    for left, right in zip(reversed(group[:-1]), reversed(group[1:]), strict=True):
+        if _third(spoken[left]) and _third(spoken[right]):
+            spoken[left] = _raised(spoken[left])
+
+
+def is_erhua(word: str) -> bool:
+    """Whether the last 儿 of a word curls the syllable before it (花儿) instead of being one (女儿)."""
+    return len(word) > 1 and word.endswith("儿") and word not in _CHILD_WORDS and word[-3:] not in _CHILD_WORDS and word[-2:] not in _CHILD_WORDS
+
+
+def _third(reading: str) -> bool:
+    return reading.rstrip("r").endswith("3")
+
+
+def _raised(reading: str) -> str:
+    return reading.replace("3", "2")

@@ -1,0 +1,161 @@
+"""Build `g2p/data/dictionary.npz`: what is known about characters and words.
+
+Sources, all ordinary packages (versions in the file's `sources` entry):
+
+- pypinyin (MIT): 47,000 checked phrases and 41,000 characters.
+- pypinyin-dict (MIT): `large_pinyin`, 411,000 phrases; `cc_cedict` and `zdic_cibs` only vote where phrases disagree.
+- jieba (MIT): word frequencies.
+- g2pM (Apache-2.0): the candidate readings of 10,752 characters, in the order its classes use.
+- wetext (Apache-2.0): traditional to simplified.
+
+Run: `python -m g2p.training.build_dictionary` (needs `pip install pypinyin pypinyin-dict jieba g2pM wetext`); half a minute.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pickle
+import re
+from collections import Counter
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from g2p.mandarin import numbered
+from g2p.dictionary import MAX_WORD, NEUTRAL, UNSTATED, hash_words
+
+OUTPUT = Path(__file__).parent.parent / "data" / "dictionary.npz"
+_WEIGHTS = {"pypinyin": 3.0, "cc_cedict": 2.0, "zdic_cibs": 1.5, "large_pinyin": 1.0}
+_HANZI = re.compile(r"[㐀-䶿一-鿿]+")
+
+
+def main() -> None:
+    """Write the file."""
+    candidates, modelled = _characters()
+    words = _words(candidates)
+    frequency, total = _frequencies()
+    syllables = sorted({reading for readings in candidates.values() for reading in readings})
+    index = {syllable: i for i, syllable in enumerate(syllables)}
+    chars = sorted(candidates)
+    packed = sorted((hash_words(word), word) for word in words.keys() | frequency.keys() if 2 <= len(word) <= MAX_WORD)
+    simple = _simplified()
+    np.savez(
+        OUTPUT,
+        sources=np.array(
+            [f"{name} {version(name)}" for name in ("pypinyin", "pypinyin-dict", "jieba", "g2pM", "wetext")]
+        ),
+        syllables=np.array(syllables),
+        chars=np.array([ord(char) for char in chars], np.uint32),
+        offsets=np.cumsum([0, *(len(candidates[char]) for char in chars)]).astype(np.uint32),
+        readings=np.array([index[reading] for char in chars for reading in candidates[char]], np.uint16),
+        modelled=np.array([char in modelled for char in chars]),
+        char_cost=np.array([_cost(frequency.get(char, 0), total) for char in chars], np.uint8),
+        word_hashes=np.array([key for key, _ in packed], np.uint64),
+        word_readings=np.array([words.get(word, (0xFFFFFFFF, 0))[0] for _, word in packed], np.uint32),
+        word_trust=np.array([words.get(word, (0, 0))[1] for _, word in packed], np.uint8),
+        word_cost=np.array([_cost(frequency.get(word, 0), total) for _, word in packed], np.uint8),
+        traditional=np.array("".join(simple)),
+        simplified=np.array("".join(simple.values())),
+    )
+    print(f"{len(chars)} characters, {len(packed)} words, {OUTPUT.stat().st_size / 1e6:.1f} MB")
+
+
+def _characters() -> tuple[dict[str, list[str]], set[str]]:
+    """Candidate readings of every character, and the polyphones that the model knows."""
+    import g2pM
+    from pypinyin.pinyin_dict import pinyin_dict
+
+    with (Path(g2pM.__file__).parent / "digest_cedict.pkl").open("rb") as file:
+        cedict = {char: [_plain(reading) for reading in readings] for char, readings in pickle.load(file).items()}
+    candidates: dict[str, list[str]] = {}
+    for code, joined in pinyin_dict.items():
+        readings = [_numbered(reading) for reading in joined.split(",")]
+        known = [reading for reading in cedict.get(chr(code), []) if numbered(reading) == reading]
+        if known and len(known) < 2:
+            # A character CC-CEDICT gives one reading keeps it as the default; others are reachable from phrases.
+            readings = known + readings
+        elif known:
+            readings = known
+        candidates[chr(code)] = list(dict.fromkeys(r for r in readings if numbered(r) == r))[: NEUTRAL - 1]
+    return candidates, {char for char, readings in cedict.items() if len(readings) > 1}
+
+
+def _words(candidates: dict[str, list[str]]) -> dict[str, tuple[int, int]]:
+    """Word -> (reading index of each character in four bits, how far the sources agree from 1 to 3)."""
+    from pypinyin.phrases_dict import phrases_dict
+
+    sources = {"pypinyin": phrases_dict}
+    for name in ("large_pinyin", "cc_cedict", "zdic_cibs"):
+        sources[name] = importlib.import_module(f"pypinyin_dict.phrase_pinyin_data.{name}").phrases_dict
+    words: dict[str, tuple[int, int]] = {}
+    for word in sources["large_pinyin"].keys() | sources["pypinyin"].keys():
+        if not 2 <= len(word) <= MAX_WORD or not _HANZI.fullmatch(word):
+            continue
+        votes: Counter[tuple[str, ...]] = Counter()
+        for name, phrases in sources.items():
+            if len(phrases.get(word, ())) == len(word):
+                votes[tuple(_citation(char, _numbered(r[0])) for char, r in zip(word, phrases[word], strict=True))] += (
+                    _WEIGHTS[name]  # type: ignore[assignment]
+                )
+        if not votes:
+            continue
+        readings, weight = votes.most_common(1)[0]
+        packed = 0
+        for position in range(MAX_WORD):
+            stated = _stated(candidates[word[position]], readings[position]) if position < len(word) else UNSTATED
+            packed |= stated << 4 * position
+        words[word] = packed, 3 if weight >= 3 else 2 if weight >= 2 and len(votes) == 1 else 1
+    return words
+
+
+def _stated(candidates: list[str], reading: str) -> int:
+    if reading in candidates:
+        return candidates.index(reading) if len(candidates) > 1 else UNSTATED
+    if reading.endswith("5") and any(candidate[:-1] == reading[:-1] for candidate in candidates):
+        return NEUTRAL
+    return UNSTATED
+
+
+def _citation(char: str, reading: str) -> str:
+    """Phrase lists write 一 and 不 after sandhi; the dictionary form is wanted."""
+    return {"一": "yi1", "不": "bu4"}.get(char, reading)
+
+
+@lru_cache(maxsize=None)
+def _numbered(reading: str) -> str:
+    from pypinyin.contrib.tone_convert import to_tone3
+
+    return _plain(to_tone3(reading, neutral_tone_with_five=True, v_to_u=False))
+
+
+def _plain(reading: str) -> str:
+    return {"r5": "er5"}.get(reading, reading.replace("u:", "v").replace("ü", "v"))
+
+
+def _frequencies() -> tuple[dict[str, int], int]:
+    import jieba
+
+    jieba.setLogLevel(60)
+    jieba.initialize()
+    counts = {w: n for w, n in jieba.dt.FREQ.items() if n and len(w) <= MAX_WORD and _HANZI.fullmatch(w)}
+    return counts, jieba.dt.total
+
+
+def _cost(count: int, total: int) -> int:
+    """Negative log probability in eighths of a nat; 255: not a word."""
+    return min(254, round(8 * math.log(total / count))) if count else 255
+
+
+def _simplified() -> dict[str, str]:
+    from wetext.constants import FSTS
+
+    convert = FSTS["preprocess"]["traditional_to_simple"].normalize
+    pairs = {chr(code): convert(chr(code)) for code in (*range(0x3400, 0x4DC0), *range(0x4E00, 0xA000))}
+    return {old: new for old, new in pairs.items() if old != new and len(new) == 1}
+
+
+if __name__ == "__main__":
+    main()
