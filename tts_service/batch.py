@@ -19,11 +19,11 @@ import soundfile
 from loguru import logger
 from numpy.typing import NDArray
 
-from g2p import Lexicon
+from g2p.lexicon import Lexicon, default_lexicon
 from tts_service.audio_file import read_label, save
 from tts_service.engine import AudioChunk, SpeechError, Voice
 from tts_service.label import Label, content_id
-from tts_service.presets import honoured, preset
+from tts_service.presets import honoured, native_rate, preset
 from tts_service.reference import measure
 from tts_service.synthesizer import Synthesizer
 from tts_service.tasks import Flaw, Task, read_tasks
@@ -117,7 +117,7 @@ class LocalMaker:
         self._library = library
         self._references = Library(references)
         self._voice = voice
-        self._lexicon = Lexicon(lexicon) if lexicon else None
+        self._lexicon = Lexicon(path=lexicon, base=default_lexicon()) if lexicon else None
         self._dictionary = _sha256(lexicon) if lexicon else ""
         self._transcribe = transcribe
         self._adding = threading.Lock()
@@ -153,6 +153,7 @@ class LocalMaker:
         """Speak; see `Maker.make`."""
         who, options = self._speaker(job.task), dict(job.options)
         rate = options.pop("sample_rate", None) or self._synthesizer.sample_rate
+        options |= native_rate(self._synthesizer.engine.name, rate)
         reports: list[Report] = []
         chunks = self._synthesizer.stream(
             job.task.input_text, who, lexicon=self._lexicon, on_report=reports.append, **options

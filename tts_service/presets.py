@@ -66,6 +66,11 @@ def honoured(engine: str, options: dict[str, Any]) -> tuple[dict[str, Any], list
     return {name: value for name, value in options.items() if name not in absent}, absent
 
 
+def native_rate(engine: str, rate: int) -> dict[str, int]:
+    """The option that lets an engine come closest to a sample rate (Hz) by itself; the rest is resampling."""
+    return {"sample_rate": 32000 if rate >= 32000 else 24000} if engine == "glm" else {}
+
+
 def _preset(name: str, entry: Any, path: Path) -> Preset:
     if not isinstance(entry, dict) or set(entry) != {"title", "about", "options", "stream"}:
         raise SpeechError(f"{path}: preset {name!r} must have exactly title, about, options and stream")

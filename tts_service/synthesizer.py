@@ -10,7 +10,7 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable
 from queue import SimpleQueue
 from typing import Any
 
@@ -145,7 +145,7 @@ class Synthesizer:
         max_lead: float = 30.0,
         on_report: Callable[[Report], None] | None = None,
         **options: Any,
-    ) -> Iterator[AudioChunk]:
+    ) -> Generator[AudioChunk, None, None]:
         """Speak a text, or the deltas of one that is still being written.
 
         Args:

@@ -230,6 +230,8 @@ def speaker(synthesizer: Synthesizer, library: Library, name: str | None) -> Voi
         UnknownVoice: Nobody has that name, or only a recorded voice has it and this engine cannot clone.
     """
     own = synthesizer.voices()
+    if name is None and not own:
+        raise UnknownVoice(f"there is no voice in {library.folder} yet; add one with `glm-tts voices add`")
     if name is None or any(voice.name == name for voice in own):
         return synthesizer.voice(name)
     recorded = library.names()

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from tts_service.cli import reading, voices
+from tts_service.cli import checkpoint, reading, serving, voices
 from tts_service.cli.batch import batch
 from tts_service.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, err
 from tts_service.cli.say import say
@@ -27,6 +27,10 @@ app = typer.Typer(
 )
 app.command(help=tr("把文字说出来", "Speak a text"))(say)
 app.command(help=tr("批量合成", "Speak a file of tasks"))(batch)
+app.command(help=tr("列出预设", "List the presets"))(serving.presets)
+app.command(help=tr("打开工作室网页", "Serve the studio page"))(serving.studio)
+app.command(help=tr("下载 GLM-TTS 模型", "Fetch the GLM-TTS checkpoint"))(checkpoint.download)
+app.command(help=tr("检查 GLM-TTS 能否在本机运行", "Tell whether GLM-TTS can run here"))(checkpoint.doctor)
 app.add_typer(voices.app, name="voices")
 app.command(help=tr("显示文本怎样读、为什么", "Show how a text is read, and why"))(reading.g2p)
 app.add_typer(reading.dictionary, name="dict")

@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from tts_service.cli.console import (
     EXIT_FAILED,
+    CheckpointOption,
     DictOption,
     EngineOption,
     JsonOption,
@@ -46,6 +47,7 @@ def batch(
     ] = None,
     voices: LibraryOption = None,
     engine: EngineOption = "kokoro",
+    checkpoint: CheckpointOption = None,
     preset: Annotated[str, typer.Option(help=tr("默认预设", "Preset for tasks that name none"))] = "batch",
     sample_rate: Annotated[int | None, typer.Option(help=tr("采样率（Hz）", "Sample rate in Hz"))] = None,
     format: Annotated[str, typer.Option(help="wav, flac, mp3, opus")] = "wav",
@@ -74,7 +76,7 @@ def batch(
     options: dict[str, Any] = dict(preset_named(preset).options)
     if sample_rate is not None:
         options["sample_rate"] = sample_rate
-    with load_engine(engine) as synthesizer:
+    with load_engine(engine, checkpoint, voices) as synthesizer:
         maker = LocalMaker(
             synthesizer, Library(voices), output / REFERENCES, voice=voice, lexicon=dict_, transcribe=recognise
         )

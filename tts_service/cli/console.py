@@ -38,6 +38,16 @@ LibraryOption = Annotated[
     Path | None,
     typer.Option("--voices", metavar="DIR", envvar="GLM_TTS_VOICES", help=tr("声音库文件夹", "Voice library folder")),
 ]
+CheckpointOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        "--to",
+        metavar="DIR",
+        envvar="GLM_TTS_CHECKPOINT",
+        help=tr("GLM-TTS 模型文件夹", "GLM-TTS checkpoint folder"),
+    ),
+]
 DictOption = Annotated[
     Path | None,
     typer.Option(
@@ -52,10 +62,26 @@ def warn(message: str) -> None:
     err.print(message, style="yellow", markup=False)
 
 
-def load_engine(engine: str, **settings: Any) -> Synthesizer:
-    """Load an engine, saying so where somebody watches."""
+def checkpoint_folder() -> Path:
+    """Where the GLM-TTS checkpoint is kept unless the user says otherwise."""
+    from platformdirs import user_data_path
+
+    return user_data_path("glm-tts", appauthor=False) / "checkpoint"
+
+
+def load_engine(engine: str, checkpoint: Path | None = None, voices: Path | None = None) -> Synthesizer:
+    """Load an engine, saying so where somebody watches.
+
+    Args:
+        engine: `kokoro` or `glm`.
+        checkpoint: GLM-TTS's; None: where `download` puts it.
+        voices: The library that GLM-TTS speaks from; None: the user's.
+    """
     import tts_service
 
+    settings: dict[str, Any] = (
+        {"checkpoint": checkpoint or checkpoint_folder(), "voices": voices} if engine == "glm" else {}
+    )
     if not err.is_terminal:
         return tts_service.load(engine, **settings)
     with err.status(tr(f"正在加载 {engine}……", f"Loading {engine} ...")):
@@ -63,14 +89,14 @@ def load_engine(engine: str, **settings: Any) -> Synthesizer:
 
 
 def load_lexicon(path: Path | None) -> Lexicon | None:
-    """The dictionary of that file; None for the default one."""
+    """The dictionary of that file, over the default one; None for the default one alone."""
     if path is None:
         return None
     if not path.is_file():
         raise SpeechError(tr(f"没有这个词典文件：{path}", f"there is no dictionary file {path}"))
-    from g2p import Lexicon
+    from g2p.lexicon import Lexicon, default_lexicon
 
-    return Lexicon(path)
+    return Lexicon(path=path, base=default_lexicon())
 
 
 def text_source(text: str | None, file: Path | None) -> Iterator[str]:

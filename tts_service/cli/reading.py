@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from tts_service.cli.console import DictOption, JsonOption, load_lexicon, out, text_source
+from tts_service.cli.console import EXIT_FAILED, DictOption, JsonOption, load_lexicon, out, text_source
 from tts_service.wording import tr
 
 dictionary = typer.Typer(help=tr("自定义词典。", "The custom dictionary."), no_args_is_help=True)
@@ -48,3 +48,35 @@ def g2p(
         cells = (f"{token.start}–{token.end}", written, token.text, reading, _WHY.get(token.source, token.source))
         table.add_row(*(Text(cell.replace("\n", "⏎")) for cell in cells))
     out.print(table)
+
+
+@dictionary.command(help=tr("检查词典文件：行号、问题、改法", "Check a dictionary file: line, problem, fix"))
+def check(
+    file: Annotated[Path, typer.Argument(help=tr("词典文件（JSONL）", "Dictionary file (JSONL)"))],
+    as_json: JsonOption = False,
+) -> None:
+    """Exit code 1 if any line cannot be used."""
+    from g2p.lexicon import check as problems_of
+
+    try:
+        problems = problems_of(file)
+    except OSError as error:
+        raise typer.BadParameter(tr(f"无法读取 {file}：", f"{file} cannot be read: ") + str(error.strerror)) from None
+    if as_json:
+        out.print_json(json.dumps([asdict(problem) for problem in problems]))
+    elif problems:
+        table = Table(tr("行", "Line"), tr("内容", "Text"), tr("问题", "Problem"), tr("改法", "Fix"))
+        for problem in problems:
+            table.add_row(
+                str(problem.line), *(Text(cell) for cell in (problem.text[:60], problem.problem, problem.fix))
+            )
+        out.print(table)
+    else:
+        out.print(tr(f"{file}：没有问题", f"{file}: no problems"), markup=False)
+    if problems:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@dictionary.callback()
+def _group() -> None:
+    """Keeps `check` a command of its own while it is the only one."""

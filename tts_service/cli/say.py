@@ -17,6 +17,7 @@ from typing import Annotated, Any, BinaryIO, cast
 import typer
 
 from tts_service.cli.console import (
+    CheckpointOption,
     DictOption,
     EngineOption,
     JsonOption,
@@ -63,6 +64,7 @@ def say(
     voice: Annotated[str | None, typer.Option("--voice", "-v", help=tr("声音名", "Name of a voice"))] = None,
     voices: LibraryOption = None,
     engine: EngineOption = "kokoro",
+    checkpoint: CheckpointOption = None,
     preset: Annotated[str | None, typer.Option(help=tr("预设，见 glm-tts presets", "See: glm-tts presets"))] = None,
     speed: Annotated[float | None, typer.Option(help=tr("语速 0.5 到 2", "Tempo, 0.5 to 2"))] = None,
     seed: Annotated[int | None, typer.Option(help=tr("随机种子", "Random seed"))] = None,
@@ -78,7 +80,7 @@ def say(
     """Speak a text to a file, to the loudspeaker or down a pipe."""
     from tts_service.audio_file import FORMATS, SpeechWriter, save
     from tts_service.label import Label
-    from tts_service.presets import honoured
+    from tts_service.presets import honoured, native_rate
     from tts_service.presets import preset as preset_named
     from tts_service.voices import Library, speaker
 
@@ -103,7 +105,7 @@ def say(
     pieces = text_source(text, file)
     first = next(pieces, "")
     reports: list[Report] = []
-    with load_engine(engine) as synthesizer:
+    with load_engine(engine, checkpoint, voices) as synthesizer:
         synthesizer.on_report.append(reports.append)
         options, absent = honoured(engine, options)
         if ignored := [name for name in absent if asked.get(name) is not None]:
@@ -112,6 +114,7 @@ def say(
                 + ", ".join(ignored)
             )
         rate = options.pop("sample_rate", None) or synthesizer.sample_rate
+        options |= native_rate(engine, rate)
         who = speaker(synthesizer, Library(voices), voice)
         chunks: Iterable[AudioChunk] = synthesizer.stream(
             chain([first], pieces), who, lexicon=load_lexicon(dict_), **options

@@ -1,0 +1,71 @@
+"""`glm-tts download` and `glm-tts doctor`: the GLM-TTS checkpoint, and whether this machine can speak with it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from tts_service.cli.console import EXIT_FAILED, CheckpointOption, JsonOption, checkpoint_folder, err, out
+from tts_service.wording import tr
+
+
+def download(
+    source: Annotated[
+        str, typer.Option("--from", help=tr("huggingface 或 modelscope", "huggingface or modelscope"))
+    ] = "huggingface",
+    to: CheckpointOption = None,
+) -> None:
+    """Fetch what is missing, continue what was broken off, check everything."""
+    from tts_service.glm.download import MODEL
+    from tts_service.glm.download import download as fetch
+
+    if source not in MODEL:
+        raise typer.BadParameter(tr(f"--from 可用：{' '.join(MODEL)}", f"--from must be one of {', '.join(MODEL)}"))
+    folder = to or checkpoint_folder()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, disable=not err.is_terminal) as progress:
+        bar = progress.add_task("", total=None)
+        size = fetch(
+            folder,
+            source,
+            lambda name, done, total: progress.update(bar, description=escape(name), completed=done, total=total),
+        )
+    out.print(f"{folder}  {size / 1e9:.2f} GB", markup=False)
+
+
+def doctor(
+    checkpoint: CheckpointOption = None,
+    load: Annotated[
+        bool, typer.Option("--load", help=tr("读取并检查全部权重", "Also read and check every weight"))
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Exit code 1 if GLM-TTS cannot speak here."""
+    from tts_service.glm.doctor import examine
+
+    findings = examine(checkpoint or checkpoint_folder(), load=load)
+    if as_json:
+        out.print_json(json.dumps([asdict(finding) for finding in findings]))
+    for finding in findings if not as_json else ():
+        mark = "[green]✓[/]" if finding.good else "[red]✗[/]"
+        out.print(f"{mark} {escape(finding.subject)}: {escape(finding.detail)}")
+    if not all(finding.good for finding in findings):
+        err.print(
+            tr(
+                "GLM-TTS 还不能用；内置声音不需要这些：glm-tts say 你好",
+                "GLM-TTS cannot speak here yet; the embedded voice needs none of this: glm-tts say 你好",
+            ),
+            markup=False,
+        )
+        raise typer.Exit(EXIT_FAILED)

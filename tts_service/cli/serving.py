@@ -1,0 +1,82 @@
+"""`glm-tts studio` and `glm-tts presets`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from tts_service.cli.console import (
+    CheckpointOption,
+    EngineOption,
+    JsonOption,
+    LibraryOption,
+    err,
+    load_engine,
+    out,
+    recognise,
+)
+from tts_service.engine import SpeechError
+from tts_service.wording import in_chinese, tr
+
+
+def presets(as_json: JsonOption = False) -> None:
+    """List what `--preset` takes."""
+    from tts_service.presets import presets as known
+
+    if as_json:
+        out.print_json(json.dumps([asdict(preset) for preset in known().values()]))
+        return
+    table = Table(tr("名称", "Name"), tr("场合", "Occasion"), tr("选项", "Options"))
+    side = 0 if in_chinese() else -1
+    for preset in known().values():
+        occasion = f"{preset.title.split(' / ')[side]}: {preset.about.split(' / ')[side]}"
+        table.add_row(preset.name, occasion, ", ".join(f"{name}={value}" for name, value in preset.options.items()))
+    out.print(table)
+
+
+def studio(
+    port: Annotated[int, typer.Option(min=0, max=65535, help=tr("端口", "Port"))] = 7861,
+    voices: LibraryOption = None,
+    engine: EngineOption = "kokoro",
+    checkpoint: CheckpointOption = None,
+    dictionary: Annotated[
+        Path | None, typer.Option("--dict", metavar="FILE", help=tr("要编辑的词典", "Dictionary file to edit"))
+    ] = None,
+) -> None:
+    """Serve the page and the speech API on this computer, until Ctrl-C."""
+    try:
+        from tts_service.studio import mount
+    except ImportError as error:
+        raise SpeechError(
+            tr(
+                f"工作室需要 {error.name}：pip install 'pipecat-glm-tts[studio]'",
+                f"the studio needs {error.name}; install it with: pip install 'pipecat-glm-tts[studio]'",
+            )
+        ) from error
+    import uvicorn
+    from fastapi import FastAPI
+
+    from tts_service.speech_api import router
+    from tts_service.voices import Library
+
+    # Beyond this computer a token is needed, and the agent's server asks for one.
+    host = "127.0.0.1"
+    with load_engine(engine, checkpoint, voices) as synthesizer:
+        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+        library = Library(voices)
+        app.include_router(router(lambda: synthesizer, library))
+        mount(
+            app,
+            lambda: synthesizer,
+            engine=engine,
+            transcribe=recognise,
+            dictionary=dictionary,
+            library=library,
+        )
+        err.print(tr("工作室：", "Studio: ") + f"http://{host}:{port}/studio", markup=False)
+        uvicorn.run(app, host=host, port=port, log_level="warning")

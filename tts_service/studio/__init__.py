@@ -1,0 +1,151 @@
+"""The studio: a page to try texts, make voices, run batches and edit the dictionary (extra `studio`).
+
+It is mounted on any FastAPI application, loads nothing from elsewhere and reports to nobody.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import ctypes
+import gc
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+from fastapi import FastAPI
+from numpy.typing import NDArray
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from g2p.lexicon import FILE_NAME, default_lexicon
+from tts_service.studio import batch, dictionary, synthesize, voices
+from tts_service.studio.desk import Desk
+from tts_service.synthesizer import Synthesizer
+from tts_service.voices import MAX_BYTES, Library
+
+POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src 'self' data: blob:; connect-src 'self' data: blob:; font-src 'self' data:; "
+    "worker-src 'self' blob:; manifest-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
+"""Content-Security-Policy: Gradio needs inline scripts; nothing comes from another host."""
+CSS = """
+.ruby { font-size: 1.35rem; line-height: 2.3; overflow-wrap: anywhere; }
+.ruby ruby { margin: 0 0.08em; }
+.ruby rt { font-size: 0.5em; opacity: 0.7; }
+#live audio { width: 100%; }
+.mono textarea { font-family: ui-monospace, monospace; }
+footer { display: none !important; }
+"""
+ENGINES = {
+    "kokoro": "内置 Kokoro（CPU）：自带五个声音，不能克隆，没有采样、种子、KV 缓存选项。 / "
+    "Embedded Kokoro (CPU): five voices of its own; no cloning, sampling, seed or KV cache.",
+    "glm": "GLM-TTS：零样本克隆，24 / 32 kHz。 / GLM-TTS: zero-shot cloning, 24 or 32 kHz.",
+}
+
+
+def mount(
+    app: FastAPI,
+    synthesizer: Callable[[], Synthesizer | None],
+    *,
+    engine: str,
+    transcribe: Callable[[NDArray[np.float32], int], str],
+    dictionary: Path | None = None,
+    library: Library | None = None,
+    path: str = "/studio",
+    token: str | None = None,
+) -> None:
+    """Put the studio on an application.
+
+    Args:
+        app: Gets the page at `path`.
+        synthesizer: Called for every request; None means: still loading.
+        engine: Name of the engine that it will be.
+        transcribe: For recordings: samples [n] and their rate in Hz -> what is said.
+        dictionary: The dictionary file that the page edits; None: the default one.
+        library: Recorded voices; None: the user's.
+        path: Where.
+        token: Asked for as the password of the user `studio`; None: no login.
+    """
+    dictionary = dictionary or default_lexicon().path or Path("configs") / FILE_NAME
+    desk = Desk(synthesizer, engine, library or Library(), transcribe, dictionary, path)
+    app.include_router(desk.station.routes(path))
+    page = build(desk)
+    gr.mount_gradio_app(
+        app,
+        page,
+        path,
+        auth=("studio", token) if token else None,
+        auth_message="用户名 studio，密码是服务的口令 / User name: studio; the password is the token of this server",
+        max_file_size=16 * MAX_BYTES,
+        show_error=True,
+        ssr_mode=False,
+        theme=gr.themes.Base(font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace")),
+        css=CSS,
+    )
+    app.add_middleware(_OwnPolicy, path=path)
+
+
+class _OwnPolicy:
+    """States what pages below a path may load."""
+
+    def __init__(self, app: ASGIApp, path: str) -> None:
+        self.app = app
+        self.path = path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Content-Security-Policy"] = POLICY
+            await send(message)
+
+        ours = scope["type"] == "http" and scope["path"].startswith(self.path)
+        await self.app(scope, receive, send_with_policy if ours else send)
+
+
+def build(desk: Desk) -> gr.Blocks:
+    """The page."""
+    with gr.Blocks(title="GLM-TTS 工作室 / Studio", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+        gr.Markdown(f"# GLM-TTS 工作室 / Studio\n{ENGINES.get(desk.engine, desk.engine)}")
+        with gr.Tab("合成 / Synthesize"):
+            synthesize.tab(desk, page)
+        with gr.Tab("批量 / Batch"):
+            batch.tab(desk, page)
+        with gr.Tab("声音 / Voices"):
+            voices.tab(desk, page)
+        with gr.Tab("词典 / Dictionary"):
+            dictionary.tab(desk)
+        with gr.Row():
+            clean = gr.Button("🧹 清理显存 / Free memory", size="sm", elem_id="free")
+            freed = gr.Markdown(elem_id="freed")
+        clean.click(lambda: free_memory(desk), None, freed)
+    return page
+
+
+def free_memory(desk: Desk) -> str:
+    """Unload an idle GLM-TTS; give back what Python, the C library and CUDA keep for later; say what is left in use."""
+    synthesizer = desk.synthesizer()
+    if synthesizer is not None and not synthesizer.active and hasattr(synthesizer.engine, "unload"):
+        synthesizer.engine.unload()
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        return f"显存 / GPU memory: {torch.cuda.memory_reserved() / 2**20:.0f} MB · {_resident()}"
+    return _resident()
+
+
+def _resident() -> str:
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return "已清理 / done"
+    return f"内存 / Memory: {pages * os.sysconf('SC_PAGE_SIZE') / 2**20:.0f} MB"

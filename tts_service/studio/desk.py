@@ -1,0 +1,75 @@
+"""What the tabs of the studio share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from tempfile import mkdtemp
+
+import gradio as gr
+import numpy as np
+from numpy.typing import NDArray
+
+from tts_service.engine import SpeechError
+from tts_service.presets import OPTIONS, honoured
+from tts_service.studio.live import Station
+from tts_service.synthesizer import Synthesizer
+from tts_service.voices import Library
+
+NO_CLONING = (
+    "内置引擎只有自带的声音，不能克隆；克隆需要 GLM-TTS 引擎。 / "
+    "The embedded engine speaks in its own voices and cannot clone; cloning needs the GLM-TTS engine."
+)
+
+
+@dataclass
+class Desk:
+    """The engine, the library and the places that all tabs work with."""
+
+    synthesizer: Callable[[], Synthesizer | None]
+    """None while it is loading."""
+    engine: str
+    library: Library
+    transcribe: Callable[[NDArray[np.float32], int], str]
+    """Samples [n] and their rate in Hz -> what is said."""
+    dictionary: Path
+    path: str
+    """Where the studio is mounted."""
+    station: Station = field(default_factory=Station)
+    folder: Path = field(default_factory=lambda: Path(mkdtemp(prefix="glm-tts-studio-")))
+    """For results, until the process ends."""
+
+    @property
+    def clones(self) -> bool:
+        """Whether the engine speaks with recorded voices."""
+        return self.engine != "kokoro"
+
+    @property
+    def absent(self) -> list[str]:
+        """Options that the engine does not have."""
+        return honoured(self.engine, dict.fromkeys(OPTIONS))[1]
+
+    def ready(self) -> Synthesizer:
+        """The synthesizer, or words for whoever came too early."""
+        if (synthesizer := self.synthesizer()) is None:
+            raise gr.Error("声音还在加载，请稍候 / The voice is still loading, a moment please", print_exception=False)
+        return synthesizer
+
+    def voices(self) -> list[tuple[str, str]]:
+        """Description and name of everybody who can speak."""
+        synthesizer = self.synthesizer()
+        own = [(voice.description or voice.name, voice.name) for voice in synthesizer.voices()] if synthesizer else []
+        recorded = [(f"{name} · 克隆 / cloned", name) for name in self.library.names()] if self.clones else []
+        return own + recorded
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Show errors that say what to do as they are."""
+    try:
+        yield
+    except SpeechError as error:
+        raise gr.Error(escape(str(error)), print_exception=False) from error

@@ -1,0 +1,70 @@
+"""Zip archives from strangers, unpacked without harm."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+from pathlib import Path, PureWindowsPath
+
+from tts_service.engine import SpeechError
+
+MAX_FILES = 2000
+MAX_TOTAL = 1 << 30
+"""Bytes of everything together, unpacked."""
+MAX_FILE = 64 << 20
+SUFFIXES = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aiff", ".aif")
+
+
+def unpack_recordings(archive: Path, folder: Path) -> list[Path]:
+    """Unpack the recordings of an archive; anything else in it is left out.
+
+    What an archive says of its sizes is not believed: bytes are counted while they are written.
+
+    Args:
+        archive: A zip.
+        folder: Where they go; nothing is written outside it.
+
+    Returns:
+        The files written.
+
+    Raises:
+        SpeechError: It is no zip, holds a path that leads out, a link or a password, or is too large.
+    """
+    written: list[Path] = []
+    left = MAX_TOTAL
+    try:
+        with zipfile.ZipFile(archive) as file:
+            members = [member for member in file.infolist() if not member.is_dir()]
+            if len(members) > MAX_FILES:
+                raise SpeechError(f"{archive.name} holds {len(members)} files; at most {MAX_FILES} are taken")
+            for member in members:
+                target = folder.joinpath(*_parts(member))
+                if target.suffix.lower() not in SUFFIXES:
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
+                left -= _copy(file, member, target, min(MAX_FILE, left))
+                written.append(target)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+        raise SpeechError(f"{archive.name} cannot be unpacked: {error}") from error
+    return written
+
+
+def _parts(member: zipfile.ZipInfo) -> tuple[str, ...]:
+    path = PureWindowsPath(member.filename)
+    if path.anchor or ".." in path.parts or not path.parts:
+        raise SpeechError(f"the archive holds {member.filename[:100]!r}, which leads out of its folder")
+    if stat.S_ISLNK(member.external_attr >> 16):
+        raise SpeechError(f"the archive holds {member.filename[:100]!r}, which is a link")
+    return path.parts
+
+
+def _copy(file: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, limit: int) -> int:
+    with file.open(member) as source, target.open("wb") as sink:
+        while piece := source.read(1 << 16):
+            if sink.tell() + len(piece) > limit:
+                break
+            sink.write(piece)
+        else:
+            return sink.tell()
+    target.unlink(missing_ok=True)
+    raise SpeechError(f"{member.filename[:100]!r} in the archive unpacks to more than {limit >> 20} MB")
