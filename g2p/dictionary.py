@@ -18,6 +18,9 @@ UNSTATED = 15
 NEUTRAL = 14
 """A word gives this character the neutral tone that it has nowhere else (朋友)."""
 
+HAND_WRITTEN = 4
+"""The trust of words that a person wrote down (`data/words.txt`)."""
+
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _NOT_A_WORD = 255
 _FILTER_BITS = 22
@@ -41,7 +44,7 @@ class Word:
     readings: int
     """Four bits a character, the first lowest: index into its candidates, `NEUTRAL` or `UNSTATED`."""
     trust: int
-    """0: only known as a word; 1 one source, 2 several agree, 3 checked by hand."""
+    """0: only known as a word; 1 one source, 2 several agree, 3 a checked list, 4 hand-written: it wins."""
     cost: int
     """Negative log probability in eighths of a nat; 255: seen in no corpus."""
 

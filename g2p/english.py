@@ -65,7 +65,12 @@ def _hump(text: str, start: int, in_camel: bool) -> list[tuple[str, int, int]]:
         return [(part, start, end) for part in respelt.split()]
     if text.isupper() and len(text) > 1 and text not in _SAID_ACRONYMS and (len(text) <= 5 or not _VOWEL.search(text)):
         return [(letter, start + i, start + i + 1) for i, letter in enumerate(text)]
-    if len(text) > 1 and not _VOWEL.search(text) and len(text) <= 5 and text.lower() not in ("hmm", "shh", "pst", "brr"):
+    if (
+        len(text) > 1
+        and not _VOWEL.search(text)
+        and len(text) <= 5
+        and text.lower() not in ("hmm", "shh", "pst", "brr")
+    ):
         return [(letter.upper(), start + i, start + i + 1) for i, letter in enumerate(text)]
     return [(text if len(text) == 1 else text.lower() if text.isupper() else text, start, end)]
 

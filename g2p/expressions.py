@@ -111,17 +111,35 @@ def _degrees(unit: str) -> str:
 
 def _joined(letters: str, number_: str) -> str:
     """What stands after letters: A380, MP3, GPT-4, PM2.5."""
-    spoken = _dotted(number_) if number_.count(".") > 1 else number(number_) if len(number_.split(".")[0]) < 3 else digits(number_)
+    spoken = (
+        _dotted(number_)
+        if number_.count(".") > 1
+        else number(number_)
+        if len(number_.split(".")[0]) < 3
+        else digits(number_)
+    )
     return f"{letters.rstrip(' -')} {spoken}"
 
 
 def _power(base: str, exponent: str) -> str:
-    return f"{number(base)}的{number(exponent)}次方" if exponent not in "23" else f"{number(base)}的{'平' if exponent == '2' else '立'}方"
+    return (
+        f"{number(base)}的{number(exponent)}次方"
+        if exponent not in "23"
+        else f"{number(base)}的{'平' if exponent == '2' else '立'}方"
+    )
 
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
-_FRACTIONS = {"½": "二分之一", "⅓": "三分之一", "⅔": "三分之二", "¼": "四分之一", "¾": "四分之三", "⅕": "五分之一", "⅛": "八分之一"}
+_FRACTIONS = {
+    "½": "二分之一",
+    "⅓": "三分之一",
+    "⅔": "三分之二",
+    "¼": "四分之一",
+    "¾": "四分之三",
+    "⅕": "五分之一",
+    "⅛": "八分之一",
+}
 _OPERATORS = {
     "+": "加", "-": "减", "−": "减", "×": "乘", "*": "乘", "÷": "除以", "=": "等于", "≠": "不等于", "≈": "约等于", ">": "大于", "<": "小于",
     "≥": "大于等于", "≤": "小于等于", ">=": "大于等于", "<=": "小于等于", "!=": "不等于", "==": "等于", "±": "正负",
@@ -140,7 +158,9 @@ def _is_score(match: re.Match[str]) -> bool:
 
 
 def _formula(text: str) -> str:
-    return " ".join(cardinal(part) if part.isdigit() else part for part in re.findall(r"\d+|[A-Za-z]", text.translate(_SUBSCRIPTS)))
+    return " ".join(
+        cardinal(part) if part.isdigit() else part for part in re.findall(r"\d+|[A-Za-z]", text.translate(_SUBSCRIPTS))
+    )
 
 
 def compile_rules(*rules: tuple[str, Callable[[re.Match[str]], str | None]]) -> list[Rule]:

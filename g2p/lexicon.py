@@ -113,7 +113,9 @@ def parse_line(line: str) -> list[Entry]:
     if "word" in content or "phoneme" in content:
         if content.keys() != {"word", "phoneme"}:
             odd = sorted(content.keys() ^ {"word", "phoneme"})
-            raise LexiconError(f"the fields must be exactly 'word' and 'phoneme' (see {', '.join(odd)}); write {_EXAMPLE}")
+            raise LexiconError(
+                f"the fields must be exactly 'word' and 'phoneme' (see {', '.join(odd)}); write {_EXAMPLE}"
+            )
         return [parse_entry(content["word"], content["phoneme"])]
     if not content:
         raise LexiconError(f"the object is empty; write {_EXAMPLE}")
@@ -150,7 +152,9 @@ def _read(path: Path) -> tuple[dict[str, Entry], list[Problem]]:
                 entries[key], lines[key] = entry, number
         except LexiconError as error:
             problem, _, fix = str(error).partition("; ")
-            problems.append(Problem(number, line, problem, fix[:1].upper() + fix[1:] + "." if fix else "Correct the line."))
+            problems.append(
+                Problem(number, line, problem, fix[:1].upper() + fix[1:] + "." if fix else "Correct the line.")
+            )
     return entries, problems
 
 
@@ -186,6 +190,11 @@ class Lexicon:
             self._stamp = self._stat()
             self._load()
 
+    @property
+    def path(self) -> Path | None:
+        """The file that it follows."""
+        return self._path
+
     def find(self, text: str) -> list[Match]:
         """Where entries apply: leftmost first, the longest at each place, never overlapping. Latin words match whole words, in any case."""
         self._refresh()
@@ -206,7 +215,9 @@ class Lexicon:
         for start in (m.start() for m in re.finditer(f"[{re.escape(firsts)}]", folded)):
             if start < position:
                 continue
-            best = max((e for t in tables if (e := _longest(t, folded, start))), key=lambda e: len(e.word), default=None)
+            best = max(
+                (e for t in tables if (e := _longest(t, folded, start))), key=lambda e: len(e.word), default=None
+            )
             if best:
                 position = start + len(best.word)
                 found.append(Match(start, position, best))

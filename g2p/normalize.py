@@ -13,13 +13,24 @@ from g2p import english_expressions, expressions
 
 # Full-width letters, digits and signs, one to one, so that positions stay. Punctuation keeps its width.
 _HALF_WIDTH = {code + 0xFEE0: code for code in range(0x21, 0x7F) if chr(code) not in "!,.:;?()"}
-_HALF_WIDTH |= {0xFF0E: 0x2E, 0x3000: 0x20, 0x00A0: 0x20, 0x2212: 0x2D, 0x2010: 0x2D, 0x2011: 0x2D, 0x02DA: 0xB0, 0x00BA: 0xB0}
+_HALF_WIDTH |= {
+    0xFF0E: 0x2E,
+    0x3000: 0x20,
+    0x00A0: 0x20,
+    0x2212: 0x2D,
+    0x2010: 0x2D,
+    0x2011: 0x2D,
+    0x02DA: 0xB0,
+    0x00BA: 0xB0,
+}
 _HANZI = re.compile("[\ue000㐀-鿿豈-﫿\U00020000-\U0003ffff]")
 # A sentence is English when it has an English word and no hanzi; bare numbers and units are read in Mandarin.
 _ENGLISH_WORD = re.compile(r"(?<![\w@./\\-])[A-Za-z]?[a-z]{2,}(?![\w@/]|\.\w)")
 _SENTENCE = re.compile(r"(?:[^。！？!?\n.]|\.(?!\s))*(?:[。！？!?\n]+|\.(?=\s)|$)")
 # Where an expression may begin. Only there are the rules tried, so that plain text costs next to nothing.
-_START = re.compile(r"\d|(?<![A-Za-z])[A-Za-z]|[-+](?=[\d$¥￥])|(?<=[A-Za-z)）])\+|\.(?=NET)|(?<=[一二三四五六日])[~～](?=[周星])|(?<=[一-鿿])[XVI]|[%&@℃℉=≠≈<>≥≤×÷±√∞∈∉∪∩⊥∥∵∴∅⊂⊆∑∫$£€¥￥₩₽₹№#/^Α-ωⅠ-Ⅻ①-⑳½⅓⅔¼¾⅕⅛⁰¹²³⁴-⁹°*|~～_\\]")
+_START = re.compile(
+    r"\d|(?<![A-Za-z])[A-Za-z]|[-+](?=[\d$¥￥])|(?<=[A-Za-z)）])\+|\.(?=NET)|(?<=[一二三四五六日])[~～](?=[周星])|(?<=[一-鿿])[XVI]|[%&@℃℉=≠≈<>≥≤×÷±√∞∈∉∪∩⊥∥∵∴∅⊂⊆∑∫$£€¥￥₩₽₹№#/^Α-ωⅠ-Ⅻ①-⑳½⅓⅔¼¾⅕⅛⁰¹²³⁴-⁹°*|~～_\\]"
+)
 _ADDRESS = re.compile(
     r"(?:https?://|ftp://|www\.)[^\s一-鿿，。！？；：、（）《》“”\"'<>]{1,2000}|"
     r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}|"
@@ -62,7 +73,9 @@ _ENGLISH_SIGNS = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "Δ": "delta", "ε": "epsilon", "θ": "theta", "λ": "lambda", "μ": "mu", "π": "pi",
     "σ": "sigma", "Σ": "sigma", "φ": "phi", "ω": "omega", "Ω": "omega", "∞": "infinity", "№": "number",
 }  # fmt: skip
-_INVISIBLE = "\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\u0300-\u036f"
+_INVISIBLE = (
+    "\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\u0300-\u036f"
+)
 _UNSAID = re.compile(f"[{_INVISIBLE}]")
 _SAID = re.compile(f"[^{_INVISIBLE}]+")
 _PER = frozenset("元块角分米斤克吨升次人天时秒月年度台个件")
@@ -103,7 +116,9 @@ def normalize(text: str) -> Spoken:
     """
     half = text.translate(_HALF_WIDTH)
     half = _MARKUP.sub(lambda m: " " * len(m[0]), half)
-    half = _LIST_NUMBER.sub(lambda m: m[0][: m.end(1) - m.start()] + "、" + " " * (len(m[0]) - (m.end(1) - m.start()) - 1), half)
+    half = _LIST_NUMBER.sub(
+        lambda m: m[0][: m.end(1) - m.start()] + "、" + " " * (len(m[0]) - (m.end(1) - m.start()) - 1), half
+    )
     spoken = Spoken()
     for sentence in _SENTENCE.finditer(half):
         if sentence[0]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from g2p.dictionary import NEUTRAL, UNSTATED, Dictionary, Word, dictionary
+from g2p.dictionary import HAND_WRITTEN, NEUTRAL, UNSTATED, Dictionary, Word, dictionary
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -78,7 +78,10 @@ def _read_window(text: str) -> Reading:
             result.sources.append("")
             continue
         reading, source = _from_words(candidates, covering[i], i, segments)
-        if char != text[i] and len(own := known.candidates(text[i])) == 1:
+        certain = next((w for w in reversed(covering[i]) if w.trust == HAND_WRITTEN and _fits(w, segments)), None)
+        if certain:
+            reading, source = _as_stated(candidates, certain.stated(i)), "phrase"
+        elif char != text[i] and len(own := known.candidates(text[i])) == 1:
             reading, source = own[0], "default"  # 髮 is unambiguous where 发 is not
         elif known.is_modelled(char):
             asked.append(i)
@@ -102,22 +105,26 @@ def _covering(size: int, words: list[Word]) -> list[list[Word]]:
 
 
 def _is_segment(word: Word, segments: list[int]) -> bool:
-    first, last = word.start, word.start + word.length - 1
-    return (
-        segments[first] == segments[last]
-        and (first == 0 or segments[first - 1] != segments[first])
-        and (last + 1 == len(segments) or segments[last + 1] != segments[last])
+    return segments[word.start] == segments[word.start + word.length - 1] and _fits(word, segments)
+
+
+def _fits(word: Word, segments: list[int]) -> bool:
+    """Whether the word begins and ends where segments do."""
+    end = word.start + word.length
+    return (word.start == 0 or segments[word.start - 1] != segments[word.start]) and (
+        end == len(segments) or segments[end - 1] != segments[end]
     )
+
+
+def _as_stated(candidates: list[str], stated: int) -> str:
+    return candidates[0][:-1] + "5" if stated == NEUTRAL else candidates[stated]
 
 
 def _from_words(candidates: list[str], covering: list[Word], i: int, segments: list[int]) -> tuple[str, str]:
     """The reading that the segmented word states, else the usual one."""
     for word in reversed(covering):
         if _is_segment(word, segments):
-            stated = word.stated(i)
-            if stated == NEUTRAL:
-                return candidates[0][:-1] + "5", "phrase"
-            return candidates[stated], "phrase"
+            return _as_stated(candidates, word.stated(i)), "phrase"
     return candidates[0], "default"
 
 
@@ -137,7 +144,15 @@ def features(
             if stated == NEUTRAL:
                 neutral = candidates[0][:-1] + "5"
                 stated = candidates.index(neutral) if neutral in candidates else NEUTRAL
-            said.append((stated, min(word.length, 4) - 2, word.trust / 3, _is_segment(word, segments), 1 - min(word.cost, 160) / 160))
+            said.append(
+                (
+                    stated,
+                    min(word.length, 4) - 2,
+                    min(word.trust, 3) / 3,
+                    _is_segment(word, segments),
+                    1 - min(word.cost, 160) / 160,
+                )
+            )
         for k in range(min(len(candidates), MAX_CANDIDATES)):
             cell = table[row, k]
             for stated, length, trust, is_segment, frequency in said:

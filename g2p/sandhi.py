@@ -88,7 +88,13 @@ def _inside_word(chars: str, spoken: list[str], group: list[int], is_word: Calla
 
 def is_erhua(word: str) -> bool:
     """Whether the last 儿 of a word curls the syllable before it (花儿) instead of being one (女儿)."""
-    return len(word) > 1 and word.endswith("儿") and word not in _CHILD_WORDS and word[-3:] not in _CHILD_WORDS and word[-2:] not in _CHILD_WORDS
+    return (
+        len(word) > 1
+        and word.endswith("儿")
+        and word not in _CHILD_WORDS
+        and word[-3:] not in _CHILD_WORDS
+        and word[-2:] not in _CHILD_WORDS
+    )
 
 
 def _third(reading: str) -> bool:

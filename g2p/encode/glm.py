@@ -26,7 +26,18 @@ FINALS = frozenset(
     + ["ER2", "ER3", "ER4", "UENG1", "UENG3", "UENG4", "IO1"]
 )
 """Finals with tone; with `INITIALS` the whole inventory of 204."""
-_MARKS = {"，": "，", "、": "，", "；": "，", "：": "，", "—": "，", "。": "。", "！": "。", "？": "？", "…": "。", "\n": "。"}
+_MARKS = {
+    "，": "，",
+    "、": "，",
+    "；": "，",
+    "：": "，",
+    "—": "，",
+    "。": "。",
+    "！": "。",
+    "？": "？",
+    "…": "。",
+    "\n": "。",
+}
 
 
 def encode(pronunciation: Pronunciation, policy: Policy = "auto") -> str:
@@ -85,7 +96,9 @@ def _wants_phonemes(token: Token, policy: Policy) -> bool:
     if token.source in ("markup", "dictionary"):
         return True
     usual = _usual_reading(token.text)
-    return usual is None or (token.source in ("model", "phrase") and not token.base.endswith("5") and token.base != usual)
+    return usual is None or (
+        token.source in ("model", "phrase") and not token.base.endswith("5") and token.base != usual
+    )
 
 
 @lru_cache(maxsize=8192)

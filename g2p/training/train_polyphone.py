@@ -52,11 +52,14 @@ class Polyphone(nn.Module):
         self.embedding = nn.Embedding(vocabulary, width)
         self.lstm = nn.LSTM(width, hidden, bidirectional=True, batch_first=True)
         self.logit_layer = nn.Sequential(nn.Linear(2 * hidden, inner), nn.ReLU(), nn.Linear(inner, classes))
-        self.load_state_dict({name: torch.tensor(np.asarray(value), dtype=torch.float32) for name, value in weights.items()})
+        self.load_state_dict(
+            {name: torch.tensor(np.asarray(value), dtype=torch.float32) for name, value in weights.items()}
+        )
         for parameter in self.parameters():
             parameter.requires_grad_(False)
         self.weigh = nn.ModuleList(
-            nn.Sequential(nn.Linear(FEATURES + 2, 32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 1)) for _ in range(COMMITTEE)
+            nn.Sequential(nn.Linear(FEATURES + 2, 32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 1))
+            for _ in range(COMMITTEE)
         )
 
     def forward(self, text: Tensor, asked: Tensor, classes: Tensor, words: Tensor) -> Tensor:
@@ -127,7 +130,9 @@ def opinions(model: Polyphone, examples: list[Example]) -> Tensor:
     with torch.no_grad():
         return torch.cat(
             [
-                model.log_probabilities(model.lstm(model.embedding(e.ids[None]))[0][0, e.position + 1][None], e.classes[None])
+                model.log_probabilities(
+                    model.lstm(model.embedding(e.ids[None]))[0][0, e.position + 1][None], e.classes[None]
+                )
                 for e in examples
             ]
         )
