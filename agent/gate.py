@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import ipaddress
 from collections.abc import Iterable
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -41,9 +42,9 @@ def is_loopback(host: str) -> bool:
 class Gate:
     """ASGI middleware in front of everything.
 
-    On loopback the `Host` header must name this computer, so that a web page elsewhere cannot reach the agent through a DNS name that
-    it points at 127.0.0.1. Browsers send `Origin`; it must be the page that we served. With a token, every path but the open ones
-    asks for `Authorization: Bearer`.
+    On loopback the `Host` header must name this computer, so that a web page elsewhere cannot reach the agent through
+    a DNS name that it points at 127.0.0.1. Browsers send `Origin`; it must be the page that we served. With a token,
+    every path but the open ones asks for `Authorization: Bearer`.
     """
 
     def __init__(
@@ -122,35 +123,37 @@ class Gate:
         """Pass the request on, but stop reading a body that announced no length when it grows too large."""
         received = 0
         complete = started = False
+        refusal: tuple[int, str] | None = None
 
         async def receive_bounded() -> Message:
-            nonlocal received, complete
-            async with asyncio.timeout(None if complete else BODY_SECONDS):
-                message = await receive()
+            nonlocal received, complete, refusal
+            try:
+                async with asyncio.timeout(None if complete else BODY_SECONDS):
+                    message = await receive()
+            except TimeoutError:
+                refusal = 408, f"the body did not arrive within {BODY_SECONDS:.0f} s"
+                raise _BodyRefused from None
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
                 complete = not message.get("more_body", False)
                 if received > self.max_body:
-                    raise _BodyTooLarge
+                    refusal = 413, f"the body may have {self.max_body} bytes at most"
+                    raise _BodyRefused
             return message
 
-        async def send_noting(message: Message) -> None:
+        async def send_unless_refused(message: Message) -> None:
             nonlocal started
-            started = True
-            await send(message)
+            if started or not refusal:  # a framework may turn the exception into an answer of its own
+                started = True
+                await send(message)
 
-        try:
-            await self.app(scope, receive_bounded, send_noting)
-        except (_BodyTooLarge, TimeoutError) as error:
-            if started:
-                raise
-            if isinstance(error, TimeoutError):
-                await _answer(408, f"the body did not arrive within {BODY_SECONDS:.0f} s")(scope, receive, send)
-            else:
-                await _answer(413, f"the body may have {self.max_body} bytes at most")(scope, receive, send)
+        with suppress(_BodyRefused):
+            await self.app(scope, receive_bounded, send_unless_refused)
+        if refusal and not started:
+            await _answer(*refusal)(scope, receive, send)
 
 
-class _BodyTooLarge(Exception):
+class _BodyRefused(Exception):
     """Raised out of `receive` through the application."""
 
 

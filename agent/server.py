@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -107,13 +108,14 @@ def bind(host: str, port: int, has_token: bool) -> socket.socket:
     """Take the address before anything slow begins.
 
     Raises:
-        CannotServe: The port is in use or forbidden, the host is not ours, or it lies beyond loopback and there is no token.
+        CannotServe: The port is in use or forbidden, the host is not ours, or it lies beyond loopback and there is no
+            token.
     """
     if not is_loopback(host) and not has_token:
         raise CannotServe(
-            f"监听 {host} 会让别的机器也能连接，需要先设一个口令：GLM_TTS_API_KEY=<长随机串> python run_agent.py --host {host}\n"
+            f"监听 {host} 会让别的机器也能连接，需要先设一个口令：GLM_TTS_API_KEY=<长随机串> python run_agent.py ...\n"
             f"Listening on {host} lets other machines in, so it needs a token: "
-            f"GLM_TTS_API_KEY=<a long random string> python run_agent.py --host {host}"
+            "GLM_TTS_API_KEY=<a long random string> python run_agent.py ..."
         )
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -127,13 +129,10 @@ def bind(host: str, port: int, has_token: bool) -> socket.socket:
 
 
 def _why_not(host: str, port: int, error: OSError) -> str:
-    import errno
-
     if error.errno == errno.EADDRINUSE:
         return (
-            f"端口 {port} 已被占用（也许另一个实例还在运行）。请关掉它，或换一个端口：python run_agent.py --port {port + 1}\n"
-            f"Port {port} is in use (perhaps by another agent). Stop that one, or take another port: "
-            f"python run_agent.py --port {port + 1}"
+            f"端口 {port} 已被占用（也许另一个实例还在运行）。请关掉它，或换一个端口：--port {port + 1}\n"
+            f"Port {port} is in use (perhaps by another agent). Stop that one, or take another port: --port {port + 1}"
         )
     if error.errno == errno.EACCES:
         return (
@@ -173,16 +172,17 @@ class Server(uvicorn.Server):
         deadline.start()
 
 
-async def serve(app: FastAPI, sock: socket.socket) -> None:
-    """Serve `app` on a bound socket until a signal ends it."""
-    config = uvicorn.Config(
-        app,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=256,
-        ws_max_size=1 << 20,
-        timeout_graceful_shutdown=1,
+def web_server(app: FastAPI) -> Server:
+    """The server for `app`; `await serve(sockets=[...])` runs it until a signal comes or `should_exit` is set."""
+    return Server(
+        uvicorn.Config(
+            app,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=256,
+            ws_max_size=1 << 20,
+            timeout_graceful_shutdown=1,
+        )
     )
-    await Server(config).serve(sockets=[sock])

@@ -16,7 +16,7 @@ from rich.markup import escape
 from agent import transports
 from agent.gate import is_loopback
 from agent.metrics import Metrics
-from agent.server import CannotServe, bind, create_app, serve
+from agent.server import CannotServe, bind, create_app, web_server
 from agent.settings import Settings, SettingsError
 from agent.switchboard import Switchboard
 from tts_service import SpeechError
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings.load(options.profile, os.environ, options.set)
         asyncio.run(run(settings, options.transport, console))
     except (SettingsError, SpeechError, CannotServe) as error:
-        console.print(f"[red]✗[/] {escape(str(error))}")
+        console.print(f"[red]✗[/] 无法启动 · Cannot start:\n{escape(str(error))}")
         return 1
     return 0
 
@@ -52,7 +52,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--profile", default="default", help="a YAML file, or a name in configs/profiles (default)")
     parser.add_argument("--host", help="address to listen on (127.0.0.1); beyond loopback needs GLM_TTS_API_KEY")
     parser.add_argument("--port", help="port to listen on (7860)")
-    parser.add_argument("--sip-listen", metavar="HOST:PORT", help="address of the telephone (127.0.0.1:5060), with -t sip")
+    parser.add_argument("--sip-listen", metavar="HOST:PORT", help="address of the telephone (127.0.0.1:5060)")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", help="any other setting")
     parser.add_argument("-v", "--verbose", action="store_true", help="log everything")
     options = parser.parse_args(arguments)
@@ -79,17 +79,17 @@ async def run(settings: Settings, names: Sequence[str], console: Console) -> Non
                 f"缺少软件包 {error.name}，请安装：pip install 'pipecat-glm-tts[sip]'\n"
                 f"The package {error.name} is missing; install it with: pip install 'pipecat-glm-tts[sip]'"
             ) from error
-        serving = asyncio.create_task(serve(create_app(switchboard, lines), sock))
+        server = web_server(create_app(switchboard, lines))
+        serving = asyncio.create_task(server.serve(sockets=[sock]))
         loading = asyncio.create_task(load(switchboard, address(host, sock.getsockname()[1]), console))
         await asyncio.wait((serving, loading), return_when=asyncio.FIRST_COMPLETED)
         if loading.done() and loading.exception():
-            serving.cancel()
+            server.should_exit = True
+        await serving
+        if loading.done():
+            await loading
         else:
-            await serving
-        if not loading.done():
             loading.cancel()
-            return
-        await loading
 
 
 async def load(switchboard: Switchboard, url: str, console: Console) -> None:

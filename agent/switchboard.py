@@ -1,7 +1,7 @@
 """One place where calls come together, whatever line they came in by.
 
-The switchboard loads the models once and seats every call under one cap. A transport asks for a `seat`, builds its Pipecat
-transport and hands both to `converse`; cancelling that ends the call.
+The switchboard loads the models once and seats every call under one cap. A transport asks for a `seat`, builds its
+Pipecat transport and hands both to `converse`; cancelling that ends the call.
 """
 
 from __future__ import annotations

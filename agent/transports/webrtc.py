@@ -81,7 +81,7 @@ class WebRTC:
     async def _begin(self, offer: Offer) -> SmallWebRTCConnection:
         """A new call, if there is a seat."""
         seat = self._switchboard.seat("webrtc")
-        # No ICE servers: host candidates do on one computer or network, and a STUN server that does not answer costs seconds.
+        # No ICE servers: on one computer or network host candidates do, and a STUN server that is silent costs seconds.
         connection = SmallWebRTCConnection()
         try:
             await connection.initialize(offer.sdp, offer.type)
@@ -119,7 +119,8 @@ class WebRTC:
 async def _hang_up_when_gone(connection: SmallWebRTCConnection) -> None:
     """Close the connection of a caller who never arrives, or who goes without saying so.
 
-    ICE alone takes half a minute to notice that a browser is gone; the page's pings tell in seconds. `is_connected` covers both.
+    ICE alone takes half a minute to notice that a browser is gone; the page's pings tell in seconds. `is_connected`
+    covers both.
     """
     clock = asyncio.get_running_loop().time
     patience = CONNECT_SECONDS
@@ -148,5 +149,5 @@ def check_offer(sdp: str) -> None:
         raise HTTPException(400, "the session description offers no audio")
     if len(description.media) > MAX_MEDIA:
         raise HTTPException(400, f"the session description has more than {MAX_MEDIA} media sections")
-    if any(media.ice.usernameFragment is None or media.dtls is None or not media.dtls.fingerprints for media in audio):
+    if not all(media.ice and media.ice.usernameFragment and media.dtls and media.dtls.fingerprints for media in audio):
         raise HTTPException(400, "the session description has no ICE credentials or DTLS fingerprint")

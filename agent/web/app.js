@@ -180,8 +180,8 @@ function suggestion(text) {
 // ---- what the agent says --------------------------------------------------------------------------------------------------------
 
 function interrupted() {
-  transcript.interrupt();
   turn.answering = false; // what still arrives of this answer was not heard
+  return transcript.interrupt();
 }
 
 const HANDLERS = {
@@ -194,11 +194,7 @@ const HANDLERS = {
   "bot-tts-text": ({ text }) => turn.answering && transcript.speak(text),
   "bot-started-speaking": () => enter("speaking"),
   "bot-stopped-speaking": () => state() === "speaking" && enter("listening"),
-  "bot-interrupted": () => {
-    const cut = state() === "speaking";
-    interrupted();
-    if (cut) enter("interrupted");
-  },
+  "bot-interrupted": () => interrupted() && enter("interrupted"),
   "server-message": (data) => {
     if (data.type === "answer" && !data.interrupted) transcript.finish();
     if (data.type === "latency") (page.latency = data), paintLatency();

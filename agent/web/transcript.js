@@ -67,14 +67,15 @@ class AgentTurn extends Turn {
     this.#show();
   }
 
-  /** What is still ahead will never be heard. */
+  /** What is still ahead will never be heard. Whether it was cut off in the middle. */
   interrupt() {
-    if (!this.thought.slice(this.heard).trim()) return;
+    if (!this.thought.slice(this.heard).trim()) return false;
     this.item.classList.add("interrupted");
     this.ahead.replaceWith(Object.assign(element("s", "unsaid", this.thought.slice(this.heard)), { title: t("notSpoken") }));
     const mark = element("span", "mark", t("notSpoken"));
     mark.dataset.t = "notSpoken";
     this.words.append(mark);
+    return this.heard > 0;
   }
 
   #show() {
@@ -128,10 +129,11 @@ export class Transcript {
     this.#agent?.finish();
   }
 
+  /** Whether an answer was cut off in the middle. */
   interrupt() {
-    this.#agent?.interrupt();
-    this.#agent = null;
-    this.#user = null;
+    const cut = this.#agent?.interrupt() ?? false;
+    this.#agent = this.#user = null;
+    return cut;
   }
 
   #current() {

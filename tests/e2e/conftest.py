@@ -79,7 +79,7 @@ def chromium() -> str:
 
 @pytest.fixture
 def browser(playwright: Playwright) -> Iterator[Callable[..., Browser]]:
-    """`browser(microphone=wav)` -> a Chromium whose microphone plays that file, once, from each time that it is opened."""
+    """`browser(microphone=wav)` -> a Chromium whose microphone plays that file once, whenever it is opened."""
     opened = []
 
     def launch(microphone: Path | None = None, allow_microphone: bool = True) -> Browser:
@@ -184,7 +184,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture
 def talk(agent: AgentProcess, request: pytest.FixtureRequest) -> Iterator[Callable[..., Talk]]:
-    """`talk(browser)` -> the page, recorded, ready to call; afterwards it must have made no error and asked no stranger."""
+    """`talk(browser)` -> the page, ready to call; in the end it must have made no error and asked no stranger."""
     opened: list[Talk] = []
 
     def visit(chrome: Browser, scripted: bool = False, recorded: bool = True, **options: object) -> Talk:

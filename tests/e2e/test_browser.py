@@ -147,7 +147,7 @@ def test_a_lost_connection_comes_back_with_the_conversation(agent, browser, talk
     assert page.page.inner_text("#transcript").count("请讲") == 1  # it does not greet again
 
 
-@pytest.mark.parametrize("width, height", [(1280, 800), (390, 844)])
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
 @pytest.mark.parametrize("locale", ["zh-CN", "en-US"])
 def test_the_page_fits_and_shows_its_characters(browser, talk, tmp_path, width, height, locale):
     phone = width < 500
