@@ -52,13 +52,14 @@ def speech(seconds, rate=24000, hertz=400.0, level=0.2):
     return TTSAudioRawFrame(samples.astype(np.int16).tobytes(), rate, 1)
 
 
-async def run(transport, *processors, in_rate=16000, out_rate=24000, on_worker=None, say=None):
+async def run(transport, *processors, in_rate=16000, out_rate=24000, on_worker=None, say=None, observers=()):
     """Hold one 'conversation'. `say` is queued when the caller is connected."""
     worker = PipelineWorker(
         Pipeline([transport.input(), *processors, transport.output()]),
         params=PipelineParams(audio_in_sample_rate=in_rate, audio_out_sample_rate=out_rate),
         cancel_on_idle_timeout=False,
         enable_rtvi=False,
+        observers=list(observers),
     )
 
     @transport.event_handler("on_client_connected")
