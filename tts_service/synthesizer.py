@@ -17,6 +17,7 @@ from typing import Any
 from loguru import logger
 
 import g2p
+from g2p.lexicon import default_lexicon
 from tts_service.engine import AudioChunk, Engine, SpeechError, SynthesisOptions, UnknownVoice, Voice
 from tts_service.utterance import Report, Utterance
 
@@ -121,7 +122,7 @@ class Synthesizer:
             self.engine,
             self.voice(voice),
             options or SynthesisOptions(),
-            lexicon or self.lexicon,
+            lexicon or self.lexicon or default_lexicon(),
             self._wake,
             on_chunk=on_chunk,
             on_end=on_end,

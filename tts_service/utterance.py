@@ -57,7 +57,7 @@ class Utterance:
         engine: Engine,
         voice: Voice,
         options: SynthesisOptions,
-        lexicon: g2p.Lexicon | None,
+        lexicon: g2p.Lexicon,
         wake: threading.Condition,
         *,
         on_chunk: Callable[[AudioChunk], None],
@@ -75,7 +75,7 @@ class Utterance:
         self._wake = wake
         self._max_lead = max_lead
         self._real_time = real_time
-        self._segmenter = Segmenter(lexicon.spans if lexicon else None)
+        self._segmenter = Segmenter(lambda text: [(match.start, match.end) for match in lexicon.find(text)])
         self._stop = StopSignal()
         self._history: list[Any] = []
         self._chunks: Iterator[AudioChunk] | None = None

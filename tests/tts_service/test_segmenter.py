@@ -73,7 +73,7 @@ def test_a_stalled_writer_is_flushed_at_a_safe_place():
         "👨‍👩‍👧",
         "🇨🇳",
         "重[chóng]庆",
-        "[lè gāo](乐高)",
+        "乐高[lè gāo]",
         "wonderful",
     ],
 )

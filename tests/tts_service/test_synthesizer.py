@@ -4,6 +4,7 @@ import threading
 import numpy as np
 import pytest
 
+import g2p
 from tests.tts_service.tone_engine import TOKEN_SECONDS, ToneEngine
 from tts_service import Busy, SpeechError, Synthesizer, UnknownVoice
 
@@ -64,6 +65,14 @@ def test_sound_starts_while_the_text_is_still_being_written(voice):
     assert len(first.samples) > 0
     more.set()
     assert sum(1 for _ in stream) == 5
+
+
+def test_a_dictionary_entry_is_spoken_in_one_piece(voice):
+    lexicon = g2p.Lexicon({"好，再见": "hao3 hao3 zai4 jian4"})
+    list(voice.stream("大家都说了好，再见。", lexicon=lexicon))
+    assert {first for first, _ in voice.engine.steps} == {"大家"}
+    list(voice.stream("他们都说了好，再见。"))
+    assert {first for first, _ in voice.engine.steps} == {"大家", "他们", "再见"}
 
 
 def test_a_stalled_text_is_spoken_without_its_end(voice):
