@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self, get_args
 
@@ -46,10 +48,7 @@ class SpeechWriter:
     """
 
     def __init__(self, sink: BinaryIO, format: str, sample_rate: int, label: Label) -> None:
-        if format not in FORMATS:
-            raise SpeechError(f"there is no format {format!r}; use one of {', '.join(FORMATS)}")
-        if sample_rate not in SAMPLE_RATES:
-            raise SpeechError(f"a sample rate of {sample_rate} Hz cannot be written; use one of {SAMPLE_RATES}")
+        _check(format, sample_rate)
         self.sample_rate = min(rate for rate in _RATES_OF.get(format, SAMPLE_RATES) if rate >= sample_rate)
         self.samples = 0
         """Written so far."""
@@ -187,23 +186,35 @@ def save(path: Path, chunks: Iterable[AudioChunk], sample_rate: int, label: Labe
         SpeechError: The format is unknown, the place cannot be written, or there was nothing to say.
     """
     format = format or path.suffix.lstrip(".").lower()
+    _check(format, sample_rate)
+    chunks = iter(chunks)
+    # What fails at once leaves not even a folder behind.
+    first = next(chunks, None)
+    if first is None:
+        raise SpeechError("there was nothing to say in the text")
     partial = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("w+b") as file:
             with SpeechWriter(file, format, sample_rate, label) as writer:
-                for chunk in chunks:
+                for chunk in chain([first], chunks):
                     writer.write(chunk)
-            if not writer.samples:
-                raise SpeechError("there was nothing to say in the text")
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
         raise SpeechError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
     return writer.samples / writer.sample_rate
+
+
+def _check(format: str, sample_rate: int) -> None:
+    if format not in FORMATS:
+        raise SpeechError(f"there is no format {format!r}; use one of {', '.join(FORMATS)}")
+    if sample_rate not in SAMPLE_RATES:
+        raise SpeechError(f"a sample rate of {sample_rate} Hz cannot be written; use one of {SAMPLE_RATES}")
 
 
 def read_label(path: Path) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from tts_service.synthesizer import Synthesizer
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+MAX_TEXT = 16 << 20
+"""Bytes of a text file."""
 
 out = Console(highlight=False, soft_wrap=True)
 """Results."""
@@ -110,8 +114,15 @@ def text_source(text: str | None, file: Path | None) -> Iterator[str]:
         raise typer.BadParameter(tr("文本和 --file 只能给一个", "give either a text or --file, not both"))
     if file is not None and str(file) != "-":
         try:
-            with file.open("rb") as source:
-                yield from _decoded(source, str(file))
+            if file.stat().st_size > MAX_TEXT:
+                raise SpeechError(
+                    tr(
+                        f"{file} 超过 {MAX_TEXT >> 20} MB，请拆分",
+                        f"{file} has more than {MAX_TEXT >> 20} MB; split it up",
+                    )
+                )
+            # All of it, so that a fault at the end is told before anything is spoken.
+            yield "".join(_decoded(io.BytesIO(file.read_bytes()), str(file)))
         except OSError as error:
             raise SpeechError(tr(f"无法读取 {file}：", f"{file} cannot be read: ") + str(error.strerror)) from error
     elif text not in (None, "-"):

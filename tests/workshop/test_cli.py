@@ -1,0 +1,366 @@
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+import tts_service
+from tts_service.audio_file import read_label
+from tts_service.cli import app, main
+from tts_service.label import content_id
+from tts_service.voices import Library
+
+ROOT = Path(__file__).resolve().parents[2]
+LONG = "今天天气很好，我们一起去公园散步。走累了就坐在湖边的长椅上，看鸭子游来游去。" * 2
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with tts_service.load("kokoro") as synthesizer:
+        yield synthesizer
+
+
+@pytest.fixture
+def run(engine, monkeypatch, tmp_path, capfdbinary):
+    """`run(*arguments)` -> exit code, stdout, stderr of the command, in an empty folder, in English."""
+
+    class Lent:
+        """The engine of all tests, which must outlive each."""
+
+        def __enter__(self):
+            return engine
+
+        def __exit__(self, *_):
+            engine.on_report.clear()
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.setenv("GLM_TTS_VOICES", str(tmp_path / "library"))
+    for module in ("say", "batch"):
+        monkeypatch.setattr(sys.modules[f"tts_service.cli.{module}"], "load_engine", lambda *_: Lent())
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["glm-tts", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit:
+            main()
+        output = capfdbinary.readouterr()
+        return exit.value.code or 0, output.out, output.err.decode()
+
+    return run
+
+
+def process(*arguments, **options):
+    command = [sys.executable, "-c", "from tts_service.cli import main; main()", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8", **options.pop("env", {})}
+    return subprocess.Popen(command, env=environment, **options)
+
+
+# say
+
+
+def test_say_to_the_default_place(run, tmp_path):
+    code, out, _ = run("say", "你好，世界。")
+    assert code == 0
+    [path] = (tmp_path / "@outputs").iterdir()
+    assert re.fullmatch(r"tts_\d{8}_\d{6}\.wav", path.name)
+    assert path.name in out.decode()
+    samples, rate = soundfile.read(path)
+    assert rate == 24000
+    assert 0.5 < len(samples) / rate < 6
+    assert np.sqrt((samples**2).mean()) > 0.01
+    assert content_id(read_label(path))
+
+
+def test_say_for_machines(run, tmp_path):
+    code, out, _ = run("say", "你好。", "-o", "x.flac", "--sample-rate", 16000, "--voice", "song", "--json")
+    summary = json.loads(out)
+    assert code == 0
+    assert (summary["output"], summary["voice"], summary["sample_rate"]) == ("x.flac", "song", 16000)
+    assert soundfile.info(tmp_path / "x.flac").samplerate == 16000
+    assert summary["seconds"] == pytest.approx(soundfile.info(tmp_path / "x.flac").duration, abs=0.05)
+    assert summary["first_audio"] > 0
+    assert summary["rtf"] > 0
+
+
+def test_say_reads_files_and_presets(run, tmp_path):
+    (tmp_path / "text.txt").write_bytes("\ufeff你好。\r\n".encode())
+    code, _, err = run("say", "--file", "text.txt", "-o", "x.wav", "--preset", "dubbing", "--speed", "2")
+    assert code == 0
+    assert soundfile.info(tmp_path / "x.wav").samplerate == 32000
+    assert "no use" not in err
+    _, _, err = run("say", "你好。", "-o", "y.wav", "--sampling", "topk")
+    assert "the kokoro engine has no use for: sampling" in err
+
+
+def test_say_uses_a_dictionary(run, tmp_path):
+    (tmp_path / "dict.jsonl").write_text('{"word": "X", "phoneme": "非常非常非常非常长的读法"}\n', encoding="utf-8")
+    lengths = []
+    for options in ([], ["--dict", "dict.jsonl"]):
+        _, out, _ = run("say", "这是 X 。", "-o", "x.wav", "--json", *options)
+        lengths.append(json.loads(out)["seconds"])
+    assert lengths[1] > lengths[0] + 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["say", ""], 1, "nothing to say"),
+        (["say", "a", "--voice", "nobody"], 1, "available: lan"),
+        (["say", "a", "--file", "b"], 2, "not both"),
+        (["say", "--file", "missing.txt"], 1, "missing.txt cannot be read"),
+        (["say", "--file", "latin.txt"], 1, "not UTF-8 near byte 3"),
+        (["say", "a", "--speed", "9"], 1, "between 0.5 and 2.0"),
+        (["say", "a", "--preset", "loud"], 1, "check, dubbing, dialogue, batch"),
+        (["say", "a", "-o", "x.ogg"], 1, "wav, pcm, flac, mp3, opus"),
+        (["say", "a", "-o", "text/x.wav"], 1, "cannot be written"),
+        (["say", "a", "--sample-rate", "11"], 1, "11 Hz"),
+        (["say", "a", "--dict", "missing.jsonl"], 1, "missing.jsonl"),
+        (["say", "a", "--no-label"], 2, "--no-label"),
+        (["voices", "show", "nobody"], 1, "nobody"),
+        (["dict", "check", "missing.jsonl"], 2, "missing.jsonl"),
+        (["batch", "missing.jsonl"], 1, "missing.jsonl"),
+        (["batch", "empty.jsonl"], 2, "no tasks"),
+        (["batch", "empty.jsonl", "--format", "pcm"], 2, "wav, flac, mp3, opus"),
+        (["nonsense"], 2, "nonsense"),
+    ],
+)
+def test_mistakes_are_told_without_a_traceback(run, tmp_path, arguments, code, said):
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
+    (tmp_path / "text").write_text("in the way")
+    (tmp_path / "empty.jsonl").write_text("\n")
+    before = sorted(tmp_path.rglob("*"))
+    status, _, err = run(*arguments)
+    assert status == code
+    assert said in " ".join(re.sub("[│╭╰─╮╯]", " ", err).split())
+    assert "Traceback" not in err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_messages_follow_the_locale(run, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    _, _, err = run("say", "a", "-o", "x.ogg")
+    assert "不支持格式" in err
+    with process("--help", stdout=subprocess.PIPE, env={"LC_ALL": "zh_CN.UTF-8"}) as helping:
+        assert "把文字说出来" in helping.stdout.read().decode()
+
+
+def test_stdout_carries_speech_long_before_it_is_all_made():
+    """The first sound is there while most of the work is still to be done; the whole is one valid WAV."""
+    begun = time.monotonic()
+    with process(
+        "say", "-", "-o", "-", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as speaking:
+        speaking.stdin.write(LONG.encode())
+        speaking.stdin.close()
+        data = speaking.stdout.read(1000)
+        first = time.monotonic() - begun
+        data += speaking.stdout.read()
+        whole = time.monotonic() - begun
+        assert speaking.wait() == 0, speaking.stderr.read()
+    assert data[:4] == b"RIFF"
+    seconds = len(data) / 48000
+    assert seconds > 10
+    print(f"first sound after {first:.2f} s of {whole:.2f} s, {seconds:.1f} s of speech")
+    assert first < 0.7 * whole
+
+
+def test_a_text_from_a_pipe_is_spoken_before_it_ends():
+    """As when a language model writes it: the pipe stays open while sound comes out."""
+    with process("say", "-o", "-", "--format", "pcm", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as speaking:
+        speaking.stdin.write("今天天气很好。我们去公园。".encode())
+        speaking.stdin.flush()
+        first = speaking.stdout.read(4800)
+        assert speaking.poll() is None
+        speaking.stdin.close()
+        rest = speaking.stdout.read()
+        assert speaking.wait() == 0
+    samples = np.frombuffer(first + rest, "<i2")
+    assert len(samples) > 24000
+    assert np.abs(samples).max() > 1000
+
+
+def test_without_streaming_the_length_is_stated(run):
+    code, out, _ = run("say", "你好。", "-o", "-", "--no-stream")
+    assert code == 0
+    with wave.open(io.BytesIO(out)) as file:
+        assert file.getframerate() == 24000
+
+
+def test_a_reader_that_leaves_is_no_crash():
+    with process("say", LONG, "-o", "-", stdout=subprocess.PIPE, stderr=subprocess.PIPE) as speaking:
+        speaking.stdout.read(2000)
+        speaking.stdout.close()
+        assert speaking.wait(60) == 1
+        assert b"Traceback" not in speaking.stderr.read()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the player is a shell script")
+@pytest.mark.parametrize(("script", "code"), [("cat > played.pcm", 0), ("exit 3", 1)])
+def test_play(run, tmp_path, monkeypatch, script, code):
+    """A program named like the player of ALSA takes the samples; its failure is ours."""
+    player = tmp_path / "bin" / "aplay"
+    player.parent.mkdir()
+    player.write_text(f"#!/bin/sh\n{script}\n")
+    player.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{player.parent}:/usr/bin:/bin")
+    status, _, err = run("say", "你好。", "--play")
+    assert status == code
+    if code == 0:
+        assert len((tmp_path / "played.pcm").read_bytes()) > 24000
+    else:
+        assert "aplay could not play" in err
+
+
+def test_play_without_a_player(run, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    status, _, err = run("say", "你好。", "--play")
+    assert status == 1
+    assert "no player found" in err
+
+
+# The other commands
+
+
+def test_help_is_quick_because_it_loads_nothing():
+    heavy = ("onnxruntime", "torch", "pipecat", "gradio", "av", "pypinyin")
+    script = f"import sys, tts_service.cli; print([name for name in {heavy} if name in sys.modules])"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert (
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment).stdout == "[]\n"
+    )
+
+
+def test_g2p_shows_readings_and_reasons(run):
+    code, out, _ = run("g2p", "重庆", "--json")
+    tokens = json.loads(out)["tokens"]
+    assert code == 0
+    assert [(token["text"], token["reading"], token["start"]) for token in tokens] == [
+        ("重", "chong2", 0),
+        ("庆", "qing4", 1),
+    ]
+    assert all(token["source"] for token in tokens)
+    _, out, _ = run("g2p", "重[zhòng]庆 [red]3%[/red]")
+    assert "zhong4" in out.decode()
+    assert "red" in out.decode()
+
+
+def test_dict_check_names_line_problem_and_fix(run, tmp_path):
+    path = tmp_path / "dict.jsonl"
+    path.write_text('{"word": "乐高", "phoneme": "lè gāo"}\n{"word": "知乎"}\n', encoding="utf-8")
+    code, out, _ = run("dict", "check", path, "--json")
+    assert code == 1
+    [problem] = json.loads(out)
+    assert problem["line"] == 2
+    assert "phoneme" in problem["problem"] + problem["fix"]
+    assert "phoneme" in run("dict", "check", path)[1].decode()
+    path.write_text('{"word": "乐高", "phoneme": "lè gāo"}\n', encoding="utf-8")
+    assert run("dict", "check", path)[0] == 0
+
+
+def test_presets(run):
+    _, out, _ = run("presets", "--json")
+    presets = {preset["name"]: preset for preset in json.loads(out)}
+    assert list(presets) == ["check", "dubbing", "dialogue", "batch"]
+    assert presets["dubbing"]["options"]["sample_rate"] == 32000
+    assert presets["dubbing"]["options"]["sampling"] == "topk"
+    assert presets["dialogue"]["stream"]
+
+
+def test_doctor_says_what_is_missing(run, tmp_path):
+    pytest.importorskip("torch")
+    code, out, err = run("doctor", "--checkpoint", tmp_path, "--json")
+    assert code == 1
+    assert any(not finding["good"] and "glm-tts download" in finding["detail"] for finding in json.loads(out))
+    assert "embedded voice" in err
+
+
+@pytest.fixture
+def recording(engine, tmp_path):
+    path = tmp_path / "recording.wav"
+    samples = np.concatenate([chunk.samples for chunk in engine.stream("今天天气很好，我们去公园散步，然后回家吃饭。")])
+    soundfile.write(path, samples, 24000)
+    return path
+
+
+def test_the_life_of_a_voice(run, recording):
+    add = ["voices", "add", recording, "--name", "mine", "--consent", "我本人"]
+    code, out, err = run(*add)
+    assert code == 0, err
+    assert "公园" in err  # recognised
+    code, out, _ = run("voices", "show", "mine", "--json")
+    shown = json.loads(out)
+    assert "公园" in shown["transcript"]
+    assert (shown["consent"], shown["unusable"], shown["doubts"]) == ("我本人", [], [])
+    assert 3 < shown["seconds"] < 10
+    assert shown["snr"] > 20
+    assert "mine" in run("voices", "list")[1].decode()
+    assert run("voices", "check")[0] == 0
+    code, _, err = run("say", "你好", "--voice", "mine")
+    assert code == 1
+    assert "the embedded engine cannot clone" in err
+    assert run("voices", "remove", "mine", "--yes")[0] == 0
+    assert json.loads(run("voices", "list", "--json")[1]) == []
+
+
+def test_a_voice_needs_consent_and_enough_speech(run, tmp_path, recording):
+    assert run("voices", "add", recording, "--name", "mine")[0] == 2
+    assert run("voices", "add", recording, "--name", "mine", "--consent", " ", "--transcript", "x")[0] == 1
+    soundfile.write(tmp_path / "short.wav", np.zeros(24000), 24000)
+    code, _, err = run("voices", "add", tmp_path / "short.wav", "--name", "mine", "--consent", "x", "--transcript", "x")
+    assert code == 1
+    assert "must have 3 to 30 s" in err
+    assert not (tmp_path / "library").exists()
+
+
+def test_a_damaged_voice_fails_its_check(run, recording, tmp_path):
+    Library(tmp_path / "library").add(recording, name="mine", transcript="x", consent="x")
+    (tmp_path / "library" / "mine" / "reference.wav").unlink()
+    code, out, _ = run("voices", "check")
+    assert code == 1
+    assert "is missing" in out.decode()
+
+
+def test_batch_end_to_end(run, tmp_path):
+    lines = [json.dumps({"input_text": f"第{i}句。", "output_name": f"news_{i}"}) for i in range(3)]
+    lines.insert(1, '{"input_text": "x", "prompt_audio": "ref_voice_child.wav"}')
+    (tmp_path / "tasks.jsonl").write_text("\n".join(lines))
+    code, out, err = run("batch", "tasks.jsonl", "--jobs", 2)
+    assert code == 1
+    assert "[✓] task 1 -> news_0.wav" in out.decode()
+    assert "[✗] task 2: prompt_audio: ref_voice_child.wav not found -> skipped" in out.decode()
+    assert "line 2, prompt_audio: ref_voice_child.wav not found; put it into" in err
+    assert "3 done, 0 kept, 1 failed" in err
+    files = {path.name for path in (tmp_path / "@outputs" / "batch").iterdir()}
+    assert {"news_0.wav", "news_1.wav", "news_2.wav", "report.jsonl"} < files
+    assert len([name for name in files if re.fullmatch(r"batch_output_\d{8}\.zip", name)]) == 1
+    code, out, _ = run("batch", "tasks.jsonl", "--json")
+    assert [json.loads(line)["status"] for line in out.splitlines()] == ["kept", "failed", "kept", "kept"]
+
+
+def test_a_recorded_voice_speaks_through_glm(tmp_path, recording):
+    """From a recording to a batch and a file in a cloned voice, with the miniature checkpoint of the tests."""
+    pytest.importorskip("torch")
+    library = tmp_path / "library"
+    Library(library).add(recording, name="mine", transcript="今天天气很好。", consent="x")
+    common = ["--engine", "glm", "--checkpoint", ROOT / "tests" / "glm" / "golden" / "ckpt", "--voices", library]
+    runner = CliRunner()
+    result = runner.invoke(app, ["say", "你好。", "--voice", "mine", "-o", str(tmp_path / "x.wav"), *map(str, common)])
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert soundfile.info(tmp_path / "x.wav").frames > 0
+    assert "(glm)" in str((tmp_path / "x.wav").read_bytes()[:1000])
+    task = {"input_text": "你好。", "prompt_audio": "recording.wav", "prompt_text": "今天天气很好。"}
+    (tmp_path / "tasks.jsonl").write_text(json.dumps(task))
+    arguments = ["batch", tmp_path / "tasks.jsonl", "-o", tmp_path / "out", *common]
+    result = runner.invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert soundfile.info(tmp_path / "out" / "output_001.wav").frames > 0
