@@ -1,7 +1,7 @@
 """A record of a call, for those who ask for one: both voices as a stereo WAV, what was said and when as JSON.
 
-Both files are good at any moment: the sound is written as it is heard and its header brought up to date every second, and the JSON is
-replaced as a whole. A process that is killed loses a second at most.
+Both files are good at any moment: the sound is written as it is heard and its header brought up to date every second,
+and the JSON is replaced as a whole. A process that is killed loses a second at most.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ SLACK = 0.25
 class CallRecord(BaseObserver):
     """Records one call into a folder of its own: `audio.wav` (left the caller, right the agent) and `call.json`.
 
-    It is a Pipecat observer for the sound and is told the rest through `note`, which takes the events of `agent.pipeline.Event`.
+    It is a Pipecat observer for the sound and is told the rest through `note`, which takes the events of
+    `agent.pipeline.Event`.
 
     Args:
         folder: Where the call's folder is made.

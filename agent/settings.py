@@ -149,7 +149,7 @@ class PhoneSettings(Section):
     """Calls through the media websockets of a telephone provider."""
 
     public_url: HttpUrl | None = None
-    """Where the provider reaches this server, such as https://agent.example; None: the host that the webhook was asked at."""
+    """Where the provider reaches this server, such as https://agent.example; None: where the webhook was asked."""
     twilio_account_sid: str | None = None
     """With it and the token calls are also ended through Twilio's API."""
     twilio_auth_token: SecretStr | None = None
@@ -167,7 +167,7 @@ class PhoneSettings(Section):
 
 
 class SipSettings(Section):
-    """The agent's own telephone, for a PBX or a trunk. Neither TLS nor SRTP: put a SIP proxy in front where those are needed."""
+    """The agent's own telephone, for a PBX or a trunk. It has no TLS and no SRTP: those need a SIP proxy in front."""
 
     listen: str = Field("127.0.0.1:5060", pattern=r"^.+:\d{1,5}$")
     """Address for UDP and TCP; port 0 picks one."""

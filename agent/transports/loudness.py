@@ -61,5 +61,5 @@ def is_speech(audio: bytes) -> bool:
     return _decibels(np.frombuffer(audio, np.int16).astype(np.float32) / 32768) > SPEECH_FLOOR
 
 
-def _decibels(samples: NDArray[np.float32]) -> float:
+def _decibels(samples: NDArray[np.floating]) -> float:
     return float(10 * np.log10(np.mean(samples**2) + 1e-10))

@@ -1,7 +1,7 @@
 """Sample-rate conversion for a live line.
 
-A polyphase windowed-sinc filter that gives back all it can of every 20 ms at once: its delay is under 4 ms. The stream of a
-general-purpose resampler (soxr) works in blocks and, at telephone rates, holds back up to 110 ms of a call.
+A polyphase windowed-sinc filter that gives back all it can of every 20 ms at once: its delay is under 4 ms. The stream
+of a general-purpose resampler (soxr) works in blocks and, at telephone rates, holds back up to 110 ms of a call.
 """
 
 from __future__ import annotations

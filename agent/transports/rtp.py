@@ -1,8 +1,8 @@
 """The sound of one call: RTP in and out over a pair of UDP sockets.
 
-Built from aiortp's packets, codecs and telephone events. What is ours is the clock: one packet leaves every 20 ms whether or not the
-peer sends anything and whether or not there is something to say, because an answering machine, a muted phone and a caller on hold are
-all silent and none of them may stop the agent.
+Built from aiortp's packets, codecs and telephone events. What is ours is the clock: one packet leaves every 20 ms
+whether or not the peer sends anything and whether or not there is something to say, because an answering machine, a
+muted phone and a caller on hold are all silent and none of them may stop the agent.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from aiortp import (
-    DtmfEvent,
     DtmfReceiver,
     PcmConcealer,
     RtcpByePacket,
@@ -32,6 +32,8 @@ from aiortp.dtmf import DTMF_EVENTS
 from aiortp.packet import RtcpSenderInfo, RtcpSourceInfo
 from loguru import logger
 
+from agent.transports.keypress import KeyPress
+from agent.transports.reorder import Reorder
 from agent.transports.resample import Resampler
 
 FRAME_SECONDS = 0.02
@@ -41,13 +43,11 @@ FRAME_TICKS = int(CLOCK_RATE * FRAME_SECONDS)
 INPUT_RATE = 16000
 """Hz of the caller's audio as it is handed on, whatever the codec."""
 QUEUE_SECONDS = 0.06
-"""How far `play` may run ahead of the clock: enough to ride out a busy event loop, little enough to fall silent at once."""
+"""How far `play` may run ahead of the clock: enough to ride out a busy event loop, little enough to be silent soon."""
 INPUT_GAP = 0.1
-"""Seconds without a packet after which silence is handed on in the caller's name, so that a turn ends when a phone stops sending."""
+"""Seconds without a packet until silence is handed on in its place: a turn ends even if the phone stops sending."""
 REBIND_SECONDS = 0.2
 """A new source address is believed once the old one has been silent for this long."""
-DTMF_SECONDS = 0.16
-DTMF_PAUSE = 0.08
 LATE_SECONDS = 0.2
 RTCP_SECONDS = 5.0
 
@@ -85,44 +85,6 @@ class RtpStatistics:
     """Seconds by which each of the last 500 packets left late."""
 
 
-class Reorder:
-    """Puts packets back into sequence. One that comes in order passes at once; a gap is waited for, but not for long."""
-
-    def __init__(self, patience: int = 3) -> None:
-        self._patience = patience
-        self._expected: int | None = None
-        self._waiting: dict[int, RtpPacket] = {}
-
-    def push(self, packet: RtpPacket) -> list[RtpPacket | None]:
-        """Take a packet and give those that are now in sequence; None stands for one that is lost."""
-        number = packet.sequence_number
-        if self._expected is None:
-            self._expected = number
-        ahead = (number - self._expected) & 0xFFFF
-        if 0x8000 <= ahead <= 0xFFFF - 100:
-            ahead = 0x7FFF  # so far behind that the sender must have started anew
-        if ahead >= 0x8000:
-            return []  # late or repeated
-        if ahead > 100:
-            self._waiting.clear()
-            self._expected = number
-        self._waiting[number] = packet
-        out: list[RtpPacket | None] = self._in_sequence()
-        while len(self._waiting) > self._patience:
-            out.append(None)
-            self._expected = (self._expected + 1) & 0xFFFF
-            out += self._in_sequence()
-        return out
-
-    def _in_sequence(self) -> list[RtpPacket | None]:
-        assert self._expected is not None
-        out: list[RtpPacket | None] = []
-        while (packet := self._waiting.pop(self._expected, None)) is not None:
-            out.append(packet)
-            self._expected = (self._expected + 1) & 0xFFFF
-        return out
-
-
 class RtpStream:
     """One call's audio, from the answer to the hang-up.
 
@@ -156,7 +118,7 @@ class RtpStream:
         self._room = asyncio.Event()
         self._room.set()
         self._keys: deque[str] = deque()
-        self._key: _KeyPress | None = None
+        self._key: KeyPress | None = None
         self._next_report = 0.0
 
     async def open(self, host: str, ports: tuple[int, int]) -> None:
@@ -181,7 +143,7 @@ class RtpStream:
                     half_open.close()
                 continue
             for handler, ready in zip((self._receive, self._receive_report), bound, strict=True):
-                transport, _ = await loop.create_datagram_endpoint(lambda h=handler: _Datagrams(h), sock=ready)  # type: ignore[misc]
+                transport, _ = await loop.create_datagram_endpoint(partial(_Datagrams, handler), sock=ready)
                 self._sockets.append(transport)
             self.port = port
             self.last_received = time.monotonic()
@@ -193,8 +155,8 @@ class RtpStream:
 
         Args:
             peer: From the negotiated SDP.
-            trusted: Hosts besides `peer.address` that audio is accepted from: the signalling peer, whose public address is the right
-                one when the SDP was written behind a NAT.
+            trusted: Hosts besides `peer.address` that audio is accepted from: the signalling peer, whose public address
+                is the right one when the SDP was written behind a NAT.
         """
         codec_changes = self._peer is None or self._peer.payload_type != peer.payload_type
         if self._peer is None or self._peer.address != peer.address:
@@ -300,7 +262,7 @@ class RtpStream:
             self._consume(ready)
 
     def _believe(self, address: tuple[str, int], ssrc: int) -> bool:
-        """Follow the peer to the address it really sends from (symmetric RTP), but let nobody talk over a live stream."""
+        """Follow the peer to where it really sends from (symmetric RTP), but let nobody talk over a live stream."""
         source = (address, ssrc)
         if source != self._heard_from:
             if self._heard_from is not None and time.monotonic() - self.last_received < REBIND_SECONDS:
@@ -358,7 +320,7 @@ class RtpStream:
         if time.monotonic() - self.last_received > INPUT_GAP:
             self._hand_on(self._silence)
         if self._key is None and self._keys:
-            self._key = _KeyPress(self._keys.popleft(), self._timestamp)
+            self._key = KeyPress(self._keys.popleft(), self._timestamp)
         if self._key is not None and self._peer.dtmf_payload_type is not None:
             for event, first in self._key.step():
                 self._send(self._peer.dtmf_payload_type, event.serialize(), self._key.timestamp, marker=first)
@@ -400,28 +362,6 @@ class RtpStream:
     def _send_rtcp(self, data: bytes) -> None:
         if self._target is not None and len(self._sockets) == 2:
             self._sockets[1].sendto(data, (self._target[0], min(self._target[1] + 1, 65535)))
-
-
-class _KeyPress:
-    """One key as telephone events: growing durations every 20 ms, then the end three times, then a pause (RFC 4733, 2.5)."""
-
-    def __init__(self, key: str, timestamp: int) -> None:
-        self.timestamp = timestamp
-        self.done = False
-        self._code = DTMF_EVENTS[key]
-        self._steps = 0
-
-    def step(self) -> list[tuple[DtmfEvent, bool]]:
-        """The events of the next 20 ms, each with whether it is the first of the key."""
-        self._steps += 1
-        elapsed = self._steps * FRAME_SECONDS
-        self.done = elapsed >= DTMF_SECONDS + DTMF_PAUSE
-        duration = min(self._steps * FRAME_TICKS, int(DTMF_SECONDS * CLOCK_RATE))
-        if elapsed < DTMF_SECONDS:
-            return [(DtmfEvent(self._code, end=False, volume=10, duration=duration), self._steps == 1)]
-        if elapsed < DTMF_SECONDS + FRAME_SECONDS:
-            return [(DtmfEvent(self._code, end=True, volume=10, duration=duration), False)] * 3
-        return []
 
 
 class _Datagrams(asyncio.DatagramProtocol):

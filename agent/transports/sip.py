@@ -36,10 +36,11 @@ from agent.transports.sip_endpoint import CallFailed, SipEndpoint
 class SipTransport(BaseTransport):
     """Sound and keys of one call as Pipecat frames.
 
-    The call is answered when the first audio is ready to be sent, so that the caller hears it at once, or after `answer_within` seconds.
+    The call is answered when the first audio is ready to be sent, so that the caller hears it at once, or after
+    `answer_within` seconds.
 
-    Events: `on_client_connected(transport, call)` when the pipeline runs, `on_client_disconnected(transport, call)` when the call is
-    over, `on_hold(transport, held)`.
+    Events: `on_client_connected(transport, call)` when the pipeline runs, `on_client_disconnected(transport, call)`
+    when the call is over, `on_hold(transport, held)`.
     """
 
     def __init__(self, call: SipCall, answer_within: float = 5.0) -> None:

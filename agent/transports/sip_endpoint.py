@@ -53,8 +53,8 @@ class SipEndpoint:
 
     Args:
         settings: See there.
-        on_call: Awaited for every incoming call that can be taken, while it rings; it answers the call or rejects it. When it returns
-            the call is hung up.
+        on_call: Awaited for every incoming call that can be taken, while it rings; it answers the call or rejects it.
+            When it returns the call is hung up.
     """
 
     def __init__(self, settings: SipSettings, on_call: Callable[[SipCall], Awaitable[None]]) -> None:

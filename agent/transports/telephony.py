@@ -1,4 +1,4 @@
-"""Calls through a telephone provider: a webhook that says where to stream a call to, and the websocket it streams to."""
+"""Calls through a telephone provider: a webhook that says where to stream a call, and the websocket it streams to."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ REFUSED = 1008
 class Telephony:
     """The line of all four providers.
 
-    `POST` or `GET /phone/<provider>` answers a provider's webhook and `/ws` takes the stream; whose it is shows in its first messages.
-    Where a provider's secret is set, its webhook is verified and names a websocket that can be used once, and a stream of that
-    provider that comes without such a ticket is turned away. Where the server has a token, providers without a secret are turned away.
+    `POST` or `GET /phone/<provider>` answers a provider's webhook and `/ws` takes the stream; whose it is shows in its
+    first messages. Where a provider's secret is set, its webhook is verified and names a websocket that can be used
+    once, and a stream of that provider that comes without such a ticket is turned away. Where the server has a token,
+    providers without a secret are turned away.
     """
 
     open_paths: tuple[str, ...] = ("/phone/", "/ws", "/ws/")

@@ -61,7 +61,8 @@ def play(pcap):
 
 def ok():
     """Answer whatever was received last."""
-    text = "\nSIP/2.0 200 OK\n[last_Via:]\n[last_From:]\n[last_To:]\n[last_Call-ID:]\n[last_CSeq:]\nContent-Length: 0\n\n"
+    copied = "\n".join(f"[last_{name}:]" for name in ("Via", "From", "To", "Call-ID", "CSeq"))
+    text = f"\nSIP/2.0 200 OK\n{copied}\nContent-Length: 0\n\n"
     return f"<send><![CDATA[{text}]]></send>"
 
 
@@ -76,12 +77,14 @@ async def run(folder: Path, agent_port: int, *steps: str, calls=1, options=(), t
         probe.bind(("127.0.0.1", 0))
         local = probe.getsockname()[1]
     command = [
-        "sipp", "-sf", str(scenario), f"127.0.0.1:{agent_port}", "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", str(local),
-        "-mp", "40000", "-m", str(calls), "-l", str(calls), "-r", "10", "-timeout", f"{timeout}s", "-timeout_error",
+        "sipp", "-sf", str(scenario), f"127.0.0.1:{agent_port}",
+        "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", str(local), "-mp", "40000",
+        "-m", str(calls), "-l", str(calls), "-r", "10", "-timeout", f"{timeout}s", "-timeout_error",
         "-nostdin", "-trace_err", "-error_file", str(folder / "errors.log"), *options,
     ]  # fmt: skip
+    environment = {**os.environ, "TERM": "dumb"}
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=folder, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, env={**os.environ, "TERM": "dumb"}
+        *command, cwd=folder, env=environment, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )
     _, errors = await process.communicate()
     log = folder / "errors.log"

@@ -221,15 +221,13 @@ async def test_a_baresip_softphone_asks_and_is_answered(phones, question, transc
         file.setframerate(rate)
         file.writeframes((spoken * 32767).astype("<i2").tobytes())
     (tmp_path / "recorded").mkdir()
-    (tmp_path / "config").write_text(
-        CONFIG.format(port=free_port(), folder=tmp_path, modules=baresip_modules())
-    )
+    (tmp_path / "config").write_text(CONFIG.format(port=free_port(), folder=tmp_path, modules=baresip_modules()))
     (tmp_path / "accounts").write_text(f"<sip:tester@127.0.0.1>;regint=0;audio_codecs={codec}\n")
     dial = f"/dial sip:agent@127.0.0.1:{phones.sip_port}"
     with (tmp_path / "baresip.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            "baresip", "-f", str(tmp_path), "-t", "100", "-e", dial, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
-        )
+        command = ("baresip", "-f", str(tmp_path), "-t", "100", "-e", dial)
+        pipes = {"stdin": asyncio.subprocess.DEVNULL, "stdout": log, "stderr": log}
+        process = await asyncio.create_subprocess_exec(*command, **pipes)
         try:
             recording = await recorded_answer(tmp_path / "recorded", after=6 + len(asked) / 8000, rate=rate)
         finally:
@@ -240,7 +238,7 @@ async def test_a_baresip_softphone_asks_and_is_answered(phones, question, transc
 
 
 async def recorded_answer(folder, after, rate):
-    """What baresip has recorded from `after` seconds on, once something was said and two seconds of silence followed."""
+    """What baresip recorded from `after` seconds on, once something was said and two seconds of silence followed."""
     async with asyncio.timeout(90):
         while True:
             await asyncio.sleep(0.5)

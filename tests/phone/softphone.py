@@ -1,4 +1,4 @@
-"""A telephone for tests: SIP written out by hand over a UDP socket, sound as bare RTP. It shares no code with the agent."""
+"""A telephone for tests: SIP written by hand on a UDP socket, sound as bare RTP. It shares no code with the agent."""
 
 import asyncio
 import itertools
@@ -173,7 +173,8 @@ class Softphone:
         for key, value in request.headers:
             if key.lower() in ("via", "from", "to", "call-id", "cseq"):
                 lines.append(f"{key}: {value}" + (";tag=asker" if key.lower() == "to" else ""))
-        lines += ['WWW-Authenticate: Digest realm="test", nonce="n0nce", algorithm=MD5, qop="auth"', "Content-Length: 0"]
+        challenge = 'Digest realm="test", nonce="n0nce", algorithm=MD5, qop="auth"'
+        lines += [f"WWW-Authenticate: {challenge}", "Content-Length: 0"]
         self.transport.sendto(("\r\n".join(lines) + "\r\n\r\n").encode(), self.source)
 
     async def invite(self, body=None, *, ack=True, timeout=15.0, extra=()):
@@ -201,8 +202,8 @@ class Softphone:
     def packet(self, payload, payload_type=0, *, sequence=None, timestamp=None, marker=False):
         sequence = self.sequence if sequence is None else sequence
         timestamp = self.timestamp if timestamp is None else timestamp
-        header = struct.pack("!BBHII", 0x80, marker << 7 | payload_type, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, self.ssrc)
-        return header + payload
+        numbers = (sequence & 0xFFFF, timestamp & 0xFFFFFFFF, self.ssrc)
+        return struct.pack("!BBHII", 0x80, marker << 7 | payload_type, *numbers) + payload
 
     def send_rtp(self, data):
         self.rtp.sendto(data, self.remote)

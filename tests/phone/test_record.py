@@ -109,7 +109,8 @@ class TestKeypad:
 
     async def test_a_pause_ends_the_entry(self, monkeypatch):
         monkeypatch.setattr("agent.keypad.QUIET_SECONDS", 0.2)
-        down, _ = await run_test(Keypad(), frames_to_send=[*self.press("7"), SleepFrame(1.0), *self.press("8"), SleepFrame(1.0)])
+        frames = [*self.press("7"), SleepFrame(1.0), *self.press("8"), SleepFrame(1.0)]
+        down, _ = await run_test(Keypad(), frames_to_send=frames)
         texts = [frame.messages[0]["content"] for frame in down if isinstance(frame, LLMMessagesAppendFrame)]
         assert texts == ["DTMF: 7", "DTMF: 8"]
         await asyncio.sleep(0)

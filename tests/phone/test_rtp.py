@@ -1,6 +1,7 @@
 """The media path piece by piece: resampling, level, order, and the stream over real sockets."""
 
 import asyncio
+import itertools
 import random
 import socket
 import struct
@@ -13,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.transports.loudness import TARGET, Loudness
+from agent.transports.reorder import Reorder
 from agent.transports.resample import Resampler
-from agent.transports.rtp import INPUT_RATE, NoFreePort, Peer, Reorder, RtpStream
+from agent.transports.rtp import INPUT_RATE, NoFreePort, Peer, RtpStream
 from tests.phone.softphone import linear, mulaw, tone
 
 
@@ -53,7 +55,7 @@ class TestResampler:
         signal = pcm(np.random.default_rng(1).uniform(-0.5, 0.5, sum(cuts)))
         whole, pieces = Resampler(*rates), Resampler(*rates)
         edges = np.cumsum([0, *cuts]) * 2
-        joined = b"".join(pieces(signal[a:b]) for a, b in zip(edges, edges[1:], strict=False))
+        joined = b"".join(pieces(signal[a:b]) for a, b in itertools.pairwise(edges))
         assert joined == whole(signal)
 
     def test_a_live_line_is_not_held_back(self):
@@ -161,8 +163,8 @@ class TestStream:
         assert set(kinds) == {0}
         assert len(set(ssrcs)) == 1
         assert all(np.abs(linear(payload)).max() < 0.001 for payload in payloads)
-        assert all((b - a) % 65536 == 1 for a, b in zip(sequences, sequences[1:], strict=False))
-        assert all((b - a) % 2**32 == 160 for a, b in zip(stamps, stamps[1:], strict=False))
+        assert all((b - a) % 65536 == 1 for a, b in itertools.pairwise(sequences))
+        assert all((b - a) % 2**32 == 160 for a, b in itertools.pairwise(stamps))
         assert len(stream.heard) > 0, "silence is handed on for a peer that sends nothing"
 
     @pytest.mark.parametrize(("payload_type", "rate"), [(0, 8000), (8, 8000), (9, 16000)])
@@ -179,7 +181,7 @@ class TestStream:
                 arrived += decoder.decode(payload)
                 stamps.append(stamp)
         await playing
-        assert all((b - a) % 2**32 == 160 for a, b in zip(stamps, stamps[1:], strict=False))
+        assert all((b - a) % 2**32 == 160 for a, b in itertools.pairwise(stamps))
         assert decibel(arrived[: rate // 2 * 2], rate, 1000) == pytest.approx(20 * np.log10(0.3), abs=1)
 
     async def test_a_flush_leaves_nothing_to_say(self, stream):

@@ -106,7 +106,9 @@ class TestOffers:
             assert answer["Warning"]
         await until(lambda: not made.endpoint.calls)
 
-    @pytest.mark.parametrize("body", ["v=0\r\nm=audio x RTP/AVP 0\r\n", "rubbish", "v=0\r\nm=audio 99999 RTP/AVP 0\r\n"])
+    @pytest.mark.parametrize(
+        "body", ["rubbish", "v=0\r\nm=audio x RTP/AVP 0\r\n", "v=0\r\nm=audio 99999 RTP/AVP 0\r\n"]
+    )
     async def test_broken_sdp_is_400(self, line, body):
         made = await line()
         async with Softphone(made.port) as phone:
@@ -366,7 +368,7 @@ class TestDialling:
 
     @pytest.mark.parametrize(
         ("status", "outcome"),
-        [("486 Busy Here", "busy"), ("603 Decline", "declined"), ("404 Not Found", "not found"), ("503 Down", "failed")],
+        [("486 Busy", "busy"), ("603 Decline", "declined"), ("404 Not Found", "not found"), ("503 Down", "failed")],
     )
     async def test_not_answered(self, line, status, outcome):
         made = await line()
@@ -464,7 +466,7 @@ def mutations(phone, chance):
                 data = bytearray(b"\r\n".join(lines))
             case 4:
                 at = chance.randrange(len(data))
-                data[at:at] = chance.choice([b"\0", b"\xff" * 50, b"%n%s", b"A" * 5000, b";tag=", b"\r\n\r\n", b"<" * 99])
+                data[at:at] = chance.choice([b"\0", b"\xff" * 50, b"A" * 5000, b";tag=", b"\r\n\r\n", b"<" * 99])
             case 5:
                 data = data.replace(chance.choice([b"127.0.0.1", b"SIP/2.0", b"branch", b"tag="]), chance.randbytes(9))
         yield bytes(data)

@@ -278,7 +278,7 @@ class TestSignatures:
     async def test_a_bad_signature_is_refused(self, serve, provider):
         server = await serve(public_url="https://agent.example", **SECRETS[provider])
         url = f"https://agent.example/phone/{provider}"
-        headers, query = sign(provider, url, FORM)
+        headers, _ = sign(provider, url, FORM)
         assert (await server.webhook(f"/phone/{provider}", data=FORM)).status_code == 403
         if headers:
             forged = await server.webhook(f"/phone/{provider}", data={**FORM, "From": "+1000"}, headers=headers)
