@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -56,6 +56,7 @@ class Gate:
         open_paths: Iterable[str],
         public_host: str | None = None,
         max_body: int = MAX_BODY,
+        roomy_paths: Mapping[str, int] | None = None,
     ) -> None:
         """Guard `app`.
 
@@ -66,10 +67,12 @@ class Gate:
             open_paths: Paths served without the token; one that ends in `/` stands for all below it.
             public_host: A name under which a tunnel or proxy brings requests to loopback.
             max_body: Bytes of request body accepted.
+            roomy_paths: Bytes accepted below certain paths instead.
         """
         self.app = app
         self.token = token
         self.max_body = max_body
+        self._roomy_paths = dict(roomy_paths or {})
         self._hosts = {"localhost", "127.0.0.1", "::1", host, public_host or host} if is_loopback(host) else None
         self._open_paths = tuple(open_paths)
 
@@ -105,8 +108,9 @@ class Gate:
         if origin is not None and urlsplit(origin).netloc != authority:
             return 403, f"the page at {origin[:100]!r} may not use this agent"
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > self.max_body:
-            return 413, f"the body may have {self.max_body} bytes at most"
+        limit = self._limit(scope["path"])
+        if not length.isdecimal() or int(length) > limit:
+            return 413, f"the body may have {limit} bytes at most"
         if self.token is not None and not self._is_open(scope["path"]):
             scheme, _, given = headers.get("authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self.token.encode()):
@@ -119,9 +123,13 @@ class Gate:
             for known in self._open_paths
         )
 
+    def _limit(self, path: str) -> int:
+        return next((size for start, size in self._roomy_paths.items() if path.startswith(start)), self.max_body)
+
     async def _pass_bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, but stop reading a body that announced no length when it grows too large."""
         received = 0
+        limit = self._limit(scope["path"])
         complete = started = False
         refusal: tuple[int, str] | None = None
 
@@ -136,8 +144,8 @@ class Gate:
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
                 complete = not message.get("more_body", False)
-                if received > self.max_body:
-                    refusal = 413, f"the body may have {self.max_body} bytes at most"
+                if received > limit:
+                    refusal = 413, f"the body may have {limit} bytes at most"
                     raise _BodyRefused
             return message
 

@@ -25,6 +25,7 @@ from agent.gate import Gate, is_loopback
 from agent.metrics import CONTENT_TYPE
 from agent.switchboard import Refused, Switchboard
 from agent.transports import Line
+from agent.workshop import OPEN_PATHS, ROOMY_PATHS, add_workshop
 
 WEB = Path(__file__).parent / "web"
 GRACE_SECONDS = 1.8
@@ -54,12 +55,14 @@ def create_app(switchboard: Switchboard, lines: Sequence[Line]) -> FastAPI:
     # The interactive documentation would load scripts from a CDN.
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     server = switchboard.settings.server
+    add_workshop(app, switchboard)  # before the gate, which must stand in front of it
     app.add_middleware(
         Gate,
         host=server.host,
         public_host=public.host if (public := switchboard.settings.phone.public_url) else None,
         token=server.token.get_secret_value() if server.token else None,
-        open_paths=("/", "/web/", "/health", *(path for line in lines for path in line.open_paths)),
+        open_paths=("/", "/web/", "/health", *OPEN_PATHS, *(path for line in lines for path in line.open_paths)),
+        roomy_paths=ROOMY_PATHS,
     )
 
     @app.exception_handler(Refused)

@@ -143,12 +143,12 @@ def _decoded(source: BinaryIO, name: str) -> Iterator[str]:
     read = getattr(source, "read1", source.read)
     try:
         while piece := read(1 << 16):
+            position += len(piece)
             if text := decoder.decode(piece):
                 yield text
-            position += len(piece)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
-        at = position + error.start
+        at = position - len(error.object) + error.start
         raise SpeechError(
             tr(
                 f"{name} 在第 {at} 字节附近不是 UTF-8；请另存为 UTF-8",

@@ -83,7 +83,7 @@ def mount(
         path,
         auth=("studio", token) if token else None,
         auth_message="用户名 studio，密码是服务的口令 / User name: studio; the password is the token of this server",
-        max_file_size=16 * MAX_BYTES,
+        max_file_size=4 * MAX_BYTES,
         show_error=True,
         ssr_mode=False,
         theme=gr.themes.Base(font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace")),

@@ -1,0 +1,80 @@
+"""The speech API and the studio on the agent's server, with the voice and the ears that the conversations use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import numpy as np
+from fastapi import FastAPI
+from numpy.typing import NDArray
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from agent.switchboard import Switchboard
+from tts_service import speech_api
+from tts_service.audio import resample
+from tts_service.engine import SpeechError
+from tts_service.synthesizer import Synthesizer
+
+OPEN_PATHS = ("/studio", "/studio/")
+"""The studio asks for the token with a page of its own: browsers cannot send it as a header."""
+ROOMY_PATHS = {"/studio/": 256 << 20, "/v1/": 256 << 10}
+"""Bytes of body accepted below these."""
+
+
+def add_workshop(app: FastAPI, switchboard: Switchboard) -> None:
+    """Serve `/v1` and, where the extra `studio` is installed, `/studio`."""
+
+    def synthesizer() -> Synthesizer | None:
+        return switchboard.models.synthesizer if switchboard.models else None
+
+    def transcribe(samples: NDArray[np.float32], rate: int) -> str:
+        if switchboard.models is None:
+            raise SpeechError("识别模型还在加载 / the recogniser is still loading")
+        return switchboard.models.recogniser.transcribe(resample(samples, rate, 16000)).text
+
+    def build() -> FastAPI:
+        from tts_service import studio
+
+        inner = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+        token = switchboard.settings.server.token
+        studio.mount(
+            inner,
+            synthesizer,
+            engine=switchboard.settings.voice.engine,
+            transcribe=transcribe,
+            token=token.get_secret_value() if token else None,
+        )
+        return inner
+
+    app.include_router(speech_api.router(synthesizer))
+    app.add_middleware(_Studio, build=build if find_spec("gradio") else None)
+
+
+class _Studio:
+    """Passes what lies below `/studio` to an application that is built when somebody first asks for it.
+
+    Gradio takes seconds to import; nobody who only wants to talk should wait for that.
+    """
+
+    def __init__(self, app: ASGIApp, build: Callable[[], FastAPI] | None) -> None:
+        self.app = app
+        self._build = build
+        self._built: FastAPI | None = None
+        self._building = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not (scope["path"] + "/").startswith("/studio/"):
+            return await self.app(scope, receive, send)
+        if self._build is None:
+            missing = PlainTextResponse("pip install 'pipecat-glm-tts[studio]'\n", 404)
+            return await missing(scope, receive, send)
+        async with self._building:
+            if self._built is None:
+                built = await asyncio.to_thread(self._build)
+                # Held open until the process ends, as the page is.
+                await built.router.lifespan_context(built).__aenter__()
+                self._built = built
+        await self._built(scope, receive, send)
