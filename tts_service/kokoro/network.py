@@ -64,7 +64,8 @@ class StreamingNetwork:
         style = voice.style(len(tokens) - 2)
         feeds = {"tokens": tokens[None], "style": style[None], "speed": np.array([speed], np.float32)}
         frames, pitch, energy, durations = run(self._front, [FRAMES, PITCH, ENERGY, DURATIONS], feeds, should_stop)
-        utterance = _StreamingUtterance(self, voice, style, frames[0], pitch[0])
+        affines = self.styling.affines(style, voice.normalisation, silent_share(energy[0]))
+        utterance = _StreamingUtterance(self, voice, affines, frames[0], pitch[0])
         utterance.durations, utterance.audible = durations, _audible(energy[0])
         return utterance
 
@@ -77,13 +78,13 @@ class _StreamingUtterance:
         self,
         network: StreamingNetwork,
         voice: KokoroVoice,
-        style: NDArray[np.float32],
+        affines: tuple[NDArray[np.float32], NDArray[np.float32]],
         frames: NDArray[np.float32],
         pitch: NDArray[np.float32],
     ) -> None:
         self._generator = network.generator
         self._gain = np.float32(voice.normalisation.gain)
-        self._affines = network.styling.affines(style, voice.normalisation)
+        self._affines = affines
         self._frames = np.ascontiguousarray(frames.T)
         self._source = np.pad(network.styling.source(pitch), 10, mode="reflect")
 
@@ -116,7 +117,7 @@ class WholeNetwork:
             "speed": np.array([speed], np.float32),
         }
         audio, energy, durations = run(self._stock, ["audio", ENERGY, DURATIONS], feeds, should_stop)
-        return _WholeUtterance(audio.ravel() * np.float32(voice.normalisation.gain), durations, _audible(energy[0]))
+        return _WholeUtterance(audio.ravel(), durations, _audible(energy[0]))
 
 
 class _WholeUtterance:
@@ -129,6 +130,11 @@ class _WholeUtterance:
         if should_stop():
             raise Stopped
         return self._audio[FRAME * start : FRAME * end]
+
+
+def silent_share(energy: NDArray[np.float32]) -> float:
+    """How much of an utterance cannot be heard, 0 to 1, by its energy curve."""
+    return float(np.mean(energy <= 0))
 
 
 def _audible(energy: NDArray[np.float32]) -> tuple[int, int]:

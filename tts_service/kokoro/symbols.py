@@ -19,6 +19,7 @@ LONGEST_PIECE = 180
 """Symbols; about ten seconds. The cost of the front grows with the piece, and nothing is heard before it is done."""
 LONGEST_FIRST_PIECE = 60
 """Symbols; about three seconds."""
+LONE_WORD = 12
 MARKS = ".!?…;:—,"
 
 
@@ -36,8 +37,12 @@ class Piece:
         return self.symbols[-1] if self.symbols[-1] in MARKS else ""
 
     def tokens(self) -> NDArray[np.int64]:
-        """The model's tokens [T], a pad on either side."""
-        return np.array([0, *(VOCABULARY[symbol] for symbol in self.symbols), 0], np.int64)
+        """The model's tokens [T], a pad on either side.
+
+        A word alone without punctuation comes out clipped, so a full stop is added to it.
+        """
+        symbols = self.symbols if self.mark or len(self.symbols) > LONE_WORD else f"{self.symbols}."
+        return np.array([0, *(VOCABULARY[symbol] for symbol in symbols), 0], np.int64)
 
 
 def pieces(symbols: Symbols) -> Iterator[Piece]:

@@ -34,26 +34,39 @@ def norms(stage: int) -> Iterator[tuple[str, int, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Normalisation:
-    """What the generator's instance norms see when this voice speaks, measured by `tts_service.kokoro.calibrate`."""
+    """What the generator's instance norms see when this voice speaks, measured by `tts_service.kokoro.calibrate`.
+
+    The statistics of an utterance depend on how much of it is silence: a reply of one syllable is half silence, a long
+    sentence hardly a tenth. So each mean and each logarithm of a variance is a straight line over that share.
+    """
 
     mean: tuple[NDArray[np.float32], NDArray[np.float32]]
-    """Per stage [24, channels]."""
-    variance: tuple[NDArray[np.float32], NDArray[np.float32]]
-    """Per stage [24, channels]: the geometric mean over utterances."""
+    """Per stage [2, 24, channels]: value at no silence, slope."""
+    log_variance: tuple[NDArray[np.float32], NDArray[np.float32]]
+    """Per stage [2, 24, channels], likewise."""
+    shares: tuple[float, float] = (0.0, 1.0)
+    """The least and the most silence that was measured; beyond, the lines are not followed."""
     gain: float = 1.0
-    """Brings the voice to the common loudness."""
+    """Brings the streaming rendering to the level of the stock one."""
+
+    def at(self, stage: int, silence: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean and variance, [24, channels], for an utterance of which that share is silent."""
+        share = np.float32(np.clip(silence, *self.shares))
+        mean, log_variance = self.mean[stage], self.log_variance[stage]
+        return mean[0] + share * mean[1], np.exp(log_variance[0] + share * log_variance[1])
 
     def arrays(self, name: str) -> dict[str, NDArray]:
         """As named arrays, for an `.npz` that holds several voices."""
         tables = {f"{name}.mean{i}": table for i, table in enumerate(self.mean)}
-        tables |= {f"{name}.variance{i}": table for i, table in enumerate(self.variance)}
-        return tables | {f"{name}.gain": np.array(self.gain, np.float32)}
+        tables |= {f"{name}.log_variance{i}": table for i, table in enumerate(self.log_variance)}
+        return tables | {f"{name}.shares": np.array(self.shares), f"{name}.gain": np.array(self.gain)}
 
     @classmethod
     def of(cls, name: str, arrays: Mapping[str, NDArray]) -> Normalisation:
         """The voice `name` out of an `.npz` of several."""
-        mean, variance = ((arrays[f"{name}.{kind}0"], arrays[f"{name}.{kind}1"]) for kind in ("mean", "variance"))
-        return cls(mean, variance, float(arrays[f"{name}.gain"]))
+        mean, variance = ((arrays[f"{name}.{kind}0"], arrays[f"{name}.{kind}1"]) for kind in ("mean", "log_variance"))
+        low, high = arrays[f"{name}.shares"]
+        return cls(mean, variance, (float(low), float(high)), float(arrays[f"{name}.gain"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +79,12 @@ class KokoroVoice:
 
     def style(self, symbols: int) -> NDArray[np.float32]:
         """The style vector [256] for an utterance of that many symbols."""
-        return self.styles[min(symbols, len(self.styles)) - 1]
+        return style_row(self.styles, symbols)
+
+
+def style_row(styles: NDArray[np.float32], symbols: int) -> NDArray[np.float32]:
+    """The row [256] of a style table that serves an utterance of that many symbols."""
+    return styles[min(symbols, len(styles)) - 1]
 
 
 class Styling:
@@ -107,9 +125,9 @@ class Styling:
         np.savez(file, allow_pickle=False, **self._arrays)
 
     def affines(
-        self, style: NDArray[np.float32], normalisation: Normalisation
+        self, style: NDArray[np.float32], normalisation: Normalisation, silence: float
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The inputs `affine0` and `affine1` of the generator, [48 x channels].
+        """The inputs `affine0` and `affine1` of the generator, [48 x channels], for this much silence.
 
         AdaIN is `(1 + gamma) (x - mean) / sqrt(variance + epsilon) + beta` with gamma and beta linear in `style[:128]`
         (Huang and Belongie 2017, as in StyleTTS 2). The snake's alpha multiplies it; before a second norm stands a
@@ -120,8 +138,9 @@ class Styling:
             channels, array = CHANNELS[stage], {k[:-1]: v for k, v in self._arrays.items() if k.endswith(str(stage))}
             projected = (style[:128] @ array["matrix"]).reshape(NORMS, 2 * channels) + array["bias"]
             gamma, beta = projected[:, :channels], projected[:, channels:]
-            scale = (1 + gamma) / np.sqrt(normalisation.variance[stage] + EPSILON)
-            shift = (beta - scale * normalisation.mean[stage]) * array["alpha"]
+            mean, variance = normalisation.at(stage, silence)
+            scale = (1 + gamma) / np.sqrt(variance + EPSILON)
+            shift = (beta - scale * mean) * array["alpha"]
             scale = scale * array["alpha"]
             rows = np.empty((NORMS // 2, 4, channels), np.float32)
             rows[:, 0], rows[:, 1] = scale[0::2], shift[0::2]
