@@ -196,7 +196,7 @@ const HANDLERS = {
   "bot-stopped-speaking": () => state() === "speaking" && enter("listening"),
   "bot-interrupted": () => interrupted() && enter("interrupted"),
   "server-message": (data) => {
-    if (data.type === "answer" && !data.interrupted) transcript.finish();
+    if (data.type === "answer") transcript.settle(data.text, data.interrupted);
     if (data.type === "latency") (page.latency = data), paintLatency();
   },
   "error-response": ({ error }) => notify(error),

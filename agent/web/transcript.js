@@ -71,11 +71,27 @@ class AgentTurn extends Turn {
   interrupt() {
     if (!this.thought.slice(this.heard).trim()) return false;
     this.item.classList.add("interrupted");
-    this.ahead.replaceWith(Object.assign(element("s", "unsaid", this.thought.slice(this.heard)), { title: t("notSpoken") }));
+    const unsaid = element("s", "unsaid");
+    this.ahead.replaceWith(unsaid);
+    this.ahead = unsaid;
     const mark = element("span", "mark", t("notSpoken"));
     mark.dataset.t = "notSpoken";
     this.words.append(mark);
+    this.#show();
     return this.heard > 0;
+  }
+
+  /** The agent's own account of what was heard, which may differ by the character that was on its way. */
+  settle(heard) {
+    const letters = [...heard.replace(/\s/g, "")];
+    let end = 0;
+    while (letters.length && end < this.thought.length) {
+      const letter = this.thought[end++];
+      if (letter === letters[0]) letters.shift();
+      else if (letter.trim()) return; // not this answer
+    }
+    this.heard = end;
+    this.#show();
   }
 
   #show() {
@@ -91,6 +107,7 @@ class AgentTurn extends Turn {
 export class Transcript {
   #user = null;
   #agent = null;
+  #cut = null;
 
   constructor(list, scroll, empty) {
     Object.assign(this, { list, scroll, empty });
@@ -125,15 +142,18 @@ export class Transcript {
     this.#follow();
   }
 
-  finish() {
-    this.#agent?.finish();
-  }
-
   /** Whether an answer was cut off in the middle. */
   interrupt() {
-    const cut = this.#agent?.interrupt() ?? false;
+    const inTheMiddle = this.#agent?.interrupt() ?? false;
+    this.#cut = this.#agent ?? this.#cut;
     this.#agent = this.#user = null;
-    return cut;
+    return inTheMiddle;
+  }
+
+  /** An answer is over: this much of it was heard. */
+  settle(heard, interrupted) {
+    if (!interrupted) this.#agent?.finish();
+    else if (heard) this.#cut?.settle(heard);
   }
 
   #current() {
