@@ -1,0 +1,146 @@
+"""Conversations held with a running agent through its real ears, demo brain and voice."""
+
+import asyncio
+import json
+
+import numpy as np
+import pytest
+import soxr
+import websockets
+from pipecat.evals.serializer import EvalConnectionFlags, eval_connect_message
+
+from agent.demo_brain import GREETING
+from agent.pipeline import Models
+from agent.settings import Settings
+from tests.agent.endpoint import Endpoint
+from tests.agent.speech import SAMPLE_RATE, character_errors
+from tests.e2e.talk import Agent, load_scenarios
+
+pytestmark = pytest.mark.e2e
+
+RATE = 24000
+"""Of what the agent says."""
+
+
+@pytest.fixture(scope="module")
+def models():
+    models = asyncio.run(Models.load(Settings()))
+    yield models
+    models.close()
+
+
+@pytest.fixture(scope="module")
+def scenarios(models, tmp_path_factory):
+    return load_scenarios("conversation", tmp_path_factory.mktemp("scenarios"), models.synthesizer)
+
+
+@pytest.fixture
+async def agent(models, request):
+    """With a short greeting, except where the greeting is what the test is about."""
+    long = "greeting" in request.node.name
+    settings = Settings() if long else Settings.load(overrides=["brain.greeting=你好。"])
+    async with Agent(models, settings).served() as agent:
+        yield agent
+
+
+async def hold(agent, scenario):
+    result = await agent.hold(scenario)
+    assert result.passed, "\n".join(result.debug_log)
+    session = agent.sessions[-1]
+    await asyncio.wait_for(session.over.wait(), 5)
+    return session
+
+
+@pytest.mark.parametrize("name", ["question_and_answer", "english", "mixed", "typed", "silence", "noise"])
+async def test_scenario(agent, scenarios, name):
+    session = await hold(agent, scenarios[name])
+    assert not session.told("error")
+    spoken = "".join(answer["text"] for answer in session.told("answer"))
+    assert np.count_nonzero(session.heard()) / RATE > 0.08 * len(spoken), "the answers were written but not spoken"
+    assert not [answer for answer in session.told("answer") if answer["interrupted"]]
+
+
+async def test_the_greeting_is_spoken_and_remembered_to_its_end(agent, scenarios):
+    session = await hold(agent, scenarios["greeting"])
+    assert session.told("answer") == [{"text": GREETING, "interrupted": False}]
+    samples = soxr.resample(session.heard(), RATE, SAMPLE_RATE)
+    assert character_errors(agent.models.recogniser.transcribe(samples).text, GREETING) < 0.3
+
+
+async def test_the_parts_of_the_latency_add_up(agent, scenarios):
+    session = await hold(agent, scenarios["question_and_answer"])
+    [latency] = session.told("latency")
+    assert {"endpointing_wait", "transcription", "speech_synthesis"} <= latency["parts"].keys()
+    assert sum(latency["parts"].values()) == pytest.approx(latency["seconds"], abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["barge_in", "interrupts_the_greeting"])
+async def test_what_was_heard_is_what_is_remembered(agent, scenarios, name):
+    session = await hold(agent, scenarios[name])
+    before = 0.0
+    for at, kind, data in session.events:
+        if kind == "answer" and data["interrupted"]:
+            break
+        before = at if kind == "answer" else before
+    remembered = data["text"]
+    assert data["interrupted"]
+    assert remembered
+    # The client's loudspeaker is the witness: what it played until then is what the context says.
+    played = [(time, frame) for time, frame in session.audio if before <= time <= at]
+    assert played
+    session.audio = played
+    samples = soxr.resample(session.heard(), RATE, SAMPLE_RATE)
+    heard = agent.models.recogniser.transcribe(samples).text
+    assert character_errors(heard, remembered) < 0.25, (heard, remembered)
+
+
+async def test_two_conversations_at_once(agent, scenarios):
+    one, other = await asyncio.gather(agent.hold(scenarios["question_and_answer"]), agent.hold(scenarios["english"]))
+    assert one.passed, "\n".join(one.debug_log)
+    assert other.passed, "\n".join(other.debug_log)
+
+
+async def wait_until(condition, seconds=10.0):
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 (looks into another thread)
+            await asyncio.sleep(0.02)
+
+
+async def connect(agent):
+    """A client without manners, in the middle of the greeting."""
+    client = await websockets.connect(agent.url)
+    await client.send(eval_connect_message(EvalConnectionFlags()))
+    await client.send(json.dumps({"label": "rtvi-ai", "type": "client-ready", "id": "1", "data": {"version": "2.0.0"}}))
+    await wait_until(lambda: agent.sessions and agent.sessions[-1].audio, 60)
+    return client
+
+
+async def test_a_client_that_vanishes_in_the_greeting_frees_everything(agent):
+    client = await connect(agent)
+    client.transport.abort()
+    await asyncio.wait_for(agent.sessions[-1].over.wait(), 5)
+    await wait_until(lambda: agent.models.synthesizer.active == 0)
+    assert agent.sessions[-1].told("finished")
+
+
+async def test_a_conversation_cancelled_in_the_greeting_ends_at_once(agent):
+    client = await connect(agent)
+    agent.tasks[-1].cancel()
+    await asyncio.wait_for(agent.sessions[-1].over.wait(), 5)
+    await wait_until(lambda: agent.models.synthesizer.active == 0)
+    await client.close()
+
+
+async def test_an_endpoint_that_comes_and_goes(models, tmp_path):
+    scenarios = load_scenarios("endpoint", tmp_path, models.synthesizer)
+    endpoint = Endpoint()
+    endpoint.manner = "overloaded"
+    async with endpoint.running() as url:
+        settings = Settings.load(overrides=[f"brain.base_url={url}", "brain.model=fake", "brain.greeting=你好。"])
+        async with Agent(models, settings).served() as agent:
+            result = await agent.hold(scenarios["down"])
+            assert result.passed, "\n".join(result.debug_log)
+            assert agent.sessions[-1].told("error")
+            endpoint.manner = "answer"
+            result = await agent.hold(scenarios["up"])
+            assert result.passed, "\n".join(result.debug_log)
