@@ -133,7 +133,7 @@ def _bandwidth(samples: Samples, rate: int) -> float:
     loud = power[power.sum(axis=1) >= np.median(power.sum(axis=1))].mean(axis=0)
     smooth = np.convolve(loud, np.ones(9) / 9, mode="same")
     present = np.flatnonzero(smooth > smooth.max() * 1e-6)
-    return float(present[-1] * rate / size)
+    return float(present[-1] * rate / size) if len(present) else 0.0
 
 
 def _echo(samples: Samples) -> float:

@@ -92,7 +92,7 @@ def test_seeded_runs_of_the_published_sampler(lm, method):
 
 def test_repetition_aware_sampling_has_the_golden_distribution():
     scores = Case("llm_ras_fixed")
-    draws = 2000
+    draws = 1000
     for number, case in enumerate(golden_json("llm_ras_fixed")["cases"]):
         setting = Sampling("ras", case["top_k"], case["top_p"], case["win_size"], case["tau_r"])
         logp = scores[f"logp_{case['scores']}"]

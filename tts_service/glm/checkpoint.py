@@ -222,7 +222,10 @@ def read_flow_config(path: Path) -> FlowConfig:
         else value
         for name, value in document["flow"].items()
     }
-    return configure(FlowConfig, flow, path)
+    config = configure(FlowConfig, flow, path)
+    if config.t_scheduler not in ("cosine", "linear"):
+        raise CheckpointError(f"{path}: t_scheduler is {config.t_scheduler!r}; expected cosine or linear")
+    return config
 
 
 def configure(kind: type[Config], values: Mapping[str, Any], source: Path) -> Config:

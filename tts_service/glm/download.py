@@ -16,6 +16,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -89,11 +90,15 @@ def download(target: Path, source: str = "huggingface", progress: Progress = lam
             )
         done = 0
         for file in files:
-            _fetch(file, target, lambda fresh, name=file.path, before=done: progress(name, before + fresh, total))
+            _fetch(file, target, partial(_report, progress, file.path, done, total))
             done += file.size
     except OSError as error:
         raise DownloadError(f"{target} cannot be written: {error.strerror or error}") from error
     return total
+
+
+def _report(progress: Progress, name: str, before: int, total: int, fresh: int) -> None:
+    progress(name, before + fresh, total)
 
 
 def listing(source: str, repository: str) -> list[RemoteFile]:

@@ -41,8 +41,11 @@ def candidates(probabilities: Tensor, sampling: Sampling) -> tuple[Tensor, Tenso
     Returns:
         Weights [B, top_k], zero for what is cut off, and ids [B, top_k].
     """
-    ordered, ids = probabilities.sort(dim=-1, descending=True, stable=True)
-    weights, ids = ordered[:, : sampling.top_k], ids[:, : sampling.top_k]
+    count = min(sampling.top_k, probabilities.shape[1])
+    # the bits of a float that is not negative order as it does; with the id below them no two are equal
+    order = torch.arange(probabilities.shape[1], 0, -1, device=probabilities.device)
+    ids = ((probabilities.view(torch.int32).long() << 32) + order).topk(count, dim=-1).indices
+    weights = probabilities.gather(-1, ids)
     if sampling.method == "ras":
         before = weights.cumsum(-1) - weights
         weights = weights.where(before < sampling.top_p, 0.0)

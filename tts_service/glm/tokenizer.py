@@ -109,12 +109,14 @@ def _from_ranks(folder: Path) -> Tokenizer:
         raise CheckpointError(
             f"{folder / 'tokenizer_config.json'}: `added_tokens_decoder` is missing; it names the speech tokens"
         )
-    for index, entry in sorted(added.items(), key=lambda item: int(item[0])):
-        tokenizer.add_special_tokens([AddedToken(entry["content"], normalized=False, special=True)])
-        if (given := tokenizer.token_to_id(entry["content"])) != int(index):
-            raise CheckpointError(
-                f"{folder}: added token {entry['content']} would get id {given}; tokenizer_config.json says {index}"
-            )
+    try:
+        listed = sorted((int(index), str(entry["content"])) for index, entry in added.items())
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder / 'tokenizer_config.json'}: an added token has no id or no content") from error
+    tokenizer.add_special_tokens([AddedToken(content, normalized=False, special=True) for _, content in listed])
+    for index, content in listed:
+        if (given := tokenizer.token_to_id(content)) != index:
+            raise CheckpointError(f"{folder}: {content} would get id {given}; tokenizer_config.json says {index}")
     return tokenizer
 
 

@@ -1,0 +1,318 @@
+"""The engine as the rest of the project uses it, with the tiny checkpoint standing in for the published one."""
+
+import random
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import tts_service
+from g2p.pronunciation import Pronunciation, Token
+from tests.glm.conftest import CASES, CHECKPOINT, make_audio
+from tts_service.engine import SpeechError, StopSignal, SynthesisOptions, UnknownVoice, Voice
+from tts_service.glm import GLMEngine
+from tts_service.glm import engine as engine_module
+from tts_service.glm.voice import FeatureCache
+from tts_service.voices import Library
+
+SHORT = SynthesisOptions(max_length=60)
+
+
+def spell(text):
+    """A pronunciation without a front end: every character is a hanzi or a mark."""
+    tokens = [
+        Token("pause" if mark in "，。？" else "hanzi", mark, place, place + 1, "ma1")
+        for place, mark in enumerate(text)
+    ]
+    return Pronunciation(text, tuple(tokens))
+
+
+TEXT = spell("今天天气很好，我们去公园散步吧。")
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("voices")
+    recording = folder / "recording.wav"
+    soundfile.write(recording, np.tile(make_audio(3, 44100, 5.0)[:, None], (1, 2)), 44100)
+    library = Library(folder / "library")
+    library.add(recording, name="tong", transcript="今天天气很好。", consent="a synthetic sound")
+    return library
+
+
+@pytest.fixture(scope="module")
+def engine(library):
+    return GLMEngine.load(CHECKPOINT, voices=library.folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def voice(engine):
+    return engine.voices()[0]
+
+
+def speak(engine, voice, options=SHORT, text=TEXT, history=None, stop=None):
+    return list(engine.synthesize(text, voice, options, stop or StopSignal(), history))
+
+
+def samples_of(chunks):
+    return np.concatenate([chunk.samples for chunk in chunks])
+
+
+def test_speech_comes_in_chunks_with_the_timings_of_the_text(engine, voice):
+    chunks = speak(engine, voice)
+    assert len(chunks) >= 2
+    assert all(chunk.sample_rate == 24000 for chunk in chunks)
+    audio = samples_of(chunks)
+    assert len(audio) % 960 == 0, "whole tokens of 40 ms"
+    assert np.isfinite(audio).all()
+    assert 0 < np.abs(audio).max() <= 1
+    timings = [timing for chunk in chunks for timing in chunk.timings]
+    assert [(t.start, t.end) for t in timings] == [(t.start, t.end) for t in TEXT.tokens if t.kind != "pause"]
+    seconds = [timing.seconds for timing in timings]
+    assert seconds == sorted(seconds)
+    assert seconds[-1] <= len(audio) / 24000
+    end = 0.0
+    for chunk in chunks[:-1]:
+        end += chunk.seconds
+        assert all(timing.seconds <= end for timing in chunk.timings)
+
+
+def test_chunks_join_to_what_one_vocoder_pass_over_the_mel_gives(engine, voice, monkeypatch):
+    heard = []
+
+    class Recorder(engine_module.HiFTStream):
+        def push(self, mel, final=False):
+            heard.append(mel)
+            return super().push(mel, final)
+
+    monkeypatch.setattr(engine_module, "HiFTStream", Recorder)
+    audio = samples_of(speak(engine, voice))
+    monkeypatch.undo()
+    mel = torch.cat(heard, dim=2)
+    whole = engine_module.HiFTStream(engine._loaded().hift, SHORT.seed).push(mel, final=True)
+    np.testing.assert_allclose(audio, whole.numpy(), atol=2e-3)
+
+
+def test_the_seed_decides_and_nothing_else(engine, voice):
+    first = samples_of(speak(engine, voice))
+    assert np.array_equal(first, samples_of(speak(engine, voice)))
+    assert not np.array_equal(first, samples_of(speak(engine, voice, SynthesisOptions(max_length=60, seed=1))))
+    uncached = samples_of(speak(engine, voice, SynthesisOptions(max_length=60, kv_cache=False)))
+    np.testing.assert_allclose(uncached, first, atol=1e-5)
+
+
+def test_interleaved_utterances_sound_as_they_do_alone(engine, voice):
+    other = SynthesisOptions(max_length=60, seed=5)
+    alone = [samples_of(speak(engine, voice)), samples_of(speak(engine, voice, other))]
+    running = [engine.synthesize(TEXT, voice, options, StopSignal(), []) for options in (SHORT, other)]
+    chunks = [[], []]
+    while any(running):
+        for number, generator in enumerate(running):
+            if generator is not None:
+                if (chunk := next(generator, None)) is None:
+                    running[number] = None
+                else:
+                    chunks[number].append(chunk)
+    for heard, expected in zip(chunks, alone, strict=True):
+        assert np.array_equal(samples_of(heard), expected)
+
+
+def test_options_are_honoured_or_refused(engine, voice):
+    normal = samples_of(speak(engine, voice))
+    fast = samples_of(speak(engine, voice, SynthesisOptions(max_length=60, speed=2.0)))
+    assert abs(len(fast) / len(normal) - 0.5) < 0.02
+    wide = speak(engine, voice, SynthesisOptions(max_length=60, sample_rate=32000))
+    assert {chunk.sample_rate for chunk in wide} == {32000}
+    assert len(samples_of(wide)) / 32000 == len(normal) / 24000, "the speech tokens do not depend on the rate"
+    topk = samples_of(speak(engine, voice, SynthesisOptions(max_length=60, sampling="topk")))
+    assert not np.array_equal(topk[:4800], normal[:4800])
+    assert len(samples_of(speak(engine, voice, SynthesisOptions(max_length=33)))) <= 33 * 960
+    with pytest.raises(SpeechError, match="24000 or 32000"):
+        speak(engine, voice, SynthesisOptions(sample_rate=16000))
+    with pytest.raises(UnknownVoice, match="no recording"):
+        speak(engine, Voice("ghost"))
+
+
+def test_nothing_to_say_is_silence(engine, voice):
+    assert speak(engine, voice, text=spell("，。")) == []
+    assert speak(engine, voice, text=spell("")) == []
+
+
+def test_history_carries_over_and_shapes_what_follows(engine, voice):
+    history = []
+    speak(engine, voice, history=history)
+    assert len(history) == 1
+    with_history = samples_of(speak(engine, voice, history=history))
+    assert len(history) == 2
+    assert not np.array_equal(with_history, samples_of(speak(engine, voice)))
+    for _ in range(6):
+        speak(engine, voice, SynthesisOptions(max_length=200), history=history)
+    assert len(history) < 8, "the oldest segments have gone"
+    assert sum(len(turn.speech) for turn in history[:-1]) < 750
+
+
+class CountingStop(StopSignal):
+    """Says stop from its n-th look on."""
+
+    def __init__(self, n):
+        super().__init__()
+        self.left = n
+        self.looks = 0
+
+    def __call__(self):
+        self.looks += 1
+        if self.looks > self.left:
+            self.set()
+        return super().__call__()
+
+
+def test_cancelled_anywhere_it_ends_at_once_and_leaves_nothing_behind(engine, voice, library):
+    model = engine._loaded()
+    brief = SynthesisOptions(max_length=36)
+    steps = []
+    handles = [m.register_forward_hook(lambda *args: steps.append(1)) for m in (model.lm, model.flow.estimator)]
+    try:
+        full = CountingStop(10**9)
+        expected = samples_of(speak(engine, voice, brief, stop=full))
+        caches = len(engine._free)
+        dice = random.Random(1)
+        for _ in range(200):
+            stop = CountingStop(dice.randrange(full.looks))
+            history = []
+            at_stop = []
+            with stop.listening(lambda: at_stop.append(len(steps))):  # noqa: B023 - used up inside the loop
+                for chunk in engine.synthesize(TEXT, voice, brief, stop, history):
+                    assert np.isfinite(chunk.samples).all()
+            assert at_stop == [len(steps)], "no model ran after the stop"
+            assert history == []
+            assert engine.sequences == 0
+            assert len(engine._free) == caches, "the KV cache came back"
+        for count in (1, 2):
+            abandoned = engine.synthesize(TEXT, voice, SHORT, StopSignal(), [])
+            for _ in range(count):
+                next(abandoned)
+            abandoned.close()
+            assert engine.sequences == 0
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert np.array_equal(samples_of(speak(engine, voice, brief)), expected)
+    fresh = GLMEngine.load(CHECKPOINT, voices=library.folder, device="cpu")
+    assert np.array_equal(samples_of(speak(fresh, fresh.voices()[0], brief)), expected)
+
+
+def test_a_stop_before_the_first_step_makes_no_sound(engine, voice):
+    stop = StopSignal()
+    stop.set()
+    assert speak(engine, voice, stop=stop) == []
+
+
+def test_the_decoder_looks_at_the_device_once_a_group(engine, voice):
+    looks = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default):
+                looks.append(func)
+            return func(*args, **(kwargs or {}))
+
+    model = engine._loaded()
+    turn = engine._listened(voice).turn
+    prompt = engine_module.prompt_ids([turn], [300, 301, 302], model.text.speech.begin, model.text.speech.first)
+    groups = engine_module.speech_tokens(
+        model.lm, model.head, prompt, engine_module.Limits(24, 24), engine_module.Sampling(), 0, lambda: False,
+        cache=model.lm.new_cache(1, 512),
+    )  # fmt: skip
+    with Watch():
+        assert [len(group) for group in groups] == [8, 8, 8]
+    assert looks == []
+
+
+def test_features_are_kept_beside_the_recording(engine, voice, library, monkeypatch):
+    speak(engine, voice)
+    kept = list(voice.folder.glob(".glm-*.safetensors"))
+    assert len(kept) == 1
+    monkeypatch.setattr(engine_module, "listen", lambda *args: pytest.fail("the features were worked out again"))
+    again = GLMEngine.load(CHECKPOINT, voices=library.folder, device="cpu")
+    expected = samples_of(speak(engine, voice))
+    assert np.array_equal(samples_of(speak(again, voice)), expected)
+    monkeypatch.undo()
+    kept[0].write_bytes(kept[0].read_bytes()[:100])
+    assert FeatureCache(voice.folder, voice.folder / "reference.wav", str(CHECKPOINT.resolve())).read() is None
+    repaired = GLMEngine.load(CHECKPOINT, voices=library.folder, device="cpu")
+    assert np.array_equal(samples_of(speak(repaired, voice)), expected)
+
+
+@pytest.mark.parametrize(
+    ("sound", "complaint"),
+    [
+        (make_audio(1, 16000, 1.5), "3 to 30 s"),
+        (np.tile(make_audio(1, 16000, 10.0), 4), "3 to 30 s"),
+        (np.zeros(5 * 16000, np.float32), "speech"),
+    ],
+)
+def test_a_useless_recording_is_refused_with_the_reason(engine, tmp_path, sound, complaint):
+    library = Library(tmp_path / "library")
+    soundfile.write(tmp_path / "bad.wav", sound, 16000)
+    library.add(tmp_path / "bad.wav", name="bad", transcript="你好。", consent="a synthetic sound")
+    with pytest.raises(SpeechError, match=complaint):
+        speak(engine, library.voice("bad"))
+    assert engine.sequences == 0
+
+
+def test_running_out_of_memory_is_explained_and_survived(engine, voice, monkeypatch):
+    def full(self, *args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    expected = samples_of(speak(engine, voice))
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_module.FlowStream, "chunk", full)
+        with pytest.raises(SpeechError, match="memory ran out"):
+            speak(engine, voice)
+    assert engine.sequences == 0
+    assert np.array_equal(samples_of(speak(engine, voice)), expected)
+
+
+def test_unloading_frees_the_models_and_the_next_utterance_reads_them_again(library):
+    engine = GLMEngine.load(CHECKPOINT, voices=library.folder, device="cpu")
+    voice = engine.voices()[0]
+    expected = samples_of(speak(engine, voice))
+    engine.unload()
+    assert engine._models is None
+    assert np.array_equal(samples_of(speak(engine, voice)), expected)
+
+
+def test_the_synthesizer_speaks_with_it(library):
+    with tts_service.load("glm", checkpoint=CHECKPOINT, voices=library.folder, device="cpu") as speaker:
+        chunks = list(speaker.stream("今天天气很好。", max_length=40))
+    assert sum(len(chunk.samples) for chunk in chunks) > 4800
+
+
+def test_without_torch_the_extra_is_named():
+    import subprocess
+    import sys
+
+    hide = "import sys; sys.modules['torch'] = None; import tts_service; tts_service.load('glm', checkpoint='.')"
+    result = subprocess.run([sys.executable, "-c", hide], capture_output=True, text=True, timeout=120, check=False)
+    assert "SpeechError" in result.stderr
+    assert "pipecat-glm-tts[glm]" in result.stderr
+
+
+def test_a_device_that_does_not_exist_is_refused():
+    with pytest.raises(SpeechError, match="no device"):
+        GLMEngine.load(CHECKPOINT, device="cuda:99")
+
+
+def test_a_real_prompt_file_is_heard_as_the_golden_one(engine, tmp_path):
+    """The recording's own channel mix, cut to whole tokens, gives the golden tokens but for the trimmed silence."""
+    library = Library(tmp_path / "library")
+    soundfile.write(tmp_path / "long.wav", np.tile(soundfile.read(CASES / "wav" / "prompt_mono_24k.wav")[0], 2), 24000)
+    library.add(tmp_path / "long.wav", name="golden", transcript="他当时还跟线下其他的站姐吵架。", consent="synthetic")
+    features = engine._listened(library.voice("golden")).features
+    assert features.mels[24000].shape == (2 * len(features.tokens), 80)
+    assert features.mels[32000].shape == features.mels[24000].shape
+    # the same sound is ln(4/3) louder at 32 kHz
+    louder = (features.mels[32000] - features.mels[24000])[features.mels[24000] > -4]
+    assert abs(float(louder.median()) - 0.28768) < 0.01
