@@ -17,6 +17,7 @@ from tts_service.cli.console import (
     LibraryOption,
     err,
     load_engine,
+    load_lexicon,
     out,
     recognise,
 )
@@ -67,6 +68,7 @@ def studio(
     # Beyond this computer a token is needed, and the agent's server asks for one.
     host = "127.0.0.1"
     with load_engine(engine, checkpoint, voices) as synthesizer:
+        synthesizer.lexicon = load_lexicon(dictionary)
         app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
         library = Library(voices)
         app.include_router(router(lambda: synthesizer, library))

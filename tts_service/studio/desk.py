@@ -13,6 +13,7 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
+from g2p import Lexicon
 from tts_service.engine import SpeechError
 from tts_service.presets import OPTIONS, honoured
 from tts_service.studio.live import Station
@@ -57,6 +58,11 @@ class Desk:
         if (synthesizer := self.synthesizer()) is None:
             raise gr.Error("声音还在加载，请稍候 / The voice is still loading, a moment please", print_exception=False)
         return synthesizer
+
+    def lexicon(self) -> Lexicon | None:
+        """What the synthesizer reads by; None: the default dictionary."""
+        synthesizer = self.synthesizer()
+        return synthesizer.lexicon if synthesizer else None
 
     def voices(self) -> list[tuple[str, str]]:
         """Description and name of everybody who can speak."""

@@ -43,6 +43,9 @@ def tab(desk: Desk) -> None:
     sample = gr.Textbox("乐高官方说：重庆的 Python 课开了。", label="试一句 / Try it", elem_id="try")
     shown = gr.HTML(elem_id="try-pinyin")
 
+    def read_aloud(said: str) -> str:
+        return ruby(said, desk.lexicon())
+
     def problems(content: str) -> list[list[str]]:
         with tempfile.TemporaryDirectory() as folder:
             draft = Path(folder) / "draft.jsonl"
@@ -63,9 +66,9 @@ def tab(desk: Desk) -> None:
         gr.Info("已保存 / saved")
 
     text.change(inspect, text, verdict, trigger_mode="always_last", show_progress="hidden")
-    save.click(store, text).then(ruby, sample, shown, show_progress="hidden")
+    save.click(store, text).then(read_aloud, sample, shown, show_progress="hidden")
     reload.click(lambda: _text(desk), None, text)
-    sample.change(ruby, sample, shown, trigger_mode="always_last", show_progress="hidden")
+    sample.change(read_aloud, sample, shown, trigger_mode="always_last", show_progress="hidden")
 
 
 def _text(desk: Desk) -> str:

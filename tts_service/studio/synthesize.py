@@ -155,7 +155,9 @@ def tab(desk: Desk, page: gr.Blocks) -> None:
 
     preset.change(chosen, preset, [rate, seed, sampling, cache, stream], show_progress="hidden")
     stream.change(lambda on: gr.Button(GO_LIVE if on else GO), stream, go, show_progress="hidden")
-    text.change(ruby, text, pinyin, trigger_mode="always_last", show_progress="hidden")
+    text.change(
+        lambda said: ruby(said, desk.lexicon()), text, pinyin, trigger_mode="always_last", show_progress="hidden"
+    )
     reference.change(hear, reference, [quality, transcript])
     inputs = [text, voice, reference, transcript, speed, rate, seed, sampling, cache, length, stream]
     run = go.click(speak, inputs, [live, stats, audio, mel, download], concurrency_limit=8)
