@@ -1,16 +1,16 @@
-"""The voice in somebody's pipeline: six lines, no agent, no key.
+"""The voice in somebody's pipeline: no agent, no key.
 
-    python examples/pipeline.py "你好，世界。Hello, world." hello.wav
+Usage: python examples/pipeline.py "你好，世界。Hello, world." hello.wav
 """
 
 import asyncio
 import sys
-import wave
 
-from pipecat.frames.frames import EndFrame, TTSAudioRawFrame, TTSSpeakFrame
+import soundfile
+from pipecat.frames.frames import EndFrame, Frame, TTSAudioRawFrame, TTSSpeakFrame
 from pipecat.pipeline.pipeline import Pipeline
-from pipecat.pipeline.worker import PipelineWorker
-from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
 import tts_service
@@ -18,35 +18,32 @@ from tts_service.service import GLMTTSService
 
 
 class Recorder(FrameProcessor):
-    """Writes the speech that arrives to a WAV file; a real pipeline has `transport.output()` here."""
+    """Writes the speech that arrives to a file; a real pipeline has `transport.output()` here."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, file: soundfile.SoundFile) -> None:
         super().__init__()
-        self._file = wave.open(path, "wb")
-        self._file.setnchannels(1)
-        self._file.setsampwidth(2)
+        self._file = file
 
-    async def process_frame(self, frame, direction):
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Keep the audio, pass everything on."""
         await super().process_frame(frame, direction)
         if isinstance(frame, TTSAudioRawFrame):
-            if not self._file.getnframes():
-                self._file.setframerate(frame.sample_rate)
-            self._file.writeframes(frame.audio)
-        elif isinstance(frame, EndFrame):
-            self._file.close()
+            self._file.buffer_write(frame.audio, dtype="int16")
         await self.push_frame(frame, direction)
 
 
-async def main(text: str, path: str) -> None:
-    voice = tts_service.load("kokoro")
-    tts = GLMTTSService(synthesizer=voice, settings=GLMTTSService.Settings(voice="lan", speed=1.0))
-    worker = PipelineWorker(Pipeline([tts, Recorder(path)]))
-    runner = WorkerRunner()
-    await runner.add_workers(worker)
-    await worker.queue_frames([TTSSpeakFrame(text), EndFrame()])
-    await runner.run()
-    voice.close()
+async def main(text: str = "你好，世界。Hello, world.", path: str = "hello.wav") -> None:
+    """Speak a text into a WAV file."""
+    with tts_service.load("kokoro") as voice, soundfile.SoundFile(path, "w", voice.sample_rate, 1, "PCM_16") as file:
+        tts = GLMTTSService(synthesizer=voice, settings=GLMTTSService.Settings(voice="lan", speed=1.0))
+        worker = PipelineWorker(
+            Pipeline([tts, Recorder(file)]), params=PipelineParams(audio_out_sample_rate=voice.sample_rate)
+        )
+        runner = WorkerRunner()
+        await runner.add_workers(worker)
+        await worker.queue_frames([TTSSpeakFrame(text), EndFrame()])
+        await runner.run()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:3]) if len(sys.argv) == 3 else main("你好，世界。Hello, world.", "hello.wav"))
+    asyncio.run(main(*sys.argv[1:3]))

@@ -55,7 +55,7 @@ class StopSignal:
 
     @contextmanager
     def listening(self, listener: Callable[[], None]) -> Iterator[None]:
-        """Call `listener` once, from the setting thread, if the signal is set inside the block (at once if it is set)."""
+        """Call `listener` once, from the setting thread, if the signal is set inside the block (or is set already)."""
         with self._lock:
             already_set = self._flag.is_set()
             if not already_set:
