@@ -13,6 +13,7 @@ from loguru import logger
 from torch import Tensor
 
 import g2p
+from g2p.encode.glm import encode
 from g2p.pronunciation import Pronunciation
 from tts_service.engine import AudioChunk, SpeechError, StopSignal, SynthesisOptions, UnknownVoice, Voice
 from tts_service.glm import hift
@@ -26,7 +27,6 @@ from tts_service.glm.prompt import Turn, prompt_ids, recall
 from tts_service.glm.sampling import Sampling
 from tts_service.glm.speaker import SpeakerEncoder
 from tts_service.glm.speech_tokenizer import SpeechTokenizer, load_speech_tokenizer
-from tts_service.glm.text import written
 from tts_service.glm.tokenizer import TextTokenizer
 from tts_service.glm.vocoder import HiFTStream, Tempo, VocoderStream, Vocos2D, Vocos2DStream
 from tts_service.glm.voice import FeatureCache, VoiceFeatures, listen
@@ -198,7 +198,7 @@ class GLMEngine:
         history: list[Any],
     ) -> Iterator[AudioChunk]:
         models, ready = self._loaded(), self._listened(voice)
-        text = models.text.encode(written(pronunciation))
+        text = models.text.encode(_closed(encode(pronunciation)))
         turns = recall([ready.turn, *history], len(text))
         prompt = prompt_ids(turns, text, models.text.speech.begin, models.text.speech.first)
         limits = Limits.of(len(text), options.max_length)
@@ -265,7 +265,7 @@ class GLMEngine:
                 cached.write(features)
             transcript = g2p.analyze(card.transcript)
             # the published prompt ends in a space, which keeps the two texts apart
-            text = models.text.encode(written(transcript) + " ")
+            text = models.text.encode(_closed(encode(transcript, "off")) + " ")
             turn = Turn(tuple(text), tuple(features.tokens.tolist()))
             self._ready[key] = _ReadyVoice(features, turn, features.seconds / max(1.0, syllables(transcript)), {})
             while len(self._ready) > _VOICES_READY:
@@ -293,3 +293,8 @@ class GLMEngine:
 
     def _borrow(self) -> KVCache:
         return self._free.pop() if self._free else self._loaded().lm.new_cache(1, CONTEXT)
+
+
+def _closed(text: str) -> str:
+    """Every text that the model was trained on ends in a full stop or a question mark."""
+    return text if text.endswith(("。", "？")) else text.rstrip("，") + "。"
