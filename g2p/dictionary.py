@@ -18,6 +18,8 @@ UNSTATED = 15
 NEUTRAL = 14
 """A word gives this character the neutral tone that it has nowhere else (朋友)."""
 
+EDITED = 3
+"""The trust of words that an edited dictionary confirms."""
 HAND_WRITTEN = 4
 """The trust of words that a person wrote down (`data/words.txt`)."""
 
@@ -44,7 +46,7 @@ class Word:
     readings: int
     """Four bits a character, the first lowest: index into its candidates, `NEUTRAL` or `UNSTATED`."""
     trust: int
-    """0: only known as a word; 1 one source, 2 several agree, 3 a checked list, 4 hand-written: it wins."""
+    """0: only known as a word; 1: sources disagree, 2: they agree, 3: an edited dictionary too; 4: hand-written, it wins."""
     cost: int
     """Negative log probability in eighths of a nat; 255: seen in no corpus."""
 

@@ -9,9 +9,7 @@ from g2p.numbers import english, english_digits, english_ordinal, english_year, 
 
 _N = r"\d+(?:\.\d+)?"
 _QUANTITY = rf"(?:\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?|{_N})"
-_MONTHS = (
-    "January February March April May June July August September October November December Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec"
-).split()
+_MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December", "Jan", "Feb", "Mar", "Apr", "Jun", "Jul", "Aug", "Sep", "Sept", "Oct", "Nov", "Dec"]
 _MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
 _FULL_MONTHS = _MONTHS[:12]
 _CURRENCIES = {"$": "dollar", "£": "pound", "€": "euro", "¥": "yuan", "￥": "yuan"}

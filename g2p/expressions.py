@@ -240,7 +240,7 @@ RULES: list[Rule] = compile_rules(
      lambda m: ("负" if m["s"] else "") + _money(m["a"], m["m"], m["c"])),
     (rf"(?P<a>{_QUANTITY})\s?(?P<m>{_MAGNITUDE})\s?(?P<c>USD|RMB|CNY|HKD|EUR|GBP|JPY)(?![A-Za-z])",
      lambda m: _money(m["a"], m["m"], m["c"])),
-    (rf"(?P<a>\d+\.\d*?)0+(?=[元块美欧])(?<![.]0)", lambda m: number(m["a"].rstrip("."))),
+    (r"(?P<a>\d+\.\d*?)0+(?=[元块美欧])(?<![.]0)", lambda m: number(m["a"].rstrip("."))),
     # arithmetic and science
     (r"(?P<a>\d{2,3})/(?P<b>\d{2,3})\s?mmHg", lambda m: f"{number(m['a'])}比{number(m['b'])}毫米汞柱"),
     (rf"(?P<a>[-−]?{_N})\s?[×xX*]\s?10\s?(?:\^(?P<e>[-−]?\d+)|(?P<f>⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+))(?:\s?(?P<u>{_UNIT})(?![A-Za-z]))?",
@@ -258,7 +258,7 @@ RULES: list[Rule] = compile_rules(
      lambda m: _formula(m[0])),
     (rf"(?P<a>[-−]?{_N})(?P<o>\s?(?:[+×÷±=≠≈≥≤]|[<>!=]=|[<>])\s?|\s[-−*]\s|(?<=\d)[-−*](?=\d[\d.]*\s?=))(?=[-−(（√]?[\dA-Za-z])",
      lambda m: number(m["a"]) + _OPERATORS[m["o"].strip()]),
-    (rf"(?P<w>\d+)\s(?P<a>\d{{1,2}})/(?P<b>[1-9]\d?)(?![\d/])", lambda m: f"{cardinal(m['w'])}又{cardinal(m['b'])}分之{cardinal(m['a'])}"),
+    (r"(?P<w>\d+)\s(?P<a>\d{1,2})/(?P<b>[1-9]\d?)(?![\d/])", lambda m: f"{cardinal(m['w'])}又{cardinal(m['b'])}分之{cardinal(m['a'])}"),
     (r"(?<![\d/])(?P<a>\d{1,4})/(?P<b>[1-9]\d{0,3})(?![\d/])", lambda m: f"{cardinal(m['b'])}分之{cardinal(m['a'])}"),
     (rf"(?<=第)(?P<a>\d+){_TO}(?:第)?(?P<b>\d+)", lambda m: f"{cardinal(m['a'])}到第{cardinal(m['b'])}"),
     (r"(?<=第)\d+", lambda m: cardinal(m[0]).replace("两", "二", 1) if m[0] == "2" else cardinal(m[0])),

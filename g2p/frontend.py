@@ -105,7 +105,7 @@ def _plan(text: str, lexicon: Lexicon) -> _Plan:
         for start, end in hidden:
             chars[start:end] = _HIDDEN * (end - start)
     for match in lexicon.find(text if chars is None else "".join(chars)):
-        if len(match.entry.syllables) == match.end - match.start:
+        if match.entry.syllables and not match.entry.word.isascii():
             _force(plan, match)
             continue
         chars = chars if chars is not None else list(text)

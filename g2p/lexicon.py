@@ -18,7 +18,8 @@ from g2p.mandarin import glm_syllables, numbered
 
 FILE_NAME = "G2P_replace_dict.jsonl"
 _HANZI = re.compile("[㐀-䶿一-鿿豈-﫿\U00020000-\U0003ffff]")
-_MARKUP = re.compile("(?P<hanzi>[㐀-䶿一-鿿\U00020000-\U0003ffff]+)\\[(?P<readings>[^\\[\\]\\n]{1,80})\\]")
+_ALL_HANZI = re.compile(f"{_HANZI.pattern}+")
+_BRACKET = re.compile(r"\[([^\[\]\n]{1,80})\]")
 _HAS_TONE = re.compile("[1-5āáǎàēéěèīíǐìōóǒòūúǔùǖǘǚǜńňǹ]", re.IGNORECASE)
 _EXAMPLE = '{"word": "乐高", "phoneme": "lè gāo"}'
 
@@ -288,13 +289,11 @@ def markup(text: str) -> list[tuple[Match, int]]:
         What is forced, and where its bracket ends.
     """
     found = []
-    for match in _MARKUP.finditer(text):
-        syllables = [numbered(part) for part in match["readings"].split()]
-        count = len(syllables)
-        if syllables and all(syllables) and _HAS_TONE.search(match["readings"]) and count <= len(match["hanzi"]):
-            end = match.end("hanzi")
-            entry = Entry(text[end - count : end], tuple(syllables))
-            found.append((Match(end - count, end, entry, "markup"), match.end()))
+    for match in _BRACKET.finditer(text):
+        syllables = [numbered(part) for part in match[1].split()]
+        start, end = match.start() - len(syllables), match.start()
+        if all(syllables) and 0 <= start < end and _ALL_HANZI.fullmatch(text, start, end) and _HAS_TONE.search(match[1]):
+            found.append((Match(start, end, Entry(text[start:end], tuple(syllables)), "markup"), match.end()))
     return found
 
 

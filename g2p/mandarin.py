@@ -16,8 +16,7 @@ _WRITTEN_ZERO_INITIAL = {final: letters for letters, final in _ZERO_INITIAL.item
 _FULL_FORMS = {"iu": "iou", "ui": "uei", "un": "uen", "ue": "ve"}
 _SHORT_FORMS = {"iou": "iu", "uei": "ui", "uen": "un", "ii": "i", "iii": "i"}
 FINALS = frozenset(
-    "a ai an ang ao e ei en eng er i ia ian iang iao ie in iou ing iong io ong ou o u uei ua uai uan uen uang ueng uo "
-    "v ve van vn ii iii ê m n ng".split()
+    ["a", "ai", "an", "ang", "ao", "e", "ei", "en", "eng", "er", "i", "ia", "ian", "iang", "iao", "ie", "in", "iou", "ing", "iong", "io", "ong", "ou", "o", "u", "uei", "ua", "uai", "uan", "uen", "uang", "ueng", "uo", "v", "ve", "van", "vn", "ii", "iii", "ê", "m", "n", "ng"]
 )
 """Finals in their full forms."""
 _SYLLABLE = re.compile("([a-zê]+)([1-5])(r?)")

@@ -151,9 +151,9 @@ def _say(text: str, start: int, in_english: bool) -> tuple[str, int]:
         return _address(said, in_english), start + len(said)
     for pattern, speak in english_expressions.RULES if in_english else expressions.RULES:
         if (match := pattern.match(text, start)) and match.end() > start:
-            said = speak(match)
-            if said is not None:
-                return (f" {said} " if said.isascii() else said), match.end()
+            words = speak(match)
+            if words is not None:
+                return (f" {words} " if words.isascii() else words), match.end()
     char = text[start]
     if char.isascii() and char.isalpha():
         return "", start

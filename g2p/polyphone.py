@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from g2p.dictionary import HAND_WRITTEN, NEUTRAL, UNSTATED, Dictionary, Word, dictionary
+from g2p.dictionary import EDITED, HAND_WRITTEN, NEUTRAL, UNSTATED, Dictionary, Word, dictionary
+from g2p.names import surnames
 
 if TYPE_CHECKING:
     import onnxruntime
 
 MAX_CANDIDATES = 6
 FEATURES = 13
+_COMMON = 90
+"""Cost of a word seen 800 times among 60 million."""
 _WINDOW = 200
 """Characters the model sees at once; longer texts are read in windows, so that time stays linear."""
 
@@ -70,6 +73,7 @@ def _read_window(text: str) -> Reading:
     segments = known.segment(simple, words)
     result = Reading([], segments, [])
     covering = _covering(len(simple), words)
+    named = surnames(simple, segments)
     asked: list[int] = []
     for i, char in enumerate(simple):
         candidates = known.candidates(char)
@@ -78,8 +82,10 @@ def _read_window(text: str) -> Reading:
             result.sources.append("")
             continue
         reading, source = _from_words(candidates, covering[i], i, segments)
-        certain = next((w for w in reversed(covering[i]) if w.trust == HAND_WRITTEN and _fits(w, segments)), None)
-        if certain:
+        certain = next((w for w in reversed(covering[i]) if _is_certain(w, segments)), None)
+        if i in named:
+            reading, source = named[i], "phrase"
+        elif certain:
             reading, source = _as_stated(candidates, certain.stated(i)), "phrase"
         elif char != text[i] and len(own := known.candidates(text[i])) == 1:
             reading, source = own[0], "default"  # 髮 is unambiguous where 发 is not
@@ -88,7 +94,8 @@ def _read_window(text: str) -> Reading:
         result.readings.append(reading)
         result.sources.append(source)
     if asked:
-        for i, choice in zip(asked, _model().choose(simple, asked, features(known, simple, asked, covering, segments))):
+        table = features(known, simple, asked, covering, segments)
+        for i, choice in zip(asked, _model().choose(simple, asked, table), strict=True):
             result.readings[i] = known.candidates(simple[i])[choice]
             result.sources[i] = "model"
     return result
@@ -116,6 +123,13 @@ def _fits(word: Word, segments: list[int]) -> bool:
     )
 
 
+def _is_certain(word: Word, segments: list[int]) -> bool:
+    """Whether a word needs no second opinion: hand-written, or edited and common. The model saw too few of the latter in training."""
+    if word.trust == HAND_WRITTEN:
+        return _fits(word, segments)
+    return word.trust == EDITED and word.cost < _COMMON and _is_segment(word, segments)
+
+
 def _as_stated(candidates: list[str], stated: int) -> str:
     return candidates[0][:-1] + "5" if stated == NEUTRAL else candidates[stated]
 
@@ -132,39 +146,27 @@ def features(
     known: Dictionary, text: str, asked: list[int], covering: list[list[Word]], segments: list[int]
 ) -> NDArray[np.float32]:
     """What the words say about each candidate of each asked character, [asked, candidate, feature]."""
-    table = np.zeros((len(asked), MAX_CANDIDATES, FEATURES), np.float32)
-    for row, i in enumerate(asked):
+    table = []
+    for i in asked:
         candidates = known.candidates(text[i])
-        alone = float(
-            (i == 0 or segments[i - 1] != segments[i]) and (i + 1 == len(text) or segments[i + 1] != segments[i])
-        )
-        said = []
+        alone = (i == 0 or segments[i - 1] != segments[i]) and (i + 1 == len(text) or segments[i + 1] != segments[i])
+        rows = [[0.0] * FEATURES for _ in range(MAX_CANDIDATES)]
+        for k, row in enumerate(rows[: len(candidates)]):
+            row[10:] = bool(covering[i]), k == 0, alone
         for word in covering[i]:
             stated = word.stated(i)
-            if stated == NEUTRAL:
-                neutral = candidates[0][:-1] + "5"
-                stated = candidates.index(neutral) if neutral in candidates else NEUTRAL
-            said.append(
-                (
-                    stated,
-                    min(word.length, 4) - 2,
-                    min(word.trust, 3) / 3,
-                    _is_segment(word, segments),
-                    1 - min(word.cost, 160) / 160,
-                )
-            )
-        for k in range(min(len(candidates), MAX_CANDIDATES)):
-            cell = table[row, k]
-            for stated, length, trust, is_segment, frequency in said:
-                side = 0 if stated == k else 5
-                cell[side + length] = max(cell[side + length], trust)
+            if stated == NEUTRAL and (neutral := candidates[0][:-1] + "5") in candidates:
+                stated = candidates.index(neutral)
+            length, trust = min(word.length, 4) - 2, min(word.trust, EDITED) / EDITED
+            is_segment, frequency = _is_segment(word, segments), 1 - min(word.cost, 160) / 160
+            for k, row in enumerate(rows[: len(candidates)]):
+                side = 0 if stated == k else 5  # for or against
+                row[side + length] = max(row[side + length], trust)
+                row[side + 4] = max(row[side + 4], frequency)
                 if is_segment:
-                    cell[side + 3] = trust
-                cell[side + 4] = max(cell[side + 4], frequency)
-            cell[10] = bool(said)
-            cell[11] = k == 0
-            cell[12] = alone
-    return table
+                    row[side + 3] = trust
+        table.append(rows)
+    return np.array(table, np.float32)
 
 
 class _Model:

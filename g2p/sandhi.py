@@ -12,15 +12,15 @@ from itertools import groupby
 _NUMERALS = frozenset("零〇一二三四五六七八九十百千万亿两点幺第")
 _MAGNITUDES = frozenset("百千万亿")
 _NAMED = frozenset("月日号楼")
+_PREFIXES = frozenset("小老好很")
 # Words that end in 一 and keep its first tone before whatever follows.
 _WHOLE_ONE = frozenset("统唯专周初期单同逐划惟归合之其万不")
 # 儿 is a syllable of its own in these; elsewhere at the end of a word it only curls the syllable before.
 _CHILD_WORDS = frozenset(
-    "女儿 婴儿 幼儿 少儿 孤儿 健儿 胎儿 男儿 宠儿 弃儿 患儿 混血儿 新生儿 早产儿 低能儿 婴幼儿 小儿 孙儿 侄儿 妻儿 育儿 托儿 产儿 弄潮儿 幸运儿 "
-    "畸形儿 双胞胎儿 雏儿 球儿 生儿 而儿 乖儿 爱儿 痴儿 吾儿 我儿 犬儿 胡儿 木兰儿 乞儿 歌儿 宁馨儿 好男儿 连体儿 私生儿 试管婴儿 儿".split()
+    ["女儿", "婴儿", "幼儿", "少儿", "孤儿", "健儿", "胎儿", "男儿", "宠儿", "弃儿", "患儿", "混血儿", "新生儿", "早产儿", "低能儿", "婴幼儿", "小儿", "孙儿", "侄儿", "妻儿", "育儿", "托儿", "产儿", "弄潮儿", "幸运儿", "畸形儿", "双胞胎儿", "雏儿", "球儿", "生儿", "而儿", "乖儿", "爱儿", "痴儿", "吾儿", "我儿", "犬儿", "胡儿", "木兰儿", "乞儿", "歌儿", "宁馨儿", "好男儿", "连体儿", "私生儿", "试管婴儿", "儿"]
 )
 # The first is a third tone in its own right and yet rises before a neutral syllable that was one.
-_RISING_BEFORE_NEUTRAL = frozenset("小姐 哪里 想想 走走 等等 手里 把手 打手 讲讲 洗洗 找找 打扫 晌午".split())
+_RISING_BEFORE_NEUTRAL = frozenset(["小姐", "哪里", "想想", "走走", "等等", "手里", "把手", "打手", "讲讲", "洗洗", "找找", "打扫", "晌午"])
 
 
 def sandhi(chars: str, base: Sequence[str], words: Sequence[int], is_word: Callable[[str], bool]) -> list[str]:
@@ -74,7 +74,7 @@ def _inside_word(chars: str, spoken: list[str], group: list[int], is_word: Calla
         spoken[group[0]] = _raised(spoken[group[0]])
     if len(group) == 3 and all(_third(spoken[i]) for i in group):
         # 2 + 1 (展览馆): both change. 1 + 2 (小老虎): only the middle one.
-        pairs = [1] if is_word(text[1:]) and not is_word(text[:2]) else [0, 1]
+        pairs = [1] if is_word(text[1:]) and (text[0] in _PREFIXES or not is_word(text[:2])) else [0, 1]
         for k in pairs:
             spoken[group[k]] = _raised(spoken[group[k]])
         return

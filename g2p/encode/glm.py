@@ -16,9 +16,9 @@ from g2p.pronunciation import Pronunciation, Token
 
 Policy = Literal["auto", "all", "off"]
 
-INITIALS = frozenset("B C CH D F G H J K L M N P Q R S SH T X Z ZH".split())
+INITIALS = frozenset(["B", "C", "CH", "D", "F", "G", "H", "J", "K", "L", "M", "N", "P", "Q", "R", "S", "SH", "T", "X", "Z", "ZH"])
 _FIVE_TONES = (
-    "A AI AN ANG AO E EI EN ENG I IA IAN IANG IAO IE II III IN ING IOU O ONG OU U UA UANG UEI UEN UO V VAN VN".split()
+    ["A", "AI", "AN", "ANG", "AO", "E", "EI", "EN", "ENG", "I", "IA", "IAN", "IANG", "IAO", "IE", "II", "III", "IN", "ING", "IOU", "O", "ONG", "OU", "U", "UA", "UANG", "UEI", "UEN", "UO", "V", "VAN", "VN"]
 )
 FINALS = frozenset(
     [f"{final}{tone}" for final in _FIVE_TONES for tone in range(1, 6)]

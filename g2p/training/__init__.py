@@ -1,0 +1,1 @@
+"""How the data files were made; not part of the installed package."""

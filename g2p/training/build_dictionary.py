@@ -20,19 +20,19 @@ import pickle
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from g2p.mandarin import numbered
 from g2p.dictionary import HAND_WRITTEN, MAX_WORD, NEUTRAL, UNSTATED, hash_words
+from g2p.mandarin import numbered
 
 OUTPUT = Path(__file__).parent.parent / "data" / "dictionary.npz"
 HAND_WRITTEN_WORDS = OUTPUT.with_name("words.txt")
 _HAND_WRITTEN_COUNT = 300  # of 60 million: common enough to be kept whole
-_WEIGHTS = {"pypinyin": 3.0, "cc_cedict": 2.0, "zdic_cibs": 1.5, "large_pinyin": 1.0}
+_WEIGHTS = {"cc_cedict": 3.0, "pypinyin": 2.0, "zdic_cibs": 1.5, "large_pinyin": 1.0}
 _HANZI = re.compile(r"[㐀-䶿一-鿿]+")
 
 
@@ -91,7 +91,7 @@ def _characters() -> tuple[dict[str, list[str]], set[str]]:
 
 
 def _words(candidates: dict[str, list[str]]) -> dict[str, tuple[int, int]]:
-    """Word -> (reading index of each character in four bits, how far the sources agree from 1 to 3)."""
+    """Word -> reading index of each character in four bits; trust 1: sources disagree, 2: they agree, 3: CC-CEDICT too."""
     from pypinyin.phrases_dict import phrases_dict
 
     sources = {"pypinyin": phrases_dict}
@@ -110,7 +110,9 @@ def _words(candidates: dict[str, list[str]]) -> dict[str, tuple[int, int]]:
         if not votes:
             continue
         readings, weight = votes.most_common(1)[0]
-        words[word] = _pack(word, readings, candidates), 3 if weight >= 3 else 2 if weight >= 2 and len(votes) == 1 else 1
+        agreed = len(votes) == 1 or weight >= 2 * (sum(votes.values()) - weight)
+        trust = 1 if not agreed else 3 if word in sources["cc_cedict"] and weight >= _WEIGHTS["cc_cedict"] else 2
+        words[word] = _pack(word, readings, candidates), trust
     return words
 
 
@@ -142,7 +144,7 @@ def _citation(char: str, reading: str) -> str:
     return {"一": "yi1", "不": "bu4"}.get(char, reading)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _numbered(reading: str) -> str:
     from pypinyin.contrib.tone_convert import to_tone3
 

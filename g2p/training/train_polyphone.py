@@ -145,7 +145,7 @@ def train(teacher: Teacher, log_p: Tensor, examples: list[Example]) -> Polyphone
     usable = (labels >= 0).nonzero()[:, 0]
     for seed, member in enumerate(model.weigh):
         torch.manual_seed(seed)
-        for layer in member:
+        for layer in member.children():
             if isinstance(layer, nn.Linear):
                 layer.reset_parameters()
         optimiser = torch.optim.AdamW(member.parameters(), lr=2e-3, weight_decay=1e-2)

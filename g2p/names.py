@@ -1,0 +1,34 @@
+"""Surnames that are read differently from the word: 单老师 is *shan4*, 我姓曾 is *zeng1*."""
+
+from __future__ import annotations
+
+import re
+
+SURNAMES = {
+    "单": "shan4", "曾": "zeng1", "解": "xie4", "区": "ou1", "仇": "qiu2", "查": "zha1", "任": "ren2", "华": "hua4",
+    "朴": "piao2", "盖": "ge3", "乐": "yue4", "员": "yun4", "翟": "zhai2", "燕": "yan1", "宁": "ning4", "缪": "miao4",
+    "葛": "ge3", "覃": "qin2", "秘": "bi4", "繁": "po2", "种": "chong2", "应": "ying1", "那": "na1", "哈": "ha3",
+    "盛": "sheng4", "卜": "bu3", "召": "shao4", "折": "she2", "藏": "zang1", "重": "chong2", "晁": "chao2", "谌": "chen2",
+    "冯": "feng2", "尉": "wei4", "车": "che1", "沈": "shen3", "臧": "zang1", "洗": "xian3", "佴": "nai4", "黑": "he4",
+}  # fmt: skip
+_TITLE = "先生|女士|小姐|老师|教授|经理|总监|医生|大夫|主任|局长|处长|科长|校长|院长|队长|同学|同志|师傅|博士|律师|太太|夫人|阿姨|叔叔|警官|将军"
+_NAME = re.compile(
+    f"(?:(?<=姓)|(?<=[我他她您你]叫)|(?<=名叫)|(?<=[名字]是))(?P<asked>[{''.join(SURNAMES)}])|"
+    f"(?P<titled>[{''.join(SURNAMES)}])(?=(?:[一-鿿]{{0,2}}(?:{_TITLE})|氏|某|总(?![一-鿿])))|"
+    f"(?:(?<=老)|(?<=小))(?P<familiar>[{''.join(SURNAMES)}])(?![一-鿿])"
+)
+
+
+def surnames(text: str, segments: list[int]) -> dict[int, str]:
+    """Where a text has such a surname, and its reading.
+
+    Args:
+        text: Simplified characters.
+        segments: Word index of each character; a surname begins a word.
+    """
+    found = {}
+    for match in _NAME.finditer(text):
+        i = match.end() - 1
+        if match.lastgroup != "titled" or i == 0 or segments[i - 1] != segments[i]:
+            found[i] = SURNAMES[text[i]]
+    return found

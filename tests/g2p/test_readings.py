@@ -1,0 +1,37 @@
+"""Which reading a hanzi has."""
+
+from pathlib import Path
+
+import pytest
+
+from g2p import analyze, explain, readings
+
+CASES = [line.split("\t") for line in Path(__file__).with_name("readings.tsv").read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize(("text", "expected"), CASES, ids=[case[0] for case in CASES])
+def test_polyphones_surnames_places_and_classics(text: str, expected: str):
+    assert readings(text) == expected.split()
+
+
+def test_one_entry_per_character_and_none_for_all_but_hanzi():
+    assert readings("女A，3绿😀\n") == ["nv3", None, None, None, "lv4", None, None]
+
+
+def test_unknown_hanzi_have_no_reading_and_do_not_disturb_the_rest():
+    assert readings("\U0003fffd好") == [None, "hao3"]
+    assert [token.reading for token in analyze("\U0003fffd好").tokens] == ["", "hao3"]
+
+
+def test_long_texts_are_read_like_short_ones():
+    sentence = "重庆的银行行长还没还钱，"
+    assert readings(sentence * 40) == readings(sentence) * 40
+
+
+def test_the_reason_is_told():
+    told = {entry["text"]: entry for entry in explain("乐高在重[zhòng]庆的弦外行", None)}
+    assert told["乐"]["source"] == "dictionary"
+    assert told["重"]["source"] == "markup"
+    assert told["重"]["reading"] == "zhong4"
+    assert {"zhong4", "chong2"} <= set(told["重"]["candidates"])
+    assert {entry["source"] for entry in told.values()} <= {"markup", "dictionary", "phrase", "model", "default"}

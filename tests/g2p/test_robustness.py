@@ -1,0 +1,96 @@
+"""Any text at all: no crash, no hang, spans inside the text."""
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from g2p import Lexicon, analyze, readings
+from g2p.encode import glm, kokoro
+
+NOTHING_CUSTOM = Lexicon()
+MIXED = st.text(
+    alphabet=st.one_of(st.sampled_from("重庆行了一不儿的得3.5%-/:$℃()[]{}<>*#|~@ \n\t\u202e\u200b\u0000😀AaPp,，。！"), st.characters()),
+    max_size=80,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(MIXED)
+def test_spans_lie_inside_the_text_in_order(text: str):
+    pronunciation = analyze(text, NOTHING_CUSTOM)
+    assert pronunciation.text == text
+    position = 0
+    for token in pronunciation.tokens:
+        assert 0 <= token.start < token.end <= len(text)
+        assert token.start >= position or (token.start, token.end) == previous
+        position, previous = token.start, (token.start, token.end)
+    words = [token.word for token in pronunciation.tokens]
+    assert words == sorted(words)
+
+
+@settings(max_examples=150, deadline=None)
+@given(MIXED)
+def test_everything_can_be_encoded(text: str):
+    pronunciation = analyze(text, NOTHING_CUSTOM)
+    encoded = kokoro.encode(pronunciation)
+    assert len(encoded.text) == len(encoded.tokens)
+    for policy in ("auto", "all", "off"):
+        glm.encode(pronunciation, policy)
+
+
+@settings(max_examples=150, deadline=None)
+@given(MIXED)
+def test_readings_match_the_characters(text: str):
+    assert len(readings(text)) == len(text)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=40), st.dictionaries(st.sampled_from(["重", "重庆", "A", "行了", "😀"]), st.sampled_from(["派森", "hello", "了"])))
+def test_respelling_anything_keeps_spans(text: str, entries: dict[str, str]):
+    text += "".join(entries)
+    for token in analyze(text, Lexicon(entries)).tokens:
+        assert 0 <= token.start < token.end <= len(text)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["重庆的银行，", "1:", "1.", "12,345,", "[", "重[", "(", "*", "a", "A.", "😀", "\u202e", "http://a.", "a@b.", "<a", "1/2", "-", "##", "|", "儿", "一"],
+)
+def test_time_is_linear(piece: str):
+    def seconds(size: int) -> float:
+        text = piece * (size // len(piece))
+        start = time.process_time()
+        analyze(text, NOTHING_CUSTOM)
+        return time.process_time() - start
+
+    seconds(2_000)
+    small, large = min(seconds(10_000), seconds(10_000)), seconds(80_000)
+    assert large < 8 * 6 * small + 1.0  # quadratic time would be 64 times the small one
+
+
+def test_importing_is_light():
+    code = "import sys, g2p; print([m for m in ('torch', 'pipecat', 'onnxruntime', 'pypinyin', 'jieba') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_threads_share_everything():
+    texts = ["重庆的银行行长还没还钱。", "我用Python写API，花了3.5小时。", "花儿开了，小孩儿去玩儿。", "The price is $5.99."] * 5
+    expected = [(analyze(text, NOTHING_CUSTOM), kokoro.encode(analyze(text, NOTHING_CUSTOM))) for text in texts]
+    found: list[bool] = []
+
+    def work() -> None:
+        found.append(
+            [(analyze(text, NOTHING_CUSTOM), kokoro.encode(analyze(text, NOTHING_CUSTOM))) for text in texts] == expected
+        )
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [True] * 4
