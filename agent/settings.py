@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from pydantic import (
     IPvAnyNetwork,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -172,7 +174,7 @@ class SipSettings(Section):
     listen: str = Field("127.0.0.1:5060", pattern=r"^.+:\d{1,5}$")
     """Address for UDP and TCP; port 0 picks one."""
     tcp: bool = True
-    advertise: str | None = None
+    advertise: str | None = Field(None, validate_default=True)
     """The public IP address, behind a NAT; needed when `listen` is 0.0.0.0."""
     allow: tuple[IPvAnyNetwork, ...] = Field(
         ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7"), validate_default=True
@@ -201,16 +203,34 @@ class SipSettings(Section):
     proxy: str | None = Field(None, pattern=r"^sip:[^\s<>]+$")
     """sip:host[:port][;transport=tcp] that everything is sent through; None: straight to the address called."""
 
-    @model_validator(mode="after")
-    def _reachable(self) -> SipSettings:
-        if self.listen.startswith(("0.0.0.0:", "[::]:")) and self.advertise is None:
-            raise ValueError("set sip.advertise to the address that phones reach, since sip.listen names every address")
-        low, high = self.rtp_ports
-        if not 1024 <= low < high <= 65535 or high - low < 3:
-            raise ValueError(
-                f"sip.rtp_ports is {low} to {high}; it must be a range within 1024 to 65535 with room for a call"
-            )
-        return self
+    @field_validator("listen")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if int(port) > 65535:
+            raise ValueError(f"port {port} lies beyond 65535")
+        try:
+            ip_address(host.strip("[]"))
+        except ValueError:
+            raise ValueError(f"{host} is not an IP address") from None
+        return value
+
+    @field_validator("advertise")
+    @classmethod
+    def _reachable(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("listen", "").startswith(("0.0.0.0:", "[::]:")):
+            raise ValueError("it is needed, as an IP address, when sip.listen names every address")
+        if value is not None:
+            ip_address(value)
+        return value
+
+    @field_validator("rtp_ports")
+    @classmethod
+    def _room(cls, value: tuple[int, int]) -> tuple[int, int]:
+        low, high = value
+        if not 1024 <= low <= high - 3 <= 65532:
+            raise ValueError("it must be the first and the last of a range within 1024 to 65535 with room for a call")
+        return value
 
 
 class Settings(Section):

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 import struct
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 from aiortp import (
     DtmfReceiver,
@@ -30,8 +28,8 @@ from aiortp import (
 from aiortp.clock import current_ntp_time
 from aiortp.dtmf import DTMF_EVENTS
 from aiortp.packet import RtcpSenderInfo, RtcpSourceInfo
-from loguru import logger
 
+from agent.transports.datagrams import bound, listen
 from agent.transports.keypress import KeyPress
 from agent.transports.reorder import Reorder
 from agent.transports.resample import Resampler
@@ -127,24 +125,19 @@ class RtpStream:
         Raises:
             NoFreePort: There is no free pair in the range.
         """
-        loop = asyncio.get_running_loop()
         pairs = list(range(ports[0] + ports[0] % 2, ports[1], 2))
         random.shuffle(pairs)
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         for port in pairs:
-            bound: list[socket.socket] = []
             try:
-                for number in (port, port + 1):
-                    bound.append(socket.socket(family, socket.SOCK_DGRAM))
-                    bound[-1].setblocking(False)
-                    bound[-1].bind((host, number))
+                rtp = bound(host, port)
             except OSError:
-                for half_open in bound:
-                    half_open.close()
                 continue
-            for handler, ready in zip((self._receive, self._receive_report), bound, strict=True):
-                transport, _ = await loop.create_datagram_endpoint(partial(_Datagrams, handler), sock=ready)
-                self._sockets.append(transport)
+            try:
+                rtcp = bound(host, port + 1)
+            except OSError:
+                rtp.close()
+                continue
+            self._sockets = [await listen(rtp, self._receive), await listen(rtcp, self._receive_report)]
             self.port = port
             self.last_received = time.monotonic()
             return
@@ -362,16 +355,3 @@ class RtpStream:
     def _send_rtcp(self, data: bytes) -> None:
         if self._target is not None and len(self._sockets) == 2:
             self._sockets[1].sendto(data, (self._target[0], min(self._target[1] + 1, 65535)))
-
-
-class _Datagrams(asyncio.DatagramProtocol):
-    def __init__(self, handler: Callable[[bytes, tuple[str, int]], None]) -> None:
-        self._handler = handler
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        self._handler(data, (addr[0], addr[1]))
-
-    def error_received(self, exc: Exception) -> None:
-        logger.debug(
-            f"RTP socket: {exc}"
-        )  # ICMP port unreachable: the peer has gone, the BYE will come or the timeout will

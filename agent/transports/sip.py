@@ -26,6 +26,7 @@ from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import BaseTransport, TransportParams
 from pydantic import BaseModel, Field
 
+from agent.settings import SettingsError
 from agent.switchboard import Refused, Seat, Switchboard
 from agent.transports.loudness import Loudness, is_speech
 from agent.transports.rtp import INPUT_RATE
@@ -197,7 +198,11 @@ class Dial(BaseModel):
 
 
 class Sip:
-    """The telephone line."""
+    """The telephone line.
+
+    Raises:
+        SettingsError: Its address cannot be taken.
+    """
 
     open_paths: tuple[str, ...] = ()
 
@@ -205,6 +210,13 @@ class Sip:
         self._switchboard = switchboard
         self._settings = switchboard.settings.sip
         self.endpoint = SipEndpoint(self._settings, self._ringing)
+        try:
+            self.endpoint.wire.bind()
+        except OSError as error:
+            raise SettingsError(
+                f"sip.listen: cannot take {self._settings.listen} ({error.strerror}); "
+                "another telephone may be running: choose another address, such as --sip-listen 127.0.0.1:5070"
+            ) from None
         self.router = APIRouter()
         self.router.add_api_route("/api/calls", self.place, methods=["POST"], status_code=201)
 

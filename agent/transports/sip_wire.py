@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
+import socket
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from typing import Literal, NamedTuple
 from aiosipua.headers import Via, parse_via, stringify_via
 from aiosipua.message import SipMessage, SipRequest, SipResponse, missing_required_headers
 from loguru import logger
+
+from agent.transports.datagrams import bound, listen
 
 T1 = 0.5
 """Seconds: the round-trip time that RFC 3261 assumes."""
@@ -98,6 +101,7 @@ class SipWire:
         self.allow = allow
         self._on_request = on_request
         self._tcp = tcp
+        self._bound: list[socket.socket] = []
         self._udp: asyncio.DatagramTransport | None = None
         self._server: asyncio.Server | None = None
         self._connections: dict[Hop, asyncio.StreamWriter] = {}
@@ -105,19 +109,22 @@ class SipWire:
         self._served: OrderedDict[tuple[str, str], _Served] = OrderedDict()
         self._asked: dict[tuple[str, str], _Asked] = {}
 
-    async def start(self) -> None:
-        """Bind. Raises OSError when the address is taken."""
-        loop = asyncio.get_running_loop()
-        self._udp, _ = await loop.create_datagram_endpoint(
-            lambda: _Datagrams(self._datagram), local_addr=(self.host, self.port)
-        )
-        self.port = self._udp.get_extra_info("sockname")[1]
+    def bind(self) -> None:
+        """Take the address, so that it is known to be free before all else begins. Raises OSError when it is not."""
+        if self._bound:
+            return
+        self._bound.append(bound(self.host, self.port))
+        self.port = self._bound[0].getsockname()[1]
         if self._tcp:
-            try:
-                self._server = await asyncio.start_server(self._connected, self.host, self.port, limit=MAX_HEADER)
-            except OSError:
-                self._udp.close()
-                raise
+            self._bound.append(bound(self.host, self.port, socket.SOCK_STREAM))
+
+    async def start(self) -> None:
+        """Listen. Raises OSError when the address is not free."""
+        self.bind()
+        udp, *tcp = self._bound
+        self._udp = await listen(udp, self._datagram)
+        for made in tcp:
+            self._server = await asyncio.start_server(self._connected, sock=made, limit=MAX_HEADER)
 
     async def close(self) -> None:
         """Close every socket; requests still waiting end in `NoAnswer`."""
@@ -384,14 +391,3 @@ def _rejection_ack(invite: SipRequest, response: SipResponse) -> SipRequest:
     ack.headers.set_single("CSeq", f"{(invite.get_header('cseq') or '1').split()[0]} ACK")
     ack.headers.set_single("Max-Forwards", "70")
     return ack
-
-
-class _Datagrams(asyncio.DatagramProtocol):
-    def __init__(self, handler: Callable[[bytes, tuple[str, int]], None]) -> None:
-        self._handler = handler
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        self._handler(data, (addr[0], addr[1]))
-
-    def error_received(self, exc: Exception) -> None:
-        logger.debug(f"SIP socket: {exc}")

@@ -14,6 +14,7 @@ from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
 from pipecat.transports.smallwebrtc.transport import SmallWebRTCTransport
 from pydantic import BaseModel, Field
 
+from agent.pipeline import OUTPUT_CHUNKS
 from agent.switchboard import Seat, Switchboard
 
 CONNECT_SECONDS = 15.0
@@ -103,14 +104,12 @@ class WebRTC:
 
     async def _call(self, seat: Seat, connection: SmallWebRTCConnection) -> None:
         """One call from its answer to its end."""
-        transport = SmallWebRTCTransport(
-            connection,
-            TransportParams(audio_in_enabled=True, audio_out_enabled=True, audio_out_10ms_chunks=2),
-        )
+        params = TransportParams(audio_in_enabled=True, audio_out_enabled=True, audio_out_10ms_chunks=OUTPUT_CHUNKS)
         watch = asyncio.create_task(_hang_up_when_gone(connection))
         try:
-            await self._switchboard.converse(seat, transport)
+            await self._switchboard.converse(seat, SmallWebRTCTransport(connection, params))
         finally:
+            seat.leave()
             watch.cancel()
             self._connections.pop(connection.pc_id, None)
             await connection.disconnect()

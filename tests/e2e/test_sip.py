@@ -186,7 +186,8 @@ async def test_the_call_was_recorded(phones, question, transcribe):
     assert any("明月" in event["text"] for event in call["events"] if event["event"] == "answer")
     both, rate = read(folder / "audio.wav")
     assert sounds_like(transcribe(soxr.resample(both[:, 0], rate, 48000)), QUESTION) > 0.6
-    assert sounds_like(transcribe(soxr.resample(both[:, 1], rate, 48000)), "你好，请讲。" + POEM) > 0.7
+    answer = both[np.flatnonzero(np.abs(both[:, 0]) > 0.05)[-1] :, 1]
+    assert sounds_like(transcribe(soxr.resample(answer, rate, 48000)), POEM) > 0.7
 
 
 CONFIG = """
