@@ -2,6 +2,8 @@
 
 import { t } from "./words.js";
 
+const SHOWN_UNSAID = 60; // characters of what was cut off; enough to see where it was going
+
 const element = (name, className, text = "") => Object.assign(document.createElement(name), { className, textContent: text });
 
 class Turn {
@@ -98,8 +100,10 @@ class AgentTurn extends Turn {
     // Closing punctuation belongs to the words before it.
     const closing = this.thought.slice(this.heard).match(/^[\s，。！？；：、,.!?;:"'”’」』）)…—~～]*/)[0].length;
     const end = this.heard + (this.heard ? closing : 0);
+    const rest = this.thought.slice(end);
+    const cut = this.item.classList.contains("interrupted") && rest.length > 1.2 * SHOWN_UNSAID;
     this.said.textContent = this.thought.slice(0, end);
-    this.ahead.textContent = this.thought.slice(end);
+    this.ahead.textContent = cut ? `${rest.slice(0, SHOWN_UNSAID)}……` : rest;
   }
 }
 
@@ -108,6 +112,7 @@ export class Transcript {
   #user = null;
   #agent = null;
   #cut = null;
+  #followed = 0;
 
   constructor(list, scroll, empty) {
     Object.assign(this, { list, scroll, empty });
@@ -166,9 +171,14 @@ export class Transcript {
     return turn;
   }
 
-  /** Keep the newest words in view, unless somebody scrolled up to read. */
+  /** Keep what is being heard in view, unless somebody scrolled away to read. */
   #follow() {
     const { scroll } = this;
-    if (scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 160) scroll.scrollTop = scroll.scrollHeight;
+    const strayed = Math.abs(scroll.scrollTop - this.#followed) > 160;
+    if (strayed && scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight > 40) return;
+    const edge = this.#agent?.ahead.getClientRects()[0]?.bottom ?? Infinity;
+    const target = scroll.scrollTop + edge - scroll.getBoundingClientRect().top - scroll.clientHeight * 0.6;
+    this.#followed = Math.max(0, Math.min(target, scroll.scrollHeight - scroll.clientHeight));
+    scroll.scrollTop = this.#followed;
   }
 }
