@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -47,13 +46,6 @@ FADE_IN, FADE_OUT = 120, 480
 """Samples."""
 KNEE = 0.9
 """Where the limiter begins; the model exceeds full scale now and then."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Spoken:
-    """What one piece leaves in the history for the next."""
-
-    pause: float
 
 
 class KokoroEngine:
@@ -168,13 +160,13 @@ class KokoroEngine:
     ) -> Iterator[AudioChunk]:
         if should_stop():
             raise Stopped
-        silence = history[-1].pause / speed if history else 0.0
+        silence = history[-1] / speed if history else 0.0  # what the piece before is to be followed by
         utterance = self._network.begin(piece.tokens(), voice, speed, should_stop)
         ends = 2 * np.cumsum(utterance.durations)
         first, last = utterance.audible
         start, end = max(0, first - PREROLL), min(int(ends[-1]), last + TAIL)
         timings = _timings(piece, pronunciation, ends, begun, silence - LEAD - start * FRAME / SAMPLE_RATE)
-        history.append(_Spoken(_pause(piece, pronunciation)))
+        history.append(_pause(piece, pronunciation))
 
         until, position = begun, start
         for size in _chunk_sizes():
