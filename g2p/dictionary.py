@@ -1,6 +1,7 @@
 """What is known about characters and words: candidate readings, words that state a reading, word frequencies.
 
-One file of sorted arrays, read in milliseconds and searched with numpy; `training/build_dictionary.py` writes it and names its sources.
+One file of sorted arrays, read in milliseconds and searched with numpy; `training/build_dictionary.py` writes it
+and names its sources.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Word:
     readings: int
     """Four bits a character, the first lowest: index into its candidates, `NEUTRAL` or `UNSTATED`."""
     trust: int
-    """0: only known as a word; 1: sources disagree, 2: they agree, 3: an edited dictionary too; 4: hand-written, it wins."""
+    """0: only known as a word; 1: sources disagree, 2: they agree, 3: an edited dictionary too; 4: hand-written."""
     cost: int
     """Negative log probability in eighths of a nat; 255: seen in no corpus."""
 

@@ -13,21 +13,36 @@ _lock = threading.Lock()  # the C library keeps its voice and its scratch buffer
 
 # Capitals that are said as a word. Other all-capital words of up to five letters are spelt.
 _SAID_ACRONYMS = frozenset(
-    ["NASA", "NATO", "UNESCO", "UNICEF", "OPEC", "ASEAN", "APEC", "LASER", "RADAR", "SONAR", "JPEG", "JSON", "GIF", "RAM", "ROM", "PIN", "SIM", "LAN", "WAN", "SAAS", "PAAS", "IAAS", "COVID", "AIDS", "SARS", "MERS", "TOEFL", "ASCII", "YAML", "TOML", "LATEX", "CAPTCHA", "RAID", "BIOS", "CMOS", "DOS", "NVIDIA", "ASUS", "IKEA", "LEGO", "SONY", "NIKE", "INTEL", "CUDA", "RAG", "LORA", "BERT", "ZARA", "DIOR", "GUCCI", "PRADA", "VANS", "FILA", "PUMA", "FIFA", "NAFTA", "SWOT", "OLED", "MIDI", "SIRI", "WIFI", "HIFI", "SKU", "OK"]
+    (
+        "NASA NATO UNESCO UNICEF OPEC ASEAN APEC LASER RADAR SONAR JPEG JSON GIF RAM ROM PIN SIM LAN WAN SAAS PAAS "
+        "IAAS COVID AIDS SARS MERS TOEFL ASCII YAML TOML LATEX CAPTCHA RAID BIOS CMOS DOS NVIDIA ASUS IKEA LEGO SONY NIKE "
+        "INTEL CUDA RAG LORA BERT ZARA DIOR GUCCI PRADA VANS FILA PUMA FIFA NAFTA SWOT OLED MIDI SIRI WIFI HIFI SKU OK"
+    ).split()
 ) - {"SKU", "OK"}
 # Names whose spelling misleads espeak-ng; words apart by spaces, single capitals are letters.
 _RESPELT = {
-    "wifi": "why fie", "hifi": "high fie", "ios": "I O S", "macos": "mac O S", "iphone": "I phone", "ipad": "I pad", "ipod": "I pod",
-    "imac": "I mac", "ebay": "E bay", "github": "git hub", "gitlab": "git lab", "youtube": "you tube", "openai": "open A I", "chatgpt": "chat G P T",
-    "mysql": "my S Q L", "postgresql": "postgres Q L", "nginx": "engine X", "pytorch": "pie torch", "numpy": "num pie", "pypi": "pie P I",
-    "scipy": "sigh pie", "vscode": "V S code", "javascript": "java script", "typescript": "type script", "whatsapp": "what's app",
-    "facebook": "face book", "paypal": "pay pal", "qwen": "chwen", "deepseek": "deep seek", "huawei": "hwah way", "xiaomi": "shao me",
-    "tiktok": "tick tock", "bilibili": "billy billy", "kubernetes": "cooper netties", "redis": "reddis", "sqlite": "S Q lite", "oauth": "O auth",
-    "webrtc": "web R T C", "latex": "lay tech", "api": "A P I", "url": "U R L", "pdf": "P D F", "cpu": "C P U", "gpu": "G P U", "vip": "V I P",
-    "ceo": "C E O", "usb": "U S B", "html": "H T M L", "css": "C S S", "http": "H T T P", "https": "H T T P S", "sql": "S Q L", "xml": "X M L",
-    "tts": "T T S", "asr": "A S R", "llm": "L L M", "ppt": "P P T", "dna": "D N A", "rna": "R N A", "gdp": "G D P", "cpi": "C P I", "ktv": "K T V",
-    "km": "K M", "kg": "K G", "gpt": "G P T", "mp": "M P", "db": "D B", "id": "I D", "tv": "T V", "pc": "P C", "diy": "D I Y", "ai": "A I", "ui": "U I",
-    "vpn": "V P N", "ip": "I P", "app": "app", "vs": "versus", "etc": "et cetera", "mr": "mister", "mrs": "missus", "dr": "doctor",
+    "wifi": "why fie", "hifi": "high fie", "ios": "I O S", "macos": "mac O S", "iphone": "I phone", "ipad": "I pad",
+    "ipod": "I pod",
+    "imac": "I mac", "ebay": "E bay", "github": "git hub", "gitlab": "git lab", "youtube": "you tube",
+    "openai": "open A I", "chatgpt": "chat G P T",
+    "mysql": "my S Q L", "postgresql": "postgres Q L", "nginx": "engine X", "pytorch": "pie torch",
+    "numpy": "num pie", "pypi": "pie P I",
+    "scipy": "sigh pie", "vscode": "V S code", "javascript": "java script", "typescript": "type script",
+    "whatsapp": "what's app",
+    "facebook": "face book", "paypal": "pay pal", "qwen": "chwen", "deepseek": "deep seek", "huawei": "hwah way",
+    "xiaomi": "shao me",
+    "tiktok": "tick tock", "bilibili": "billy billy", "kubernetes": "cooper netties", "redis": "reddis",
+    "sqlite": "S Q lite", "oauth": "O auth",
+    "webrtc": "web R T C", "latex": "lay tech", "api": "A P I", "url": "U R L", "pdf": "P D F", "cpu": "C P U",
+    "gpu": "G P U", "vip": "V I P",
+    "ceo": "C E O", "usb": "U S B", "html": "H T M L", "css": "C S S", "http": "H T T P", "https": "H T T P S",
+    "sql": "S Q L", "xml": "X M L",
+    "tts": "T T S", "asr": "A S R", "llm": "L L M", "ppt": "P P T", "dna": "D N A", "rna": "R N A", "gdp": "G D P",
+    "cpi": "C P I", "ktv": "K T V",
+    "km": "K M", "kg": "K G", "gpt": "G P T", "mp": "M P", "db": "D B", "id": "I D", "tv": "T V", "pc": "P C",
+    "diy": "D I Y", "ai": "A I", "ui": "U I",
+    "vpn": "V P N", "ip": "I P", "app": "app", "vs": "versus", "etc": "et cetera", "mr": "mister", "mrs": "missus",
+    "dr": "doctor",
 }  # fmt: skip
 _CAMEL = re.compile(r"[A-Z]{2,}(?=[A-Z][a-z]|(?![A-Za-z]))|[A-Z]+(?![a-z])|[A-Z]?[a-zÀ-ɏ]+|[A-ZÀ-ɏ]+|[À-ɏ]+")
 _WORD = re.compile("(?P<body>.+?)(?P<suffix>['’][A-Za-z]+)?")
@@ -109,7 +124,8 @@ def _speak(text: str) -> list[str]:
 def phones(words: tuple[str, ...]) -> tuple[str, ...]:
     """IPA for each word of a phrase, American English.
 
-    The phrase is read as one, so that articles and prepositions are weak; where espeak-ng joins or splits words, each is read alone.
+    The phrase is read as one, so that articles and prepositions are weak; where espeak-ng joins or splits words, each
+    is read alone.
 
     Args:
         words: English words, in order; a single capital letter is its name.

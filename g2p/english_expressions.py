@@ -9,16 +9,24 @@ from g2p.numbers import english, english_digits, english_ordinal, english_year, 
 
 _N = r"\d+(?:\.\d+)?"
 _QUANTITY = rf"(?:\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?|{_N})"
-_MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December", "Jan", "Feb", "Mar", "Apr", "Jun", "Jul", "Aug", "Sep", "Sept", "Oct", "Nov", "Dec"]
+_MONTHS = (
+    "January February March April May June July August September October November December Jan Feb Mar Apr Jun Jul "
+    "Aug Sep Sept Oct Nov Dec"
+).split()
 _MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
 _FULL_MONTHS = _MONTHS[:12]
 _CURRENCIES = {"$": "dollar", "£": "pound", "€": "euro", "¥": "yuan", "￥": "yuan"}
 _UNITS = {
-    "km/h": "kilometers per hour", "mph": "miles per hour", "m/s": "meters per second", "km": "kilometers", "cm": "centimeters", "mm": "millimeters",
-    "m": "meters", "kg": "kilograms", "mg": "milligrams", "g": "grams", "lb": "pounds", "lbs": "pounds", "oz": "ounces", "ft": "feet", "L": "liters",
-    "ml": "milliliters", "GB": "gigabytes", "MB": "megabytes", "KB": "kilobytes", "TB": "terabytes", "GHz": "gigahertz", "MHz": "megahertz",
-    "kHz": "kilohertz", "Hz": "hertz", "kWh": "kilowatt hours", "kW": "kilowatts", "W": "watts", "V": "volts", "mAh": "milliamp hours",
-    "ms": "milliseconds", "s": "seconds", "min": "minutes", "hrs": "hours", "h": "hours", "km²": "square kilometers", "m²": "square meters",
+    "km/h": "kilometers per hour", "mph": "miles per hour", "m/s": "meters per second", "km": "kilometers",
+    "cm": "centimeters", "mm": "millimeters",
+    "m": "meters", "kg": "kilograms", "mg": "milligrams", "g": "grams", "lb": "pounds", "lbs": "pounds",
+    "oz": "ounces", "ft": "feet", "L": "liters",
+    "ml": "milliliters", "GB": "gigabytes", "MB": "megabytes", "KB": "kilobytes", "TB": "terabytes",
+    "GHz": "gigahertz", "MHz": "megahertz",
+    "kHz": "kilohertz", "Hz": "hertz", "kWh": "kilowatt hours", "kW": "kilowatts", "W": "watts", "V": "volts",
+    "mAh": "milliamp hours",
+    "ms": "milliseconds", "s": "seconds", "min": "minutes", "hrs": "hours", "h": "hours", "km²": "square kilometers",
+    "m²": "square meters",
     "dB": "decibels", "px": "pixels", "Mbps": "megabits per second", "Gbps": "gigabits per second",
 }  # fmt: skip
 _UNIT = "|".join(sorted(map(re.escape, _UNITS), key=len, reverse=True))

@@ -89,7 +89,7 @@ def analyze(text: str, lexicon: Lexicon | None = None) -> Pronunciation:
 
 
 def readings(text: str) -> list[str | None]:
-    """One entry per character: its dictionary reading with tone number (`chong2`, `nv3`, 5 = neutral), None for all but hanzi."""
+    """Dictionary reading of each character with tone number (`chong2`, `nv3`, 5: neutral), None for all but hanzi."""
     return polyphone.read(text).readings
 
 
@@ -187,8 +187,8 @@ def explain(text: str, lexicon: Lexicon | None = None) -> list[dict[str, object]
         lexicon: As for `analyze`.
 
     Returns:
-        One mapping per token: `kind`, `text`, `written` (the original characters), `start`, `end`, `reading`, `base`, `word`, `source`, and
-        `candidates`, all readings the character can have.
+        One mapping per token: `kind`, `text`, `written` (the original characters), `start`, `end`, `reading`, `base`,
+        `word`, `source`, and `candidates`, all readings the character can have.
     """
     known = dictionary()
     return [

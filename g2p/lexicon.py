@@ -197,7 +197,7 @@ class Lexicon:
         return self._path
 
     def find(self, text: str) -> list[Match]:
-        """Where entries apply: leftmost first, the longest at each place, never overlapping. Latin words match whole words, in any case."""
+        """Where entries apply: leftmost first, longest at each place. Latin entries match whole words in any case."""
         self._refresh()
         tables = []
         lexicon: Lexicon | None = self
@@ -281,7 +281,7 @@ def _is_latin(char: str) -> bool:
 
 
 def markup(text: str) -> list[tuple[Match, int]]:
-    """Inline readings: `重[chóng]庆`, `乐高[lè gāo]`, `乐高[le4 gao1]`. A bracket with n syllables reads the n hanzi before it.
+    """Inline readings: `重[chóng]庆`, `乐高[lè gāo]`. A bracket with n syllables reads the n hanzi before it.
 
     Brackets that hold anything else are left alone.
 
@@ -292,7 +292,12 @@ def markup(text: str) -> list[tuple[Match, int]]:
     for match in _BRACKET.finditer(text):
         syllables = [numbered(part) for part in match[1].split()]
         start, end = match.start() - len(syllables), match.start()
-        if all(syllables) and 0 <= start < end and _ALL_HANZI.fullmatch(text, start, end) and _HAS_TONE.search(match[1]):
+        if (
+            all(syllables)
+            and 0 <= start < end
+            and _ALL_HANZI.fullmatch(text, start, end)
+            and _HAS_TONE.search(match[1])
+        ):
             found.append((Match(start, end, Entry(text[start:end], tuple(syllables)), "markup"), match.end()))
     return found
 

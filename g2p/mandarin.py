@@ -8,7 +8,8 @@ from functools import lru_cache
 
 _INITIALS = re.compile("(zh|ch|sh|[bpmfdtnlgkhjqxrzcs])?(.*)")
 _ZERO_INITIAL = {
-    "yi": "i", "ya": "ia", "yo": "io", "ye": "ie", "yao": "iao", "you": "iou", "yan": "ian", "yin": "in", "yang": "iang",
+    "yi": "i", "ya": "ia", "yo": "io", "ye": "ie", "yao": "iao", "you": "iou", "yan": "ian", "yin": "in",
+    "yang": "iang",
     "ying": "ing", "yong": "iong", "wu": "u", "wa": "ua", "wo": "uo", "wai": "uai", "wei": "uei", "wan": "uan",
     "wen": "uen", "wang": "uang", "weng": "ueng", "yu": "v", "yue": "ve", "yuan": "van", "yun": "vn",
 }  # fmt: skip
@@ -16,7 +17,10 @@ _WRITTEN_ZERO_INITIAL = {final: letters for letters, final in _ZERO_INITIAL.item
 _FULL_FORMS = {"iu": "iou", "ui": "uei", "un": "uen", "ue": "ve"}
 _SHORT_FORMS = {"iou": "iu", "uei": "ui", "uen": "un", "ii": "i", "iii": "i"}
 FINALS = frozenset(
-    ["a", "ai", "an", "ang", "ao", "e", "ei", "en", "eng", "er", "i", "ia", "ian", "iang", "iao", "ie", "in", "iou", "ing", "iong", "io", "ong", "ou", "o", "u", "uei", "ua", "uai", "uan", "uen", "uang", "ueng", "uo", "v", "ve", "van", "vn", "ii", "iii", "ê", "m", "n", "ng"]
+    (
+        "a ai an ang ao e ei en eng er i ia ian iang iao ie in iou ing iong io ong ou o u uei ua uai uan uen uang ueng "
+        "uo v ve van vn ii iii ê m n ng"
+    ).split()
 )
 """Finals in their full forms."""
 _SYLLABLE = re.compile("([a-zê]+)([1-5])(r?)")
@@ -26,7 +30,7 @@ _TONE_MARKS = {"\u0304": 1, "\u0301": 2, "\u030c": 3, "\u0306": 3, "\u0300": 4}
 
 @lru_cache(maxsize=4096)
 def split_syllable(reading: str) -> tuple[str, str, int, bool]:
-    """Initial, final in its full form (`iou`, `uei`, `uen`, `v`, `ii` after z/c/s, `iii` after zh/ch/sh/r), tone, erhua.
+    """Initial, final in full (`iou`, `uei`, `uen`, `v`, `ii` after z/c/s, `iii` after zh/ch/sh/r), tone, erhua.
 
     Args:
         reading: A syllable with tone number, such as `zhuang4`, `nv3` or `hua1r`.
@@ -72,7 +76,7 @@ def join_syllable(initial: str, final: str, tone: int, erhua: bool = False) -> s
 
 @lru_cache(maxsize=4096)
 def numbered(syllable: str) -> str | None:
-    """`chóng`, `CHONG2`, `nǚ`, `lv4`, `de` or `huār` as `chong2`, ...; None: not a syllable. Without a tone it is neutral."""
+    """`chóng`, `CHONG2`, `nǚ`, `lv4` or `huār` as `chong2`, ...; None: no syllable. Without a tone it is neutral."""
     tone, letters = 0, ""
     for char in unicodedata.normalize("NFD", syllable.strip().lower().replace("u:", "v")):
         if char in _TONE_MARKS:
@@ -122,9 +126,11 @@ _SYLLABARY = frozenset(
         "ei": " b p m f d t n l g k h zh sh z c", "en": " b p m f d n l g k h zh ch sh r z c s",
         "eng": " b p m f d t n l g k h zh ch sh r z c s", "er": " ", "ê": " ", "m": " h", "n": " ", "ng": " h",
         "i": " b p m d t n l j q x", "ia": " b d l n j q x", "ian": " b p m d t n l j q x", "iang": " b n l j q x d",
-        "iao": " b p m f d t n l j q x", "ie": " b p m d t n l j q x", "in": " b p m d n l j q x", "iou": " m d n l j q x",
+        "iao": " b p m f d t n l j q x", "ie": " b p m d t n l j q x", "in": " b p m d n l j q x",
+        "iou": " m d n l j q x",
         "ing": " b p m d t n l j q x", "iong": " j q x", "io": " ", "ong": "b d t n l g k h zh ch sh r z c s",
-        "ou": " p m f d t n l g k h zh ch sh r z c s", "o": " b p m f l", "u": " b p m f d t n l g k h zh ch sh r z c s",
+        "ou": " p m f d t n l g k h zh ch sh r z c s", "o": " b p m f l",
+        "u": " b p m f d t n l g k h zh ch sh r z c s",
         "uei": " d t g k h zh ch sh r z c s", "ua": " g k h zh ch sh r", "uai": " g k h zh ch sh",
         "uan": " d t n l g k h zh ch sh r z c s", "uen": " d t n l g k h zh ch sh r z c s",
         "uang": " g k h zh ch sh", "ueng": " ", "uo": " d t n l g k h zh ch sh r z c s", "v": " n l j q x",

@@ -1,7 +1,8 @@
 """Written text to spoken text, every spoken character tied to the characters it came from.
 
-The text is cut at places where it is written one way and said another; each such expression is said as a whole and keeps its span.
-Whether a number is said in Mandarin or in English is decided by its sentence, and inside a mixed sentence by its neighbours.
+The text is cut at places where it is written one way and said another; each such expression is said as a whole and
+keeps its span. Whether a number is said in Mandarin or in English is decided by its sentence, and inside a mixed
+sentence by its neighbours.
 """
 
 from __future__ import annotations
@@ -43,34 +44,45 @@ _SAID_AS_WORDS = re.compile(
     r"com|net|org|info|edu|gov|app|dev|me|go|bat|bin|log|gif|zip|exe|tar|jpe?g|https?|java|[A-Za-z]*[aeiou][A-Za-z]*[A-Za-z]{2,}|[A-Za-z]*[A-Za-z]{2}[aeiou][A-Za-z]*"
 )
 _ADDRESS_SIGNS = {
-    ".": "点", "@": "艾特", "/": "斜杠", "-": "杠", "_": "下划线", ":": "冒号", "?": "问号", "=": "等于", "&": "和", "#": "井号", "%": "百分号",
+    ".": "点", "@": "艾特", "/": "斜杠", "-": "杠", "_": "下划线", ":": "冒号", "?": "问号", "=": "等于", "&": "和",
+    "#": "井号", "%": "百分号",
     "+": "加", "~": "波浪号",
 }  # fmt: skip
 _ENGLISH_ADDRESS_SIGNS = {
-    ".": "dot", "@": "at", "/": "slash", "-": "dash", "_": "underscore", ":": "colon", "?": "question mark", "=": "equals",
+    ".": "dot", "@": "at", "/": "slash", "-": "dash", "_": "underscore", ":": "colon", "?": "question mark",
+    "=": "equals",
     "&": "and", "#": "hash", "%": "percent", "+": "plus", "~": "tilde",
 }  # fmt: skip
 
 # Marks that shape a page and are not said. What is left of each match is its group, if it has one.
 _MARKUP = re.compile(
-    r"^[ \t]{0,3}#{1,6}[ \t]+|^[ \t]{0,8}[-*+•·▪◦●■◆][ \t]+|^[ \t]{0,3}>[ \t]?|^[ \t]{0,3}(?:[-*_][ \t]?){3,}$|^[ \t]*```[^\n`]{0,40}$|"
+    r"^[ \t]{0,3}#{1,6}[ \t]+|^[ \t]{0,8}[-*+•·▪◦●■◆][ \t]+|^[ \t]{0,3}>[ \t]?|^[ \t]{0,3}(?:[-*_][ \t]?){3,}$|"
+    r"^[ \t]*```[^\n`]{0,40}$|"
     r"\*\*\*?|__|~~|`|</?[a-zA-Z][^<>\n]{0,200}>|<!--|-->|!?\[(?=[^\[\]\n]{0,300}\]\([^()\n]{0,500}\))|"
-    r"\]\([^()\n]{0,500}\)|(?<=\S)\*(?=[\s，。！？,.!?]|$)|(?:^|(?<=\s))\*(?=\S)|(?<![A-Za-z0-9\s])\*(?=[^\s\d])|(?<=[一-鿿])\*(?=[一-鿿，。])|^\|?[ \t]*:?-{3,}.*$",
+    r"\]\([^()\n]{0,500}\)|(?<=\S)\*(?=[\s，。！？,.!?]|$)|(?:^|(?<=\s))\*(?=\S)|"
+    r"(?<![A-Za-z0-9\s])\*(?=[^\s\d])|(?<=[一-鿿])\*(?=[一-鿿，。])|^\|?[ \t]*:?-{3,}.*$",
     re.MULTILINE,
 )
 _LIST_NUMBER = re.compile(r"^[ \t]*(\d{1,3})[.、)）][ \t]*(?=\S)(?!\d)", re.MULTILINE)
 # Signs that have words of their own where nothing better was found; a space says nothing but parts words.
 _SIGNS = {
-    "%": "百分号", "&": "和", "@": "艾特", "℃": "摄氏度", "+": "加", "=": "等于", "≠": "不等于", "≈": "约等于", "≥": "大于等于", "≤": "小于等于",
-    "×": "乘", "÷": "除以", "∞": "无穷大", "∈": "属于", "∉": "不属于", "∪": "并", "∩": "交", "⊥": "垂直于", "∥": "平行于", "∵": "因为", "∴": "所以",
-    "∅": "空集", "⊂": "真包含于", "⊆": "包含于", "∑": "求和", "∫": "积分", "α": "阿尔法", "β": "贝塔", "γ": "伽马", "δ": "德尔塔", "Δ": "德尔塔",
-    "ε": "艾普西隆", "θ": "西塔", "λ": "兰姆达", "μ": "缪", "π": "派", "ρ": "柔", "σ": "西格玛", "Σ": "西格玛", "τ": "套", "φ": "斐", "ω": "欧米伽",
+    "%": "百分号", "&": "和", "@": "艾特", "℃": "摄氏度", "+": "加", "=": "等于", "≠": "不等于", "≈": "约等于",
+    "≥": "大于等于", "≤": "小于等于",
+    "×": "乘", "÷": "除以", "∞": "无穷大", "∈": "属于", "∉": "不属于", "∪": "并", "∩": "交", "⊥": "垂直于",
+    "∥": "平行于", "∵": "因为", "∴": "所以",
+    "∅": "空集", "⊂": "真包含于", "⊆": "包含于", "∑": "求和", "∫": "积分", "α": "阿尔法", "β": "贝塔", "γ": "伽马",
+    "δ": "德尔塔", "Δ": "德尔塔",
+    "ε": "艾普西隆", "θ": "西塔", "λ": "兰姆达", "μ": "缪", "π": "派", "ρ": "柔", "σ": "西格玛", "Σ": "西格玛",
+    "τ": "套", "φ": "斐", "ω": "欧米伽",
     "Ω": "欧米伽", "$": "美元", "£": "英镑", "€": "欧元", "¥": "元", "￥": "元", "№": "号", "<": "小于", ">": "大于",
 }  # fmt: skip
 _ENGLISH_SIGNS = {
-    "%": "percent", "&": "and", "@": "at", "+": "plus", "=": "equals", "≠": "is not equal to", "≈": "is about", "×": "times", "÷": "divided by",
-    "<": "is less than", ">": "is greater than", "≥": "is at least", "≤": "is at most", "°": "degrees", "$": "dollars", "£": "pounds", "€": "euros",
-    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "Δ": "delta", "ε": "epsilon", "θ": "theta", "λ": "lambda", "μ": "mu", "π": "pi",
+    "%": "percent", "&": "and", "@": "at", "+": "plus", "=": "equals", "≠": "is not equal to", "≈": "is about",
+    "×": "times", "÷": "divided by",
+    "<": "is less than", ">": "is greater than", "≥": "is at least", "≤": "is at most", "°": "degrees",
+    "$": "dollars", "£": "pounds", "€": "euros",
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "Δ": "delta", "ε": "epsilon", "θ": "theta", "λ": "lambda",
+    "μ": "mu", "π": "pi",
     "σ": "sigma", "Σ": "sigma", "φ": "phi", "ω": "omega", "Ω": "omega", "∞": "infinity", "№": "number",
 }  # fmt: skip
 _INVISIBLE = (

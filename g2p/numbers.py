@@ -6,7 +6,10 @@ DIGITS = "零一二三四五六七八九"
 _POWERS = ("", "十", "百", "千")
 _GROUPS = ("", "万", "亿", "万亿", "亿亿")
 
-_UNITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+_UNITS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+).split()
 _TENS = ["zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _THOUSANDS = ("", "thousand", "million", "billion", "trillion", "quadrillion")
 _IRREGULAR_ORDINALS = {
@@ -22,7 +25,7 @@ def digits(number: str, yao: bool = False) -> str:
 
 
 def cardinal(number: str) -> str:
-    """A quantity: `10086` -> 一万零八十六, `2000` -> 两千. Longer than 20 digits it is read digit by digit, as people do.
+    """A quantity: `10086` -> 一万零八十六, `2000` -> 两千. More than 20 digits are read one by one, as people do.
 
     Args:
         number: Digits, leading zeros allowed.

@@ -1,8 +1,8 @@
 """Which reading a hanzi has here.
 
-Three witnesses: a bidirectional LSTM over the characters, the dictionary words that cover the character, and the cut into words. A small network
-weighs them, the same for all characters; it and the LSTM are one ONNX file. See `training/train_polyphone.py` for how it was made and
-what it scores.
+Three witnesses: a bidirectional LSTM over the characters, the dictionary words that cover the character, and the cut
+into words. A small network weighs them, the same for all characters; it and the LSTM are one ONNX file. See
+`training/train_polyphone.py` for how it was made and what it scores.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _fits(word: Word, segments: list[int]) -> bool:
 
 
 def _is_certain(word: Word, segments: list[int]) -> bool:
-    """Whether a word needs no second opinion: hand-written, or edited and common. The model saw too few of the latter in training."""
+    """Whether a word needs no second opinion: hand-written, or edited and common (the model saw few of those)."""
     if word.trust == HAND_WRITTEN:
         return _fits(word, segments)
     return word.trust == EDITED and word.cost < _COMMON and _is_segment(word, segments)

@@ -14,12 +14,14 @@ class Token:
 
     kind: Kind
     text: str
-    """What is said, after normalisation: one hanzi, one English word, or one punctuation mark (`，。！？；：、…—` or `\\n` for a paragraph)."""
+    """What is said, after normalisation: one hanzi (花儿 when erhua curls it), one English word or letter, or one
+    punctuation mark (`，。！？；：、…—`, or `\\n` for a paragraph)."""
     start: int
-    """Span of original characters it came from, [start, end); several tokens may share a span (`3` -> 三, `2024` -> 二〇二四)."""
+    """Span of original characters it came from, [start, end); tokens may share one (`2024` -> 二零二四)."""
     end: int
     reading: str = ""
-    """Hanzi: the syllable as spoken, after sandhi, tone number 1 to 5 (`chong2`, `nv3`, `hua1r` with erhua). Else empty."""
+    """Hanzi: the syllable as spoken, after sandhi, tone number 1 to 5 (`chong2`, `nv3`, `hua1r` with erhua). Empty for
+    other kinds and for a hanzi nobody knows."""
     base: str = ""
     """Hanzi: the dictionary form before sandhi."""
     word: int = 0

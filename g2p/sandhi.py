@@ -1,7 +1,7 @@
 """What neighbours do to tones: 一 and 不, third-tone chains, erhua.
 
-Rules after Chao, A Grammar of Spoken Chinese (1968), and Duanmu, The Phonology of Standard Chinese (2007): third tones change inside
-the word first, then between words from the right, so that 我很好 is *wo3 hen2 hao3*.
+Rules after Chao, A Grammar of Spoken Chinese (1968), and Duanmu, The Phonology of Standard Chinese (2007): third tones
+change inside the word first, then between words from the right, so that 我很好 is *wo3 hen2 hao3*.
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ _PREFIXES = frozenset("小老好很")
 _WHOLE_ONE = frozenset("统唯专周初期单同逐划惟归合之其万不")
 # 儿 is a syllable of its own in these; elsewhere at the end of a word it only curls the syllable before.
 _CHILD_WORDS = frozenset(
-    ["女儿", "婴儿", "幼儿", "少儿", "孤儿", "健儿", "胎儿", "男儿", "宠儿", "弃儿", "患儿", "混血儿", "新生儿", "早产儿", "低能儿", "婴幼儿", "小儿", "孙儿", "侄儿", "妻儿", "育儿", "托儿", "产儿", "弄潮儿", "幸运儿", "畸形儿", "双胞胎儿", "雏儿", "球儿", "生儿", "而儿", "乖儿", "爱儿", "痴儿", "吾儿", "我儿", "犬儿", "胡儿", "木兰儿", "乞儿", "歌儿", "宁馨儿", "好男儿", "连体儿", "私生儿", "试管婴儿", "儿"]
+    (
+        "女儿 婴儿 幼儿 少儿 孤儿 健儿 胎儿 男儿 宠儿 弃儿 患儿 混血儿 新生儿 早产儿 低能儿 婴幼儿 小儿 孙儿 侄儿 妻儿 "
+        "育儿 托儿 产儿 弄潮儿 幸运儿 畸形儿 双胞胎儿 雏儿 球儿 生儿 而儿 乖儿 爱儿 痴儿 吾儿 我儿 犬儿 胡儿 木兰儿 "
+        "乞儿 歌儿 宁馨儿 好男儿 连体儿 私生儿 试管婴儿 儿"
+    ).split()
 )
 # The first is a third tone in its own right and yet rises before a neutral syllable that was one.
-_RISING_BEFORE_NEUTRAL = frozenset(["小姐", "哪里", "想想", "走走", "等等", "手里", "把手", "打手", "讲讲", "洗洗", "找找", "打扫", "晌午"])
+_RISING_BEFORE_NEUTRAL = frozenset(("小姐 哪里 想想 走走 等等 手里 把手 打手 讲讲 洗洗 找找 打扫 晌午").split())
 
 
 def sandhi(chars: str, base: Sequence[str], words: Sequence[int], is_word: Callable[[str], bool]) -> list[str]:

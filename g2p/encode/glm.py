@@ -1,8 +1,8 @@
 """Pronunciation to GLM-TTS's hybrid text: characters, and phoneme tokens where a character alone might be misread.
 
-The model has 204 phoneme tokens, an initial or a final with its tone each: 重庆 as `<|CH|><|ONG2|><|Q|><|ING4|>`. A syllable that the
-inventory cannot write (儿 in the neutral tone, for example) stays a character. The authors of GLM-TTS confirm that many phoneme tokens in
-a sentence make its prosody choppy, hence the policies.
+The model has 204 phoneme tokens, an initial or a final with its tone each: 重庆 as `<|CH|><|ONG2|><|Q|><|ING4|>`. A
+syllable that the inventory cannot write (儿 in the neutral tone, for example) stays a character. The authors of GLM-TTS
+confirm that many phoneme tokens in a sentence make its prosody choppy, hence the policies.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from g2p.pronunciation import Pronunciation, Token
 
 Policy = Literal["auto", "all", "off"]
 
-INITIALS = frozenset(["B", "C", "CH", "D", "F", "G", "H", "J", "K", "L", "M", "N", "P", "Q", "R", "S", "SH", "T", "X", "Z", "ZH"])
+INITIALS = frozenset(("B C CH D F G H J K L M N P Q R S SH T X Z ZH").split())
 _FIVE_TONES = (
-    ["A", "AI", "AN", "ANG", "AO", "E", "EI", "EN", "ENG", "I", "IA", "IAN", "IANG", "IAO", "IE", "II", "III", "IN", "ING", "IOU", "O", "ONG", "OU", "U", "UA", "UANG", "UEI", "UEN", "UO", "V", "VAN", "VN"]
-)
+    "A AI AN ANG AO E EI EN ENG I IA IAN IANG IAO IE II III IN ING IOU O ONG OU U UA UANG UEI UEN UO V VAN VN"
+).split()
 FINALS = frozenset(
     [f"{final}{tone}" for final in _FIVE_TONES for tone in range(1, 6)]
     + [f"{final}{tone}" for final in ("VE", "UAI", "UAN", "IONG") for tone in range(1, 5)]
@@ -45,8 +45,8 @@ def encode(pronunciation: Pronunciation, policy: Policy = "auto") -> str:
 
     Args:
         pronunciation: What to say.
-        policy: `auto` writes phonemes only where somebody asked for a reading, where it differs from the character's usual one, or where
-            the character is rare; `all` writes every hanzi in phonemes; `off` writes none.
+        policy: `auto` writes phonemes only where somebody asked for a reading, where it differs from the character's
+            usual one, or where the character is rare; `all` writes every hanzi in phonemes; `off` writes none.
 
     Raises:
         ValueError: An unknown policy.

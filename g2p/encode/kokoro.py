@@ -1,7 +1,8 @@
 """Pronunciation to the IPA symbols of Kokoro-82M v1.0.
 
-Mandarin follows Kokoro's own front end: initial, medial and nucleus, tone mark on the nucleus, coda; words apart. English is American,
-with its capital-letter diphthongs. Every symbol is one character of the model's 114-symbol vocabulary.
+Mandarin follows Kokoro's own front end: initial, medial and nucleus, tone mark on the nucleus, coda; words apart.
+English is American, with its capital-letter diphthongs. Every symbol is one character of the model's 114-symbol
+vocabulary.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ INITIALS = {
 FINALS = {
     "a": "a0", "ai": "ai0", "an": "a0n", "ang": "a0ŋ", "ao": "au0", "e": "ɤ0", "ei": "ei0", "en": "ə0n", "eng": "ə0ŋ",
     "i": "i0", "ia": "ja0", "ian": "jɛ0n", "iang": "ja0ŋ", "iao": "jau0", "ie": "je0", "in": "i0n", "iou": "jou0",
-    "ing": "i0ŋ", "iong": "jʊ0ŋ", "io": "jɔ0", "ong": "ʊ0ŋ", "ou": "ou0", "o": "wo0", "u": "u0", "uei": "wei0", "ua": "wa0",
+    "ing": "i0ŋ", "iong": "jʊ0ŋ", "io": "jɔ0", "ong": "ʊ0ŋ", "ou": "ou0", "o": "wo0", "u": "u0", "uei": "wei0",
+    "ua": "wa0",
     "uai": "wai0", "uan": "wa0n", "uen": "wə0n", "uang": "wa0ŋ", "ueng": "wə0ŋ", "uo": "wo0", "v": "y0", "ve": "ɥe0",
     "van": "ɥɛ0n", "vn": "y0n", "ii": "ɨ0", "iii": "ɨ0", "er": "ɚ0", "ê": "ɛ0", "m": "m0", "n": "n0", "ng": "ŋ0",
 }  # fmt: skip
@@ -32,9 +34,12 @@ _PAUSES = {
 
 # espeak's IPA to Kokoro's English letters, longest first.
 _ENGLISH = [
-    ("ʔˌn̩", "tᵊn"), ("ʔn̩", "tᵊn"), ("ʔn", "tᵊn"), ("a^ɪ", "I"), ("a^ʊ", "W"), ("d^ʒ", "ʤ"), ("e^ɪ", "A"), ("t^ʃ", "ʧ"),
-    ("ɔ^ɪ", "Y"), ("ɚɹ", "əɹ"), ("ə^l", "ᵊl"), ("o^ʊ", "O"), ("ɜːɹ", "ɜɹ"), ("ɜː", "ɜɹ"), ("ɪə", "iə"), ("^", ""), ("ː", ""), ("ɚ", "əɹ"),
-    ("r", "ɹ"), ("x", "k"), ("ç", "k"), ("ɐ", "ə"), ("ɬ", "l"), ("\u0303", ""), ("e", "A"), ("o", "ɔ"), ("ɾ", "T"), ("ʔ", "t"),
+    ("ʔˌn̩", "tᵊn"), ("ʔn̩", "tᵊn"), ("ʔn", "tᵊn"), ("a^ɪ", "I"), ("a^ʊ", "W"), ("d^ʒ", "ʤ"), ("e^ɪ", "A"),
+    ("t^ʃ", "ʧ"),
+    ("ɔ^ɪ", "Y"), ("ɚɹ", "əɹ"), ("ə^l", "ᵊl"), ("o^ʊ", "O"), ("ɜːɹ", "ɜɹ"), ("ɜː", "ɜɹ"), ("ɪə", "iə"), ("^", ""),
+    ("ː", ""), ("ɚ", "əɹ"),
+    ("r", "ɹ"), ("x", "k"), ("ç", "k"), ("ɐ", "ə"), ("ɬ", "l"), ("\u0303", ""), ("e", "A"), ("o", "ɔ"), ("ɾ", "T"),
+    ("ʔ", "t"),
 ]  # fmt: skip
 _SYLLABIC = re.compile("(\\S)\u0329")
 
@@ -46,7 +51,7 @@ class Symbols:
     text: str
     """The symbols, one character each."""
     tokens: tuple[int, ...]
-    """For each symbol the index of the token it came from, as long as `text`, never falling. Spaces belong to the token before."""
+    """For each symbol the index of its token, as long as `text`, never falling. A space belongs to the token before."""
 
 
 def encode(pronunciation: Pronunciation) -> Symbols:

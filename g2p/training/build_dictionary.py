@@ -9,7 +9,7 @@ Sources, all ordinary packages (versions in the file's `sources` entry):
 - wetext (Apache-2.0): traditional to simplified.
 - `data/words.txt`: 730 words of our own, which win over everything.
 
-Run: `python -m g2p.training.build_dictionary` (needs `pip install pypinyin pypinyin-dict jieba g2pM wetext`); half a minute.
+Run: `python -m g2p.training.build_dictionary`, half a minute. Needs the packages above (`pip install`).
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _characters() -> tuple[dict[str, list[str]], set[str]]:
 
 
 def _words(candidates: dict[str, list[str]]) -> dict[str, tuple[int, int]]:
-    """Word -> reading index of each character in four bits; trust 1: sources disagree, 2: they agree, 3: CC-CEDICT too."""
+    """Word -> reading index of each character, and trust (1: sources disagree, 2: agree, 3: CC-CEDICT too)."""
     from pypinyin.phrases_dict import phrases_dict
 
     sources = {"pypinyin": phrases_dict}

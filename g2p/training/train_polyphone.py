@@ -1,12 +1,12 @@
 """Make `g2p/data/polyphone.onnx` and report what it scores.
 
-The LSTM has the weights of g2pM (Apache-2.0; Park and Lee, Interspeech 2020), which were trained on the training split of CPP. What is
-trained here is a small network that weighs its probabilities against what dictionary words say. Its parameters are shared by all
-characters: with 16 examples a character, parameters of a character's own learn its label noise (97.0 % instead of 98.0 %), and
-training the LSTM further on these examples gains nothing either.
+The LSTM has the weights of g2pM (Apache-2.0; Park and Lee, Interspeech 2020), which were trained on the training split
+of CPP. What is trained here is a small network that weighs its probabilities against what dictionary words say. Its
+parameters are shared by all characters: with 16 examples a character, parameters of a character's own learn its label
+noise (97.0 % instead of 98.0 %), and training the LSTM further on these examples gains nothing either.
 
-Run: `python -m g2p.training.train_polyphone SENTENCES LABELS` (CPP's `.sent` and `.lb` files; needs torch, onnx and g2pM). Prints five-fold
-cross-validation first, then trains on everything and writes the file; two minutes on one core.
+Run: `python -m g2p.training.train_polyphone SENTENCES LABELS` (CPP's `.sent` and `.lb` files; needs torch, onnx and
+g2pM). Prints five-fold cross-validation first, then trains on everything and writes the file; minutes on one core.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Polyphone(nn.Module):
         return torch.stack([self.judge(member, log_p, words) for member in self.weigh]).mean(0)
 
     def log_probabilities(self, state: Tensor, classes: Tensor) -> Tensor:
-        """The LSTM's opinion of each candidate, [n, candidates], from its state at the asked characters, [n, 2 hidden]."""
+        """The LSTM's opinion of each candidate, [n, candidates], from its state at their characters, [n, 2 hidden]."""
         absent = classes < 0
         logits = self.logit_layer(state).gather(1, classes.clamp(min=0)).masked_fill(absent, -1e4)
         return torch.log_softmax(logits, 1).clamp(min=-12).masked_fill(absent, -1e4)
@@ -199,7 +199,7 @@ def export(model: Polyphone, teacher: Teacher) -> None:
         "alphabet": "\t".join(by_id),
         "classes": " ".join(sorted(teacher.classes, key=teacher.classes.__getitem__)),
         "unknown begin end": " ".join(str(teacher.alphabet[mark]) for mark in ("<UNK>", "시", "끝")),
-        "origin": "LSTM initialised from g2pM 0.1.2.5 (Apache-2.0), trained further; see g2p/training/train_polyphone.py",
+        "origin": "LSTM weights of g2pM 0.1.2.5 (Apache-2.0); see g2p/training/train_polyphone.py",
     }
     for key, value in meta.items():
         network.metadata_props.add(key=key, value=value)

@@ -1,8 +1,8 @@
 """Speed of the Mandarin front end against its peers, in one run.
 
-`python -m tests.benchmarks.g2p` reads 30-character sentences of its own one by one with `g2p.readings`, `g2p.analyze`, pypinyin and g2pM (where
-installed), interleaved, and prints milliseconds per sentence (median and best of the rounds) and ratios. With `--cpp SENTENCES LABELS` it also
-prints the accuracy on files in the format of the CPP data set.
+`python -m tests.benchmarks.g2p` reads 30-character sentences of its own one by one with `g2p.readings`, `g2p.analyze`,
+pypinyin and g2pM (where installed), interleaved, and prints milliseconds per sentence (median and best of the rounds)
+and ratios. With `--cpp SENTENCES LABELS` it also prints the accuracy on files in the format of the CPP data set.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def compare(rounds: int) -> None:
     """Print milliseconds per sentence and ratios."""
     start = time.perf_counter()
     g2p.warm_up()
-    print(f"warm-up {1000 * (time.perf_counter() - start):.0f} ms; sentences of {len(SENTENCES[0])} characters, one at a time")
+    print(
+        f"warm-up {1000 * (time.perf_counter() - start):.0f} ms; sentences of {len(SENTENCES[0])} characters, one by one"
+    )
     compared = readers()
     taken: dict[str, list[float]] = {name: [] for name in compared}
     for _ in range(rounds):

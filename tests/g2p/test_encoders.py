@@ -22,7 +22,9 @@ def test_there_are_as_many_syllables_as_mandarin_has():
 @pytest.mark.parametrize("notation", [split_syllable, numbered], ids=["parts", "notation"])
 def test_syllables_survive_taking_apart(notation):
     for syllable in SYLLABLES:
-        assert (join_syllable(*split_syllable(syllable)) if notation is split_syllable else numbered(syllable)) == syllable
+        assert (
+            join_syllable(*split_syllable(syllable)) if notation is split_syllable else numbered(syllable)
+        ) == syllable
 
 
 def test_kokoro_symbols_tell_every_syllable_apart_and_are_all_in_the_vocabulary():

@@ -15,7 +15,9 @@ def said(text: str, lexicon: Lexicon) -> str:
 
 
 def write(path: Path, *lines: object) -> Path:
-    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line, ensure_ascii=False) for line in lines))
+    path.write_text(
+        "\n".join(line if isinstance(line, str) else json.dumps(line, ensure_ascii=False) for line in lines)
+    )
     return path
 
 
@@ -161,6 +163,8 @@ def test_markup_wins_over_the_dictionary_and_says_so():
     assert (token.reading, token.source, token.start, token.end) == ("yue4", "markup", 0, 1)
 
 
-@pytest.mark.parametrize("text", ["见文献[1]", "重[重要]庆", "重[]庆", "[chóng]庆", "重[chóng qìng jiā]庆", "他[api]说"])
+@pytest.mark.parametrize(
+    "text", ["见文献[1]", "重[重要]庆", "重[]庆", "[chóng]庆", "重[chóng qìng jiā]庆", "他[api]说"]
+)
 def test_other_brackets_are_no_markup(text: str):
     assert markup(text) == []
