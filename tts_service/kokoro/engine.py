@@ -110,6 +110,11 @@ class KokoroEngine:
                 open_session(derived.generator, threads),
                 Styling.load(derived.styling),
             )
+        report("warming up Kokoro", 0.9)  # the first run of a session allocates, and is slower by half
+        silent = StopSignal()
+        network.begin(Piece("a.", (0, 0)).tokens(), next(iter(voices.values())), 1.0, silent).samples(
+            0, CHUNKS[0], silent
+        )
         report("Kokoro is ready", 1.0)
         return cls(network, voices)
 
