@@ -185,6 +185,7 @@ class _Model:
         meta = self._session.get_modelmeta().custom_metadata_map
         self._alphabet = {char: i for i, char in enumerate(meta["alphabet"].split("\t"))}
         self._classes = {syllable: i for i, syllable in enumerate(meta["classes"].split(" "))}
+        self._remembered: dict[str, list[int]] = {}
         self._unknown, self._begin, self._end = (int(i) for i in meta["unknown begin end"].split())
 
     def ids(self, text: str) -> NDArray[np.int64]:
@@ -192,13 +193,17 @@ class _Model:
         inner = [self._alphabet.get(char, self._unknown) for char in text]
         return np.array([[self._begin, *inner, self._end]], np.int64)
 
+    def _classes_of(self, char: str) -> list[int]:
+        """Class of each candidate, -1 where there is none; remembered, for there are under a thousand polyphones."""
+        classes = self._remembered.get(char)
+        if classes is None:
+            known = [self._classes.get(syllable, -1) for syllable in dictionary().candidates(char)[:MAX_CANDIDATES]]
+            classes = self._remembered[char] = known + [-1] * (MAX_CANDIDATES - len(known))
+        return classes
+
     def choose(self, text: str, asked: list[int], table: NDArray[np.float32]) -> list[int]:
         """The best candidate for each asked position."""
-        known = dictionary()
-        classes = np.full((len(asked), MAX_CANDIDATES), -1, np.int64)
-        for row, i in enumerate(asked):
-            for k, syllable in enumerate(known.candidates(text[i])[:MAX_CANDIDATES]):
-                classes[row, k] = self._classes.get(syllable, -1)
+        classes = np.array([self._classes_of(text[i]) for i in asked], np.int64)
         scores = self._session.run(
             ["scores"], {"text": self.ids(text), "asked": np.array(asked) + 1, "classes": classes, "words": table}
         )[0]
