@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Self, get_args
+from typing import Any, BinaryIO, Literal, Self, cast, get_args
 
 import numpy as np
 import soxr
@@ -169,6 +169,28 @@ def _chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack("<4sI", name, len(content)) + content + b"\0" * (len(content) % 2)
 
 
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that grows beside its place and takes it when the block succeeds; the folder is made.
+
+    Raises:
+        SpeechError: The place cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w+b") as file:
+            yield cast(BinaryIO, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        raise SpeechError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
 def save(path: Path, chunks: Iterable[AudioChunk], sample_rate: int, label: Label, format: str | None = None) -> float:
     """Write speech to a file that appears only when it is complete.
 
@@ -192,21 +214,9 @@ def save(path: Path, chunks: Iterable[AudioChunk], sample_rate: int, label: Labe
     first = next(chunks, None)
     if first is None:
         raise SpeechError("there was nothing to say in the text")
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w+b") as file:
-            with SpeechWriter(file, format, sample_rate, label) as writer:
-                for chunk in chain([first], chunks):
-                    writer.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        raise SpeechError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
+    with whole_file(path) as file, SpeechWriter(file, format, sample_rate, label) as writer:
+        for chunk in chain([first], chunks):
+            writer.write(chunk)
     return writer.samples / writer.sample_rate
 
 

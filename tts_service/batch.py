@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from loguru import logger
 from numpy.typing import NDArray
 
 from g2p.lexicon import Lexicon, default_lexicon
-from tts_service.audio_file import read_label, save
+from tts_service.audio_file import read_label, save, whole_file
 from tts_service.engine import AudioChunk, SpeechError, Voice
 from tts_service.label import Label, content_id
 from tts_service.presets import honoured, native_rate, preset
@@ -118,7 +117,7 @@ class LocalMaker:
         self._references = Library(references)
         self._voice = voice
         self._lexicon = Lexicon(path=lexicon, base=default_lexicon()) if lexicon else None
-        self._dictionary = _sha256(lexicon) if lexicon else ""
+        self._dictionary = file_sha256(lexicon) if lexicon else ""
         self._transcribe = transcribe
         self._adding = threading.Lock()
         self._stopping = threading.Event()
@@ -127,7 +126,7 @@ class LocalMaker:
         """Engine, dictionary, and the voice by name or by the content of its recording."""
         who = task.voice or self._voice
         if who is None and task.prompt_audio:
-            voice = [_sha256(task.prompt_audio), task.prompt_text or ""]
+            voice = [file_sha256(task.prompt_audio), task.prompt_text or ""]
         else:
             found = speaker(self._synthesizer, self._library, who)
             voice = [found.name, self._library.card(found.name).sha256 if found.folder else ""]
@@ -140,8 +139,10 @@ class LocalMaker:
                 if not can_clone(self._synthesizer):
                     own = self._synthesizer.voice().name
                     return tr(
-                        f"内置引擎不能克隆 prompt_audio；用 --engine glm，或用 --voice {own} 以自带声音朗读",
-                        f"the embedded engine cannot clone prompt_audio; use --engine glm, or --voice {own}",
+                        "内置引擎不能克隆 prompt_audio；"
+                        f"请用 GLM-TTS（--engine glm），或选一个自带声音（--voice {own}）",
+                        f"the embedded engine cannot clone prompt_audio; use GLM-TTS (--engine glm), "
+                        f"or choose a voice of its own (--voice {own})",
                     )
             else:
                 speaker(self._synthesizer, self._library, task.voice or self._voice)
@@ -174,7 +175,7 @@ class LocalMaker:
     def _speaker(self, task: Task) -> Voice:
         if task.prompt_audio is None or task.voice or self._voice:
             return speaker(self._synthesizer, self._library, task.voice or self._voice)
-        digest = hashlib.sha256(f"{_sha256(task.prompt_audio)} {task.prompt_text or ''}".encode())
+        digest = hashlib.sha256(f"{file_sha256(task.prompt_audio)} {task.prompt_text or ''}".encode())
         name = f"ref-{digest.hexdigest()[:24]}"
         with self._adding:
             if name not in self._references.names():
@@ -268,11 +269,9 @@ class Batch:
         while target.exists() and not _members(target) <= members:
             suffix += 1
             target = self.output / f"{name}_{suffix}.zip"
-        partial = target.with_name(f".{target.name}.part")
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+        with whole_file(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             for member in sorted(members):
                 archive.write(self.output / member, member)
-        os.replace(partial, target)
         return target
 
     def _job(self, task: Task) -> Job:
@@ -309,7 +308,16 @@ class Batch:
         status = "kept" if kept else "done"
         rtf = None if rtf is None else round(rtf, 3)
         return Outcome(
-            task.number, task.line, path.stem, status, path.name, round(seconds, 3), rtf, None, _sha256(path), job.key
+            task.number,
+            task.line,
+            path.stem,
+            status,
+            path.name,
+            round(seconds, 3),
+            rtf,
+            None,
+            file_sha256(path),
+            job.key,
         )
 
     def _noted(self, outcome: Outcome) -> Outcome:
@@ -360,6 +368,7 @@ def _members(archive: Path) -> set[str]:
         return {archive.name}  # not ours to replace
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

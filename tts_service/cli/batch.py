@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ from tts_service.cli.console import (
     EngineOption,
     JsonOption,
     LibraryOption,
+    engine_settings,
     err,
     load_engine,
     out,
@@ -64,7 +66,7 @@ def batch(
     as_json: JsonOption = False,
 ) -> None:
     """Check every line, speak the good ones, report all."""
-    from tts_service.batch import FORMATS, REFERENCES, Batch, LocalMaker
+    from tts_service.batch import FORMATS, REFERENCES, Batch, LocalMaker, Maker
     from tts_service.presets import preset as preset_named
     from tts_service.tasks import Flaw
     from tts_service.voices import Library
@@ -76,10 +78,20 @@ def batch(
     options: dict[str, Any] = dict(preset_named(preset).options)
     if sample_rate is not None:
         options["sample_rate"] = sample_rate
-    with load_engine(engine, checkpoint, voices) as synthesizer:
-        maker = LocalMaker(
-            synthesizer, Library(voices), output / REFERENCES, voice=voice, lexicon=dict_, transcribe=recognise
-        )
+    with ExitStack() as stack:
+        maker: Maker
+        if ray is not None:
+            from tts_service.cluster import ray_workers
+
+            settings = engine_settings(engine, checkpoint, voices)
+            maker = stack.enter_context(
+                ray_workers(ray, jobs, engine, settings, library=voices, voice=voice, dictionary=dict_)
+            )
+        else:
+            synthesizer = stack.enter_context(load_engine(engine, checkpoint, voices))
+            maker = LocalMaker(
+                synthesizer, Library(voices), output / REFERENCES, voice=voice, lexicon=dict_, transcribe=recognise
+            )
         work = Batch(tasks, output, maker, root, jobs, format, options, engine)
         total = flawed = 0
         for item in work.check():

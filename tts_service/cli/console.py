@@ -73,6 +73,11 @@ def checkpoint_folder() -> Path:
     return user_data_path("glm-tts", appauthor=False) / "checkpoint"
 
 
+def engine_settings(engine: str, checkpoint: Path | None, voices: Path | None) -> dict[str, Any]:
+    """What `tts_service.load` needs to know for an engine."""
+    return {"checkpoint": checkpoint or checkpoint_folder(), "voices": voices} if engine == "glm" else {}
+
+
 def load_engine(engine: str, checkpoint: Path | None = None, voices: Path | None = None) -> Synthesizer:
     """Load an engine, saying so where somebody watches.
 

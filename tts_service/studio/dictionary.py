@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
 import gradio as gr
 
 from g2p.lexicon import check
+from tts_service.audio_file import whole_file
 from tts_service.engine import SpeechError
 from tts_service.studio.desk import Desk, told
 from tts_service.studio.pictures import ruby
@@ -62,7 +62,9 @@ def tab(desk: Desk) -> None:
                 raise SpeechError(f"太长 / too long: {len(content)} > {MAX_TEXT}")
             if found := problems(content):
                 raise SpeechError(f"有 {len(found)} 行不对，没有保存 / {len(found)} lines are wrong; nothing was saved")
-            _replace(desk.dictionary, content)
+            # Readers see the old file or the new one, never half of one.
+            with whole_file(desk.dictionary) as file:
+                file.write((content.rstrip("\n") + "\n").encode())
         gr.Info("已保存 / saved")
 
     text.change(inspect, text, verdict, trigger_mode="always_last", show_progress="hidden")
@@ -76,14 +78,3 @@ def _text(desk: Desk) -> str:
         return desk.dictionary.read_text(encoding="utf-8-sig", errors="replace")
     except FileNotFoundError:
         return ""
-
-
-def _replace(path: Path, content: str) -> None:
-    """Readers see the old file or the new one, never half of one."""
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(content.rstrip("\n") + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise SpeechError(f"{path} cannot be written: {error.strerror}") from error
