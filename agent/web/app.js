@@ -253,7 +253,12 @@ $("composer").addEventListener("submit", async (event) => {
   if (text && (await say(text, { withMicrophone: false }))) $("text").value = "";
 });
 addEventListener("pagehide", () => page.call?.close());
-setInterval(() => page.microphone && ($("level").value = page.muted ? 0 : page.microphone.level), 50);
+setInterval(() => {
+  if (!page.microphone) return;
+  const level = page.muted ? 0 : page.microphone.level;
+  $("level").setAttribute("aria-valuenow", Math.round(level * 100));
+  $("level").firstChild.style.transform = `scaleX(${level})`;
+}, 50);
 
 paint();
 meet();
