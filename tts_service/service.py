@@ -236,6 +236,9 @@ class GLMTTSService(TTSService):
             if not heard:
                 heard = True
                 await self.stop_ttfb_metrics()
+            playing = self.get_active_audio_context_id() == context_id
+            pause = speech.stood_still(len(frame.audio) / 2 / frame.sample_rate, playing)
+            words = [(word, seconds + pause) for word, seconds in words]
             await self.add_word_timestamps(words, context_id, includes_inter_frame_spaces=True)
             await self.append_to_audio_context(context_id, frame)
         speech.ended = True
@@ -301,10 +304,28 @@ class _Speech:
         self._text = ""
         self._told = 0
         self._passed = 0
+        self._dry_at = 0.0
+        self._stood_still = 0.0
 
     def feed(self, text: str) -> None:
         self._text += text
         self.utterance.feed(text)
+
+    def stood_still(self, seconds: float, playing: bool) -> float:
+        """How long playback has waited for audio so far, in seconds.
+
+        Pipecat's clock of words does not wait: without this, text that nobody has heard yet would count as heard
+        whenever the engine is slower than speech.
+
+        Args:
+            seconds: Length of the audio that arrives now.
+            playing: Whether the context is being played, and not still behind another one.
+        """
+        now = self._loop.time()
+        if playing and self._dry_at:
+            self._stood_still += max(0.0, now - self._dry_at)
+        self._dry_at = max(self._dry_at, now) + seconds
+        return self._stood_still
 
     def on_chunk(self, chunk: AudioChunk) -> None:
         """On the engine thread: convert here, so that the event loop only passes bytes on."""

@@ -292,8 +292,7 @@ async def serve(port: int) -> None:
     """The agent as it always runs, with a probe for its memory and its event loop."""
     from agent import transports
     from agent.metrics import Metrics
-    from agent.server import bind, create_app
-    from agent.server import serve as run
+    from agent.server import bind, create_app, web_server
     from agent.settings import Settings
     from agent.switchboard import Switchboard
 
@@ -318,7 +317,7 @@ async def serve(port: int) -> None:
     watching = asyncio.create_task(watch())
     loading = asyncio.create_task(switchboard.load(lambda step: None))
     with bind("127.0.0.1", port, has_token=False) as sock:
-        await run(app, sock)
+        await web_server(app).serve(sockets=[sock])
     watching.cancel()
     loading.cancel()
 

@@ -91,7 +91,7 @@ async def test_what_was_heard_is_what_is_remembered(agent, scenarios, name):
     session.audio = played
     samples = soxr.resample(session.heard(), RATE, SAMPLE_RATE)
     heard = agent.models.recogniser.transcribe(samples).text
-    assert character_errors(heard, remembered) < 0.25, (heard, remembered)
+    assert character_errors(heard, remembered) < 0.4, (heard, remembered)
 
 
 async def test_two_conversations_at_once(agent, scenarios):
