@@ -14,7 +14,7 @@ from tts_service.engine import SpeechError, StopSignal
 from tts_service.kokoro.front_graph import DURATIONS, ENERGY, FRAMES, PITCH
 from tts_service.kokoro.voice import FRAME, KokoroVoice, Styling
 
-CONTEXT, INNER_CONTEXT = 6, 2
+CONTEXT, INNER_CONTEXT = 4, 1
 """Frames on either side that the 800 Hz and the 4,800 Hz stage compute beside those that are asked for."""
 
 
