@@ -4,50 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import soundfile
 from loguru import logger
-from numpy.typing import NDArray
 
-from g2p.lexicon import Lexicon, default_lexicon
-from tts_service.audio_file import read_label, save, whole_file
-from tts_service.engine import AudioChunk, SpeechError, Voice
-from tts_service.label import Label, content_id
-from tts_service.presets import honoured, native_rate, preset
-from tts_service.reference import measure
-from tts_service.synthesizer import Synthesizer
+from tts_service.audio_file import read_label, whole_file
+from tts_service.engine import SpeechError
+from tts_service.label import content_id
+from tts_service.maker import Job, Maker, file_sha256
+from tts_service.presets import honoured, preset
 from tts_service.tasks import Flaw, Task, read_tasks
-from tts_service.utterance import Report
-from tts_service.voices import Library, can_clone, load_recording, speaker
-from tts_service.wording import tr
 
 FORMATS = ("wav", "flac", "mp3", "opus")
 """Those that carry the label by which a finished task is recognised."""
 REPORT = "report.jsonl"
-REFERENCES = ".references"
-"""Folder in the output for recordings made ready for cloning."""
-
-Transcribe = Callable[[NDArray[np.float32], int], str]
-"""Samples [n] and their rate in Hz -> what is said."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A task with everything that decides how it sounds."""
-
-    task: Task
-    options: dict[str, Any]
-    key: str
-    """Hash of all that: jobs with one key make the same audio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,134 +45,6 @@ class Outcome:
     sha256: str | None = None
     """Of the file."""
     key: str | None = None
-
-
-class Maker(Protocol):
-    """Who turns jobs into files: this process or a cluster."""
-
-    def identity(self, task: Task) -> list[str]:
-        """What besides text and options decides how a task sounds: engine, voice, dictionary."""
-        ...
-
-    def check(self, task: Task) -> str | None:
-        """Why a task cannot be spoken here; None if it can."""
-        ...
-
-    def make(self, job: Job, path: Path) -> tuple[float, float | None]:
-        """Write a job's file, whole or not at all; seconds of speech and real-time factor."""
-        ...
-
-    def stop(self) -> None:
-        """Let running jobs end soon, without their files."""
-        ...
-
-
-class LocalMaker:
-    """Speaks with one engine that all jobs share.
-
-    Args:
-        synthesizer: The engine.
-        library: Recorded voices that tasks may name.
-        references: Where recordings of `prompt_audio` are kept ready.
-        voice: Speaks every task that names no voice, also those with `prompt_audio`; None: clone those.
-        lexicon: Custom dictionary file.
-        transcribe: For recordings without `prompt_text`.
-    """
-
-    def __init__(
-        self,
-        synthesizer: Synthesizer,
-        library: Library,
-        references: Path,
-        *,
-        voice: str | None = None,
-        lexicon: Path | None = None,
-        transcribe: Transcribe | None = None,
-    ) -> None:
-        self._synthesizer = synthesizer
-        self._library = library
-        self._references = Library(references)
-        self._voice = voice
-        self._lexicon = Lexicon(path=lexicon, base=default_lexicon()) if lexicon else None
-        self._dictionary = file_sha256(lexicon) if lexicon else ""
-        self._transcribe = transcribe
-        self._adding = threading.Lock()
-        self._stopping = threading.Event()
-
-    def identity(self, task: Task) -> list[str]:
-        """Engine, dictionary, and the voice by name or by the content of its recording."""
-        who = task.voice or self._voice
-        if who is None and task.prompt_audio:
-            voice = [file_sha256(task.prompt_audio), task.prompt_text or ""]
-        else:
-            found = speaker(self._synthesizer, self._library, who)
-            voice = [found.name, self._library.card(found.name).sha256 if found.folder else ""]
-        return [self._synthesizer.engine.name, self._dictionary, *voice]
-
-    def check(self, task: Task) -> str | None:
-        """Whether its voice exists and can be spoken with by this engine."""
-        try:
-            if task.prompt_audio and not (task.voice or self._voice):
-                if not can_clone(self._synthesizer):
-                    own = self._synthesizer.voice().name
-                    return tr(
-                        "内置引擎不能克隆 prompt_audio；"
-                        f"请用 GLM-TTS（--engine glm），或选一个自带声音（--voice {own}）",
-                        f"the embedded engine cannot clone prompt_audio; use GLM-TTS (--engine glm), "
-                        f"or choose a voice of its own (--voice {own})",
-                    )
-            else:
-                speaker(self._synthesizer, self._library, task.voice or self._voice)
-        except SpeechError as error:
-            return str(error)
-        return None
-
-    def make(self, job: Job, path: Path) -> tuple[float, float | None]:
-        """Speak; see `Maker.make`."""
-        who, options = self._speaker(job.task), dict(job.options)
-        rate = options.pop("sample_rate", None) or self._synthesizer.sample_rate
-        options |= native_rate(self._synthesizer.engine.name, rate)
-        reports: list[Report] = []
-        chunks = self._synthesizer.stream(
-            job.task.input_text, who, lexicon=self._lexicon, on_report=reports.append, **options
-        )
-        label = Label(self._synthesizer.engine.name, who.name, job.key)
-        return save(path, self._unless_stopped(chunks), rate, label), reports[0].real_time_factor
-
-    def stop(self) -> None:
-        """See `Maker.stop`."""
-        self._stopping.set()
-
-    def _unless_stopped(self, chunks: Iterator[AudioChunk]) -> Iterator[AudioChunk]:
-        for chunk in chunks:
-            if self._stopping.is_set():
-                raise SpeechError(tr("已中断", "interrupted"))
-            yield chunk
-
-    def _speaker(self, task: Task) -> Voice:
-        if task.prompt_audio is None or task.voice or self._voice:
-            return speaker(self._synthesizer, self._library, task.voice or self._voice)
-        digest = hashlib.sha256(f"{file_sha256(task.prompt_audio)} {task.prompt_text or ''}".encode())
-        name = f"ref-{digest.hexdigest()[:24]}"
-        with self._adding:
-            if name not in self._references.names():
-                self._add_reference(task, task.prompt_audio, name)
-        return self._references.voice(name)
-
-    def _add_reference(self, task: Task, recording: Path, name: str) -> None:
-        samples, rate = load_recording(recording)
-        if unusable := measure(samples, rate).unusable:
-            raise SpeechError(f"{recording.name}: {'; '.join(unusable)}")
-        transcript = task.prompt_text or (self._transcribe(samples, rate) if self._transcribe else "")
-        if not transcript:
-            raise SpeechError(
-                tr(
-                    f"{recording.name} 没有听出文字；请给 prompt_text",
-                    f"nothing understood in {recording.name}; add prompt_text",
-                )
-            )
-        consent = "stated by whoever wrote the task file"
-        self._references.add(recording, name=name, transcript=transcript, consent=consent)
 
 
 @dataclass
@@ -366,9 +215,3 @@ def _members(archive: Path) -> set[str]:
             return set(file.namelist())
     except (OSError, zipfile.BadZipFile):
         return {archive.name}  # not ours to replace
-
-
-def file_sha256(path: Path) -> str:
-    """Of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

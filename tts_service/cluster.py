@@ -16,8 +16,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from tts_service.audio_file import whole_file
-from tts_service.batch import Job, LocalMaker, file_sha256
 from tts_service.engine import SpeechError
+from tts_service.maker import Job, LocalMaker, file_sha256
 from tts_service.tasks import Task
 from tts_service.voices import Library
 from tts_service.wording import tr
@@ -67,7 +67,7 @@ class Worker:
 
 
 class RayMaker:
-    """Hands every job to whichever worker is free; see `tts_service.batch.Maker`."""
+    """Hands every job to whichever worker is free; see `tts_service.maker.Maker`."""
 
     def __init__(self, ray: Any, workers: list[Any], engine: str, voice: str | None, dictionary: Path | None) -> None:
         self._ray = ray
@@ -146,7 +146,7 @@ def ray_workers(
         raise SpeechError(
             tr("--ray 需要：pip install 'pipecat-glm-tts[ray]'", "--ray needs: pip install 'pipecat-glm-tts[ray]'")
         ) from error
-    local = {"num_cpus": count, "include_dashboard": False} if address == "local" else {}
+    local: dict[str, Any] = {"num_cpus": count, "include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, **local)
         gpus = 1 if engine == "glm" and ray.cluster_resources().get("GPU") else 0

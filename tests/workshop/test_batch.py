@@ -14,8 +14,9 @@ import soundfile
 from tests.tts_service.tone_engine import TOKEN_SECONDS, ToneEngine
 from tts_service import AudioChunk, SpeechError, Synthesizer
 from tts_service.audio_file import read_label, save
-from tts_service.batch import REFERENCES, REPORT, Batch, LocalMaker
+from tts_service.batch import REPORT, Batch
 from tts_service.label import Label, content_id
+from tts_service.maker import REFERENCES, LocalMaker
 from tts_service.tasks import MAX_LINE, Flaw, Task, read_tasks
 from tts_service.voices import MAX_BYTES, Library
 

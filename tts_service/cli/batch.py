@@ -66,7 +66,8 @@ def batch(
     as_json: JsonOption = False,
 ) -> None:
     """Check every line, speak the good ones, report all."""
-    from tts_service.batch import FORMATS, REFERENCES, Batch, LocalMaker, Maker
+    from tts_service.batch import FORMATS, Batch
+    from tts_service.maker import REFERENCES, LocalMaker, Maker
     from tts_service.presets import preset as preset_named
     from tts_service.tasks import Flaw
     from tts_service.voices import Library

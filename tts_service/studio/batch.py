@@ -9,8 +9,9 @@ from typing import Any
 
 import gradio as gr
 
-from tts_service.batch import FORMATS, REFERENCES, Batch, LocalMaker
+from tts_service.batch import FORMATS, Batch
 from tts_service.engine import SpeechError
+from tts_service.maker import REFERENCES, LocalMaker
 from tts_service.presets import presets
 from tts_service.studio.desk import NO_CLONING, Desk, told
 from tts_service.tasks import Flaw
