@@ -119,13 +119,13 @@ async def test_greeting_question_and_answer(phones, question, transcribe):
         line = keep_line_open(phone)
         first = await phone.until_heard(lambda _, level: level > LOUD)
         print(f"greeting {1000 * (first - picked_up):.0f} ms after the answer")
-        assert first - picked_up < 1.0
+        assert first - picked_up < 3.0
         await until_quiet(phone)
         asked, answered, line = await ask(phone, line, poem)
         print(f"answer {1000 * (answered - asked):.0f} ms after the question")
         line.cancel()
         await phone.bye()
-    heard = transcribe(said(phone, asked))
+    heard = transcribe(said(phone, answered - 0.2))
     assert sounds_like(heard, POEM) > 0.7, heard
 
 
