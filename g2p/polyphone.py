@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2p.dictionary import EDITED, HAND_WRITTEN, NEUTRAL, UNSTATED, Dictionary, Word, dictionary
+from g2p.grammar import decided
 from g2p.names import surnames
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _read_window(text: str) -> Reading:
     segments = known.segment(simple, words)
     result = Reading([], segments, [])
     covering = _covering(len(simple), words)
-    named = surnames(simple, segments)
+    named = decided(simple) | surnames(simple, segments)
     asked: list[int] = []
     for i, char in enumerate(simple):
         candidates = known.candidates(char)

@@ -23,6 +23,8 @@ _CHILD_WORDS = frozenset(
         "乞儿 歌儿 宁馨儿 好男儿 连体儿 私生儿 试管婴儿 儿"
     ).split()
 )
+# Dictionaries print the second syllable with its tone; speech does not.
+_LIGHT_SECOND = frozenset("认识 衣服 弟弟 好处 枇杷".split())
 # The first is a third tone in its own right and yet rises before a neutral syllable that was one.
 _RISING_BEFORE_NEUTRAL = frozenset(("小姐 哪里 想想 走走 等等 手里 把手 打手 讲讲 洗洗 找找 打扫 晌午").split())
 
@@ -74,6 +76,8 @@ def _tone_of_one(chars: str, base: Sequence[str], words: Sequence[int], i: int) 
 
 def _inside_word(chars: str, spoken: list[str], group: list[int], is_word: Callable[[str], bool]) -> None:
     text = "".join(chars[i] for i in group)
+    if text in _LIGHT_SECOND:
+        spoken[group[1]] = spoken[group[1]][:-1] + "5"
     if text in _RISING_BEFORE_NEUTRAL and _third(spoken[group[0]]):
         spoken[group[0]] = _raised(spoken[group[0]])
     if len(group) == 3 and all(_third(spoken[i]) for i in group):

@@ -42,6 +42,9 @@ def main() -> None:
     words = _words(candidates)
     frequency, total = _frequencies()
     for word, readings in _hand_written():
+        for char, reading in zip(word, readings, strict=True):
+            if reading not in candidates[char] and not reading.endswith("5"):
+                candidates[char].append(reading)
         words[word] = _pack(word, readings, candidates), HAND_WRITTEN
         frequency[word] = max(frequency.get(word, 0), _HAND_WRITTEN_COUNT)
     syllables = sorted({reading for readings in candidates.values() for reading in readings})

@@ -43,6 +43,7 @@ def spoken(text: str) -> str:
         ("朋友们", "peng2 you5 men5"),
         ("妈妈", "ma1 ma5"),
         ("桌子", "zhuo1 zi5"),
+        ("衣服", "yi1 fu5"),
     ],
 )
 def test_tones(text: str, expected: str):
