@@ -88,8 +88,15 @@ def test_chunks_join_to_what_one_vocoder_pass_over_the_mel_gives(engine, voice, 
             return super().push(mel, final)
 
     monkeypatch.setattr(engine_module, "HiFTStream", Recorder)
-    audio = samples_of(speak(engine, voice))
+    chunks = speak(engine, voice)
+    audio = samples_of(chunks)
     monkeypatch.undo()
+    joins = np.cumsum([len(chunk.samples) for chunk in chunks])[:-1]
+    bend = np.abs(np.diff(audio, 2))
+    at_joins = np.zeros(len(bend), bool)
+    for join in joins:
+        at_joins[join - 4 : join + 3] = True
+    assert bend[at_joins].max() <= bend[~at_joins].max(), "no click"
     mel = torch.cat(heard, dim=2)
     whole = engine_module.HiFTStream(engine._loaded().hift, SHORT.seed).push(mel, final=True)
     np.testing.assert_allclose(audio, whole.numpy(), atol=2e-3)
@@ -129,6 +136,7 @@ def test_options_are_honoured_or_refused(engine, voice):
     topk = samples_of(speak(engine, voice, SynthesisOptions(max_length=60, sampling="topk")))
     assert not np.array_equal(topk[:4800], normal[:4800])
     assert len(samples_of(speak(engine, voice, SynthesisOptions(max_length=33)))) <= 33 * 960
+    assert speak(engine, voice, SynthesisOptions(max_length=20, seed=-(10**30)))
     with pytest.raises(SpeechError, match="24000 or 32000"):
         speak(engine, voice, SynthesisOptions(sample_rate=16000))
     with pytest.raises(UnknownVoice, match="no recording"):

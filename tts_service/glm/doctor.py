@@ -20,8 +20,8 @@ PARTS: dict[str, tuple[str, ...]] = {
 }
 OPTIONAL = {tr("32 kHz 声码器", "32 kHz vocoder"): ("vocos2d/generator_jit.ckpt",)}
 _PACKAGES = ("torch", "tokenizers", "safetensors", "onnxruntime", "onnx")
-_STREAM_BYTES = 1.6e9
-"""Caches of one speaking voice at full size: flow 1.3 GB, language model 0.25 GB."""
+_STREAM_BYTES = 1.8e9
+"""Caches of one speaking voice at full size, with a reference of 5 s: flow 1.5 GB, language model 0.25 GB."""
 
 
 @dataclass(frozen=True, slots=True)

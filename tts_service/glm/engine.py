@@ -205,8 +205,9 @@ class GLMEngine:
         if len(prompt) + limits.shortest > CONTEXT:
             raise SpeechError(f"the segment is too long: {len(text)} text ids; split it into sentences")
         limits = Limits(limits.shortest, min(limits.longest, CONTEXT - len(prompt)))
-        stream = FlowStream(self._flow_voice(ready, rate), options.seed, self._chunking)
-        tempo, vocoder = Tempo(options.speed), self._vocoder(rate, options.seed)
+        seed = options.seed % (1 << 63)  # counters are 64-bit
+        stream = FlowStream(self._flow_voice(ready, rate), seed, self._chunking)
+        tempo, vocoder = Tempo(options.speed), self._vocoder(rate, seed)
         pacer = Pacer(pronunciation, ready.pace / options.speed)
         spoken: list[int] = []
         samples = 0
@@ -223,7 +224,7 @@ class GLMEngine:
         try:
             sampling = Sampling(options.sampling)
             for group in speech_tokens(
-                models.lm, models.head, prompt, limits, sampling, options.seed, should_stop, cache=cache
+                models.lm, models.head, prompt, limits, sampling, seed, should_stop, cache=cache
             ):
                 spoken += group
                 stream.add(group)

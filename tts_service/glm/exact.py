@@ -42,16 +42,19 @@ def generate(
         Tokens relative to speech token 0.
     """
     cache = lm.new_cache(1, len(prompt) + limits.longest)
-    hidden = lm(torch.tensor([list(prompt)]), torch.arange(len(prompt))[None], cache, len(prompt))
+    place = lm.device
+    everything = torch.tensor([list(prompt)], device=place)
+    hidden = lm(everything, torch.arange(len(prompt), device=place)[None], cache, len(prompt))
     spoken: list[int] = []
     for step in range(limits.longest):
-        logits = (hidden[:, -1] @ lm.head.T).float()
+        logits = (hidden[:, -1] @ lm.head.T).float().cpu()
         token = draw(logits[0], spoken, sampling, generator, banned=ids.end if step < limits.shortest else None)
         if token == ids.end:
             break
         spoken.append(token)
         length = len(prompt) + len(spoken)
-        hidden = lm(torch.tensor([[token]]), torch.tensor([[length - 1]]), cache, length)
+        last, position = (torch.tensor([[value]], device=place) for value in (token, length - 1))
+        hidden = lm(last, position, cache, length)
     return [token - ids.first for token in spoken]
 
 
@@ -183,8 +186,8 @@ def streamed(
         fresh = wave[heard:].clone()
         if tail is not None:
             n = min(len(tail), len(fresh))
-            down = torch.linspace(1, 0, n)
-            fresh[:n] = tail[:n] * down + fresh[:n] * torch.linspace(0, 1, n)
+            down = torch.linspace(1, 0, n, device=fresh.device)
+            fresh[:n] = tail[:n] * down + fresh[:n] * torch.linspace(0, 1, n, device=fresh.device)
         if number == len(lengths) - 1:
             yield mel, fresh
             return

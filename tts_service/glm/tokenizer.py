@@ -19,7 +19,7 @@ _FIRST, _LAST, _BEGIN, _END, _PAD = (
     "<|user|>",
     "<|endoftext|>",
 )
-_INITIALS = tuple("B C CH D F G H J K L M N P Q R S SH T X Z ZH".split())  # noqa: SIM905 - read as a line
+_INITIALS = tuple("B C CH D F G H J K L M N P Q R S SH T X Z ZH".split())
 _FIVE_TONES = "A AI AN ANG AO E EI EN ENG I IA IAN IANG IAO IE II III IN ING IOU O ONG OU U UA UANG UEI UEN UO V VAN VN"
 _FOUR_TONES = "VE UAI UAN IONG"
 PHONEMES = (
