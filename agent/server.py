@@ -28,7 +28,7 @@ from agent.transports import Line
 from agent.workshop import OPEN_PATHS, ROOMY_PATHS, add_workshop
 
 WEB = Path(__file__).parent / "web"
-GRACE_SECONDS = 1.8
+GRACE_SECONDS = 1.5
 """From the first Ctrl-C to the end of the process, whatever still runs."""
 
 
