@@ -75,7 +75,7 @@ class Agent:
         app.websocket("/ws")(self._accept)
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
         serving = asyncio.create_task(server.serve())
-        while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
+        while not server.started:
             await asyncio.sleep(0.01)
         self.url = f"ws://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/ws"
         try:

@@ -102,7 +102,7 @@ async def test_two_conversations_at_once(agent, scenarios):
 
 async def wait_until(condition, seconds=10.0):
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 (looks into another thread)
+        while not condition():
             await asyncio.sleep(0.02)
 
 
@@ -128,6 +128,39 @@ async def test_a_conversation_cancelled_in_the_greeting_ends_at_once(agent):
     agent.tasks[-1].cancel()
     await asyncio.wait_for(agent.sessions[-1].over.wait(), 5)
     await wait_until(lambda: agent.models.synthesizer.active == 0)
+    await client.close()
+
+
+async def test_a_client_changes_the_voice(agent):
+    client = await connect(agent)
+
+    async def ask(kind, data):
+        message = {"label": "rtvi-ai", "type": "client-message", "id": kind, "data": {"t": kind, "d": data}}
+        await client.send(json.dumps(message))
+        async with asyncio.timeout(30):
+            async for text in client:
+                answer = json.loads(text)
+                if answer["type"] in ("server-response", "error-response"):
+                    return answer["type"], answer["data"]
+
+    kind, data = await ask("voices", {})
+    names = [voice["name"] for voice in data["d"]["voices"]]
+    assert names == [voice.name for voice in agent.models.synthesizer.voices()]
+    assert await ask("voice", {"name": names[1], "speed": 1.5}) == (
+        "server-response",
+        {"t": "voice", "d": {"name": names[1], "speed": 1.5, "language": None}},
+    )
+    for wrong, word in (
+        ({"name": "nobody"}, "nobody"),
+        ({"speed": 9}, "speed"),
+        ({"engine": "glm"}, "name"),
+        (3, "name"),
+    ):
+        kind, data = await ask("voice", wrong)
+        assert kind == "error-response"
+        assert word in data["error"]
+    kind, data = await ask("voice", {"language": "zh"})
+    assert data["d"] == {"name": names[1], "speed": 1.5, "language": "zh"}, "what was refused must not have changed"
     await client.close()
 
 
