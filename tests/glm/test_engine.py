@@ -211,6 +211,16 @@ def test_cancelled_anywhere_it_ends_at_once_and_leaves_nothing_behind(engine, vo
     assert np.array_equal(samples_of(speak(fresh, fresh.voices()[0], brief)), expected)
 
 
+def test_a_stop_while_a_new_voice_is_worked_through_ends_at_once(engine, voice, library):
+    expected = samples_of(speak(engine, voice))
+    fresh = GLMEngine.load(CHECKPOINT, voices=library.folder, device="cpu")
+    steps = []
+    fresh._loaded().flow.estimator.register_forward_hook(lambda *args: steps.append(1))
+    assert speak(fresh, voice, stop=CountingStop(4)) == []
+    assert len(steps) == 3, "the first look is before everything"
+    assert np.array_equal(samples_of(speak(fresh, voice)), expected)
+
+
 def test_a_stop_before_the_first_step_makes_no_sound(engine, voice):
     stop = StopSignal()
     stop.set()

@@ -206,7 +206,9 @@ class GLMEngine:
             raise SpeechError(f"the segment is too long: {len(text)} text ids; split it into sentences")
         limits = Limits(limits.shortest, min(limits.longest, CONTEXT - len(prompt)))
         seed = options.seed % (1 << 63)  # counters are 64-bit
-        stream = FlowStream(self._flow_voice(ready, rate), seed, self._chunking)
+        if (flow_voice := self._flow_voice(ready, rate, should_stop)) is None:
+            return
+        stream = FlowStream(flow_voice, seed, self._chunking)
         tempo, vocoder = Tempo(options.speed), self._vocoder(rate, seed)
         pacer = Pacer(pronunciation, ready.pace / options.speed)
         spoken: list[int] = []
@@ -274,14 +276,18 @@ class GLMEngine:
         self._ready.move_to_end(key)
         return self._ready[key]
 
-    def _flow_voice(self, ready: _ReadyVoice, rate: int) -> FlowVoice:
+    def _flow_voice(self, ready: _ReadyVoice, rate: int, should_stop: StopSignal) -> FlowVoice | None:
+        """The voice for an output rate; None if it was stopped before it was ready."""
         if rate not in ready.flows:
             flow = self._loaded().flow
             place = next(flow.parameters()).device
             features = ready.features
-            ready.flows[rate] = FlowVoice(
-                flow, features.tokens.to(place), features.mels[rate].to(place), features.speaker.to(place)
+            made = FlowVoice(
+                flow, features.tokens.to(place), features.mels[rate].to(place), features.speaker.to(place), should_stop
             )
+            if not made.complete:
+                return None
+            ready.flows[rate] = made
         return ready.flows[rate]
 
     def _vocoder(self, rate: int, seed: int) -> VocoderStream:

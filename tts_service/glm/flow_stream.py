@@ -46,7 +46,14 @@ class Chunking:
 class FlowVoice:
     """A voice as the flow knows it, shared by all its utterances: modulations and the worked-through prompt."""
 
-    def __init__(self, flow: Flow, tokens: Tensor, mel: Tensor, speaker: Tensor) -> None:
+    def __init__(
+        self,
+        flow: Flow,
+        tokens: Tensor,
+        mel: Tensor,
+        speaker: Tensor,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Work through the prompt.
 
         Args:
@@ -54,6 +61,7 @@ class FlowVoice:
             tokens: Of the reference audio, [Lp].
             mel: Of the same audio, [2 * Lp, 80].
             speaker: Raw vector [192].
+            should_stop: Looked at before every ODE step; after a stop the voice is not `complete` and of no use.
         """
         self.flow, self.frames = flow, len(mel)
         self.tail_tokens = tokens[-_PROMPT_TAIL:].tolist()
@@ -71,7 +79,8 @@ class FlowVoice:
             self.prompt.begin(self.frames - self.tail_mel.shape[1])
             noise = frame_noise(0, Purpose.FLOW_PROMPT, 0, self.frames, device)
             ids = tokens.repeat_interleave(FRAMES)[None]
-            solve_chunk(self, self.prompt, ids, noise, condition=mel[None], should_stop=lambda: False)
+            heard = solve_chunk(self, self.prompt, ids, noise, condition=mel[None], should_stop=should_stop)
+            self.complete = heard is not None
             self.prompt.settled = self.prompt.settling
 
 
