@@ -165,9 +165,10 @@ class SipEndpoint:
             logger.error(f"SIP: {error}")
             call.reject(503, "Service Unavailable")
         finally:
-            await self._release(call)
+            await self.release(call)
 
-    async def _release(self, call: SipCall) -> None:
+    async def release(self, call: SipCall) -> None:
+        """Hang up and free the call's ports. Idempotent."""
         call.hang_up("the conversation ended")
         await call.media.close()
         self.calls.pop(call.id, None)
@@ -231,10 +232,6 @@ class SipEndpoint:
             await self.release(call)
             raise
         return call
-
-    async def release(self, call: SipCall) -> None:
-        """Hang up and free the call's ports. Idempotent."""
-        await self._release(call)
 
     async def _invite(self, call: SipCall, ring_timeout: float) -> None:
         invite = self._request_with_offer(call)
