@@ -170,12 +170,12 @@ class GLMTTSService(TTSService):
 
     async def cancel(self, frame: CancelFrame) -> None:
         """Stop everything at once."""
-        self._abandon_all()
+        await self._abandon_all()
         await super().cancel(frame)
 
     async def cleanup(self) -> None:
         """Stop everything at once; the synthesizer lives on for the other sessions."""
-        self._abandon_all()
+        await self._abandon_all()
         await super().cleanup()
 
     async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
@@ -276,9 +276,12 @@ class GLMTTSService(TTSService):
         if speech is not None:
             speech.utterance.cancel()
 
-    def _abandon_all(self) -> None:
-        for context_id in list(self._speeches):
-            self._abandon(context_id)
+    async def _abandon_all(self) -> None:
+        speeches = list(self._speeches.values())
+        for speech in speeches:
+            self._abandon(speech.context_id)
+        for speech in speeches:
+            await self.cancel_task(speech.pump)
 
 
 @dataclass(frozen=True, slots=True)
