@@ -112,7 +112,7 @@ class GLMTTSService(TTSService):
             push_start_frame=True,
             push_stop_frames=True,
             push_text_frames=False,
-            stop_frame_timeout_s=15.0,
+            stop_frame_timeout_s=60.0,
             sample_rate=sample_rate,
             settings=defaults,
             **kwargs,

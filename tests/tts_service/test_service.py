@@ -81,9 +81,11 @@ class Witness(FrameProcessor):
 class Stage:
     """A pipeline with a voice, a loudspeaker and the memory of what was said."""
 
-    def __init__(self, **settings):
+    def __init__(self, max_lead=10.0, **settings):
         self.synthesizer = Synthesizer(ToneEngine())
-        self.tts = GLMTTSService(synthesizer=self.synthesizer, settings=GLMTTSService.Settings(**settings))
+        self.tts = GLMTTSService(
+            synthesizer=self.synthesizer, settings=GLMTTSService.Settings(**settings), max_lead=max_lead
+        )
         self.context = LLMContext()
         self.loudspeaker = Loudspeaker()
         self.upstream, self.downstream = Witness(), Witness()
@@ -144,6 +146,26 @@ async def test_an_interrupted_answer_is_remembered_as_far_as_it_was_heard():
         assert text.startswith(spoken.strip())
         hanzi = sum(char.isalnum() for char in spoken)
         assert abs(hanzi - heard) * TOKEN_SECONDS <= 0.6, (spoken, heard)
+
+
+async def test_what_a_slow_engine_has_not_said_yet_is_not_remembered():
+    text = "一二三四五六七八九十，" * 10
+    async with stage(max_lead=0.4) as it:
+        await it.say(text)
+        await it.loudspeaker.heard.wait()
+        it.synthesizer.engine.gate.clear()
+        await asyncio.sleep(2.0)  # playback runs dry and waits
+        it.loudspeaker.heard.clear()
+        it.synthesizer.engine.gate.set()
+        await it.loudspeaker.heard.wait()
+        await asyncio.sleep(3 * TOKEN_SECONDS)
+        await it.worker.queue_frame(InterruptionFrame())
+        await it.downstream.saw(InterruptionFrame)
+        heard = it.loudspeaker.seconds
+        await it.worker.queue_frame(EndFrame())
+        await it.downstream.saw(EndFrame)
+        remembered = sum(char.isalnum() for char in it.remembered) * TOKEN_SECONDS
+        assert remembered <= heard + 0.6, (it.remembered, heard)
 
 
 async def test_the_engine_stops_and_the_next_answer_is_whole():
