@@ -9,7 +9,8 @@ with tts_service.load("kokoro") as voice:
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from tts_service.engine import (
     AudioChunk,
@@ -21,8 +22,10 @@ from tts_service.engine import (
     UnknownVoice,
     Voice,
 )
-from tts_service.synthesizer import Busy, Synthesizer
-from tts_service.utterance import Report, Utterance
+
+if TYPE_CHECKING:
+    from tts_service.synthesizer import Busy, Synthesizer
+    from tts_service.utterance import Report, Utterance
 
 __all__ = [
     "ENGINES",
@@ -42,6 +45,14 @@ __all__ = [
 ]
 
 ENGINES = ("kokoro", "glm")
+_ON_FIRST_USE = {"Busy": "synthesizer", "Synthesizer": "synthesizer", "Report": "utterance", "Utterance": "utterance"}
+"""Names that bring the front end with them, and the modules that they live in: a command's `--help` needs none."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ON_FIRST_USE:
+        return getattr(import_module(f"tts_service.{_ON_FIRST_USE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load(engine: str = "kokoro", *, lexicon: Any = None, capacity: int = 64, **settings: Any) -> Synthesizer:
@@ -57,6 +68,8 @@ def load(engine: str = "kokoro", *, lexicon: Any = None, capacity: int = 64, **s
     Raises:
         SpeechError: There is no such engine, or it cannot be loaded; the message says what to do.
     """
+    from tts_service.synthesizer import Synthesizer
+
     if engine == "kokoro":
         from tts_service.kokoro import KokoroEngine
 

@@ -232,7 +232,7 @@ def test_play_without_a_player(run, monkeypatch):
 
 
 def test_help_is_quick_because_it_loads_nothing():
-    heavy = ("onnxruntime", "torch", "pipecat", "gradio", "av", "pypinyin")
+    heavy = ("onnxruntime", "torch", "pipecat", "gradio", "av", "g2p")
     script = f"import sys, tts_service.cli; print([name for name in {heavy} if name in sys.modules])"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     assert (

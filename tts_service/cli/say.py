@@ -12,7 +12,7 @@ from datetime import datetime
 from io import RawIOBase
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
 
 import typer
 
@@ -30,8 +30,10 @@ from tts_service.cli.console import (
     warn,
 )
 from tts_service.engine import AudioChunk, SpeechError
-from tts_service.synthesizer import Report
 from tts_service.wording import tr
+
+if TYPE_CHECKING:
+    from tts_service.utterance import Report
 
 _PLAYERS = (
     ("aplay", "-q", "-t", "raw", "-f", "S16_LE", "-c", "1", "-r", "{rate}"),
