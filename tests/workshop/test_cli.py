@@ -3,6 +3,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -204,6 +205,20 @@ def test_a_reader_that_leaves_is_no_crash():
         assert b"Traceback" not in speaking.stderr.read()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGINT")
+def test_ctrl_c_ends_at_once_and_leaves_no_half_file(tmp_path):
+    tasks = tmp_path / "tasks.jsonl"
+    tasks.write_text("".join(json.dumps({"input_text": f"第{i}句。"}) + "\n" for i in range(100)))
+    with process("batch", "tasks.jsonl", "-o", "out", cwd=tmp_path, stdout=subprocess.PIPE) as working:
+        assert b"output_001.wav" in working.stdout.readline()
+        working.send_signal(signal.SIGINT)
+        working.stdout.read()
+        assert working.wait(30) == 130
+    kinds = {path.suffix for path in (tmp_path / "out").iterdir()}
+    assert kinds == {".wav", ".jsonl"}
+    assert not list((tmp_path / "out").glob(".*"))
+
+
 @pytest.mark.skipif(os.name != "posix", reason="the player is a shell script")
 @pytest.mark.parametrize(("script", "code"), [("cat > played.pcm", 0), ("exit 3", 1)])
 def test_play(run, tmp_path, monkeypatch, script, code):
@@ -282,6 +297,14 @@ def test_doctor_says_what_is_missing(run, tmp_path):
     assert code == 1
     assert any(not finding["good"] and "glm-tts download" in finding["detail"] for finding in json.loads(out))
     assert "embedded voice" in err
+
+
+def test_download_without_a_network_says_what_else_can_be_done(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    code, _, err = run("download", "--to", tmp_path / "checkpoint")
+    assert code == 1
+    assert "HF_ENDPOINT" in err
+    assert run("download", "--from", "nowhere")[0] == 2
 
 
 @pytest.fixture
