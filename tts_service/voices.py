@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 import tempfile
@@ -68,14 +69,15 @@ class Library:
     """A folder of voices. Nothing outside it is ever touched.
 
     Args:
-        folder: None: `voices` in the user's data directory. Made when the first voice is added.
+        folder: None: `$GLM_TTS_VOICES`, else `voices` in the user's data directory. Made when the first voice is added.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         if folder is None:
             from platformdirs import user_data_path
 
-            folder = user_data_path("glm-tts", appauthor=False) / "voices"
+            chosen = os.environ.get("GLM_TTS_VOICES")
+            folder = Path(chosen) if chosen else user_data_path("glm-tts", appauthor=False) / "voices"
         self.folder = folder
 
     def names(self) -> list[str]:

@@ -218,3 +218,10 @@ def test_the_embedded_engine_says_that_it_cannot_clone(tone, library, recording,
         speaker(tone, library, "mine")
     with pytest.raises(UnknownVoice, match="available: low, high, mine"):
         speaker(tone, library, "nobody")
+
+
+def test_the_users_library_can_be_moved(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLM_TTS_VOICES", str(tmp_path / "elsewhere"))
+    assert Library().folder == tmp_path / "elsewhere"
+    monkeypatch.delenv("GLM_TTS_VOICES")
+    assert Library().folder.name == "voices"
