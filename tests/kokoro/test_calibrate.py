@@ -15,7 +15,7 @@ def test_a_voice_between_two_others(engine, whole, stock, mel_distance):
     lan, song = engine._voices["lan"], engine._voices["song"]
     styles = (0.7 * lan.styles + 0.3 * song.styles).astype(np.float32)
     normalisation = calibrate(
-        statistics_session(stock), styles, ["好的。", "今天天气很好，我们出去走走。", "Good morning."]
+        statistics_session(stock), engine._network, styles, ["好的。", "今天天气很好，我们出去走走。", "Good morning."]
     )
     assert np.isfinite(normalisation.log_variance[1]).all()
     low, high = normalisation.shares

@@ -31,8 +31,6 @@ from tts_service.kokoro.network import StreamingNetwork, open_session, run, sile
 from tts_service.kokoro.symbols import Piece
 from tts_service.kokoro.voice import KokoroVoice, Normalisation, Styling, norms, style_row
 
-LONG = 48000
-"""Samples."""
 SENTENCES = (
     "嗯。",
     "好的。",
@@ -100,8 +98,8 @@ def calibrate(
     utterances = [network.begin(tokens, voice, 1.0, StopSignal()) for tokens in said]
     ours = [utterance.samples(0, 2 * int(utterance.durations.sum()), StopSignal()) for utterance in utterances]
     # Short replies fit less well and would decide over the level of everything else.
-    long = [i for i, recording in enumerate(audio) if len(recording) > LONG]
-    audio, ours = [audio[i] for i in long], [ours[i] for i in long]
+    longer = sorted(range(len(audio)), key=lambda i: len(audio[i]))[len(audio) // 2 :]
+    audio, ours = [audio[i] for i in longer], [ours[i] for i in longer]
     return replace(found, gain=float(10 ** ((_level(audio) - _level(ours)) / 20)))
 
 
