@@ -97,7 +97,8 @@ class Models:
                 cannot be written.
         """
         progress(f"loading the voice ({settings.voice.engine})")
-        chosen: dict[str, Any] = {"model": settings.voice.model} if settings.voice.model else {}
+        place = "checkpoint" if settings.voice.engine == "glm" else "model"
+        chosen: dict[str, Any] = {place: settings.voice.model}
         synthesizer = await asyncio.to_thread(tts_service.load, settings.voice.engine, **chosen)
         try:
             synthesizer.voice(settings.voice.name)

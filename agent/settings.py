@@ -64,7 +64,8 @@ class VoiceSettings(Section):
 
     engine: str = "kokoro"
     model: Path | None = None
-    """A local copy of the engine's model; None: the one that comes as packages."""
+    """kokoro: a local copy of the model; None: the one that comes as packages. glm: the checkpoint folder; None: the
+    one that `glm-tts download` fills."""
     name: str | None = None
     """One of the engine's voices; None: its first."""
     speed: float = Field(1.0, ge=0.5, le=2.0)

@@ -82,6 +82,11 @@ class Synthesizer:
         if isinstance(name, Voice):
             return name
         voices = self.voices()
+        if not voices:
+            raise UnknownVoice(
+                f"the {self.engine.name} engine has no voice yet; give it one: "
+                "glm-tts voices add FILE --name NAME --transcript TEXT --consent STATEMENT"
+            )
         if name is None:
             return voices[0]
         for voice in voices:

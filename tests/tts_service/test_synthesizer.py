@@ -159,6 +159,12 @@ def test_unknown_voice_and_wild_options_are_named(voice):
         next(voice.stream("好", speed=9))
 
 
+def test_an_engine_without_voices_says_how_to_get_one(voice, monkeypatch):
+    monkeypatch.setattr(voice.engine, "voices", list)
+    with pytest.raises(UnknownVoice, match="tone engine has no voice yet.*glm-tts voices add"):
+        next(voice.stream("好"))
+
+
 def test_text_with_nothing_to_say_ends_without_audio(voice):
     assert list(voice.stream("……。！")) == []
     assert list(voice.stream("")) == []

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from tts_service.cli.console import EXIT_FAILED, CheckpointOption, JsonOption, checkpoint_folder, err, out
+from tts_service.cli.console import EXIT_FAILED, CheckpointOption, JsonOption, err, out
 from tts_service.wording import tr
 
 
@@ -21,7 +21,7 @@ def download(
     to: CheckpointOption = None,
 ) -> None:
     """Fetch what is missing, continue what was broken off, check everything."""
-    from tts_service.glm.download import MODEL
+    from tts_service.glm.download import MODEL, checkpoint_folder
     from tts_service.glm.download import download as fetch
 
     if source not in MODEL:
@@ -53,6 +53,7 @@ def doctor(
 ) -> None:
     """Exit code 1 if GLM-TTS cannot speak here."""
     from tts_service.glm.doctor import examine
+    from tts_service.glm.download import checkpoint_folder
 
     findings = examine(checkpoint or checkpoint_folder(), load=load)
     if as_json:

@@ -66,16 +66,9 @@ def warn(message: str) -> None:
     err.print(message, style="yellow", markup=False)
 
 
-def checkpoint_folder() -> Path:
-    """Where the GLM-TTS checkpoint is kept unless the user says otherwise."""
-    from platformdirs import user_data_path
-
-    return user_data_path("glm-tts", appauthor=False) / "checkpoint"
-
-
 def engine_settings(engine: str, checkpoint: Path | None, voices: Path | None) -> dict[str, Any]:
     """What `tts_service.load` needs to know for an engine."""
-    return {"checkpoint": checkpoint or checkpoint_folder(), "voices": voices} if engine == "glm" else {}
+    return {"checkpoint": checkpoint, "voices": voices} if engine == "glm" else {}
 
 
 def load_engine(engine: str, checkpoint: Path | None = None, voices: Path | None = None) -> Synthesizer:
@@ -88,9 +81,7 @@ def load_engine(engine: str, checkpoint: Path | None = None, voices: Path | None
     """
     import tts_service
 
-    settings: dict[str, Any] = (
-        {"checkpoint": checkpoint or checkpoint_folder(), "voices": voices} if engine == "glm" else {}
-    )
+    settings = engine_settings(engine, checkpoint, voices)
     if not err.is_terminal:
         return tts_service.load(engine, **settings)
     with err.status(tr(f"正在加载 {engine}……", f"Loading {engine} ...")):

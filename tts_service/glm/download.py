@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from loguru import logger
+from platformdirs import user_data_path
 
 from tts_service.engine import SpeechError
 
@@ -39,6 +40,12 @@ _BLOCK = 1 << 20
 
 Progress = Callable[[str, int, int], None]
 """Told the file, the bytes of the whole checkpoint that are there, and the bytes there will be."""
+
+
+def checkpoint_folder() -> Path:
+    """Where the checkpoint is kept: `$GLM_TTS_CHECKPOINT`, else in the user's data directory."""
+    chosen = os.environ.get("GLM_TTS_CHECKPOINT")
+    return Path(chosen) if chosen else user_data_path("glm-tts", appauthor=False) / "checkpoint"
 
 
 class DownloadError(SpeechError):

@@ -19,6 +19,7 @@ from tts_service.engine import AudioChunk, SpeechError, StopSignal, SynthesisOpt
 from tts_service.glm import hift
 from tts_service.glm.checkpoint import VOCODER_32K, CheckpointError, require
 from tts_service.glm.decode import Limits, SpeechHead, speech_tokens
+from tts_service.glm.download import checkpoint_folder
 from tts_service.glm.flow import Flow, load_flow
 from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice
 from tts_service.glm.lm import KVCache, SpeechLM, load_lm
@@ -109,7 +110,7 @@ class GLMEngine:
     @classmethod
     def load(
         cls,
-        checkpoint: Path | str,
+        checkpoint: Path | str | None = None,
         *,
         voices: Path | str | None = None,
         device: str | None = None,
@@ -119,7 +120,7 @@ class GLMEngine:
         """Read a checkpoint.
 
         Args:
-            checkpoint: The folder that `glm-tts download` fills.
+            checkpoint: The folder that `glm-tts download` fills; None: its default.
             voices: The voice library; None for the user's own.
             device: `cuda`, `cuda:1`, `cpu`, ...; None for the GPU if there is one.
             chunking: How speech is cut into chunks.
@@ -128,7 +129,7 @@ class GLMEngine:
         Raises:
             SpeechError: A file is missing or damaged, or the device does not exist.
         """
-        root = Path(checkpoint).expanduser()
+        root = Path(checkpoint).expanduser() if checkpoint is not None else checkpoint_folder()
         try:
             place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
             torch.zeros(1, device=place)
