@@ -161,7 +161,7 @@ def test_unknown_voice_and_wild_options_are_named(voice):
 
 def test_an_engine_without_voices_says_how_to_get_one(voice, monkeypatch):
     monkeypatch.setattr(voice.engine, "voices", list)
-    with pytest.raises(UnknownVoice, match="tone engine has no voice yet.*glm-tts voices add"):
+    with pytest.raises(UnknownVoice, match=r"tone engine has no voice yet.*glm-tts voices add"):
         next(voice.stream("好"))
 
 
