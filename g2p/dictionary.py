@@ -6,9 +6,9 @@ and names its sources.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ HAND_WRITTEN = 4
 
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _NOT_A_WORD = 255
+_MAX_WORD_COST = 160
 _FILTER_BITS = 22
 _FILTER_SHIFT = np.uint64(64 - _FILTER_BITS)
 
@@ -38,8 +39,7 @@ def hash_words(word: str) -> int:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """A dictionary word found in a text."""
 
     start: int
@@ -104,26 +104,28 @@ class Dictionary:
 
     def find(self, text: str) -> list[Word]:
         """All dictionary words of 2 to 8 characters in a text, by length, then by place."""
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
-        value, hashes, starts = codes, [], []
-        for length in range(2, min(MAX_WORD, len(codes)) + 1):
-            value = value[:-1] * _PRIME + codes[length - 1 :]
-            hashes.append(value)
-            starts.append(np.arange(len(value)))
-        if not hashes:
+        size = len(text)
+        if size < 2:
             return []
-        wanted = np.concatenate(hashes)
-        likely = np.nonzero(self._present[wanted >> _FILTER_SHIFT])[0]
-        rows = np.searchsorted(self._hashes, wanted[likely])
-        rows[rows == len(self._hashes)] = 0
-        found = self._hashes[rows] == wanted[likely]
-        rows, hits = rows[found], likely[found]
-        lengths = np.repeat(np.arange(2, 2 + len(hashes)), [len(h) for h in hashes])[hits]
+        # NULs pad the end, so that all lengths have as many places; no word contains one.
+        padded = text + "\0" * (MAX_WORD - 1)
+        codes = np.frombuffer(padded.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
+        hashes = np.empty((MAX_WORD - 1, size), np.uint64)
+        value = codes[:size]
+        for extra, row in enumerate(hashes, 1):
+            np.multiply(value, _PRIME, row)
+            row += codes[extra : extra + size]
+            value = row
+        wanted = hashes.ravel()
+        likely = self._present[wanted >> _FILTER_SHIFT].nonzero()[0]
+        wanted = wanted[likely]
+        rows = self._hashes.searchsorted(wanted)
+        found = self._hashes.take(rows, mode="clip") == wanted
+        rows = rows[found]
         return [
-            Word(*values)
-            for values in zip(
-                np.concatenate(starts)[hits].tolist(),
-                lengths.tolist(),
+            Word(place % size, 2 + place // size, readings, trust, cost)
+            for place, readings, trust, cost in zip(
+                likely[found].tolist(),
                 self._word_readings[rows].tolist(),
                 self._word_trust[rows].tolist(),
                 self._word_cost[rows].tolist(),
@@ -139,20 +141,20 @@ class Dictionary:
             words: What `find` found in it.
         """
         size = len(text)
-        best = [0.0] * (size + 1)
+        best = [0] * (size + 1)
         back = [1] * (size + 1)
-        ending: list[list[Word]] = [[] for _ in range(size + 1)]
+        ending: dict[int, list[Word]] = {}
         for word in words:
             if word.cost != _NOT_A_WORD or word.length > 3:
-                ending[word.start + word.length].append(word)
-        for end in range(1, size + 1):
-            i = self._index.get(text[end - 1])
-            best[end] = best[end - 1] + (_NOT_A_WORD if i is None else self._char_cost[i])
-            back[end] = 1
-            for word in ending[end]:
-                cost = best[word.start] + min(word.cost, 160)
-                if cost < best[end]:
-                    best[end], back[end] = cost, word.length
+                ending.setdefault(word.start + word.length, []).append(word)
+        for end, char in enumerate(text, 1):
+            i = self._index.get(char)
+            least, length = best[end - 1] + (_NOT_A_WORD if i is None else self._char_cost[i]), 1
+            for word in ending.get(end, ()):
+                cost = best[word.start] + min(word.cost, _MAX_WORD_COST)
+                if cost < least:
+                    least, length = cost, word.length
+            best[end], back[end] = least, length
         cuts = []
         end = size
         while end:

@@ -52,8 +52,9 @@ def analyze(text: str, lexicon: Lexicon | None = None) -> Pronunciation:
     stretch: list[Token] = []
 
     def end_stretch() -> None:
-        tokens.extend(_connect(stretch))
-        stretch.clear()
+        if stretch:
+            tokens.extend(_connect(stretch))
+            stretch.clear()
 
     word, last_cut, was_english = 0, -1, False
     for match in _TOKEN.finditer(said):
@@ -159,6 +160,8 @@ def _connect(stretch: list[Token]) -> list[Token]:
             connected[-1] = replace(
                 before, text=before.text + "儿", end=token.end, reading=before.reading + "r", base=before.base + "r"
             )
+        elif reading == token.reading:
+            connected.append(token)
         else:
             connected.append(replace(token, reading=reading))
     return connected

@@ -8,6 +8,7 @@ into words. A small network weighs them, the same for all characters; it and the
 from __future__ import annotations
 
 import re
+from array import array
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -72,34 +73,35 @@ def _read_window(text: str) -> Reading:
     simple = known.simplify(text)
     words = known.find(simple)
     segments = known.segment(simple, words)
-    result = Reading([], segments, [])
     covering = _covering(len(simple), words)
     named = decided(simple) | surnames(simple, segments)
+    readings: list[str | None] = []
+    sources: list[str] = []
     asked: list[int] = []
     for i, char in enumerate(simple):
         candidates = known.candidates(char)
         if not candidates:
-            result.readings.append(None)
-            result.sources.append("")
+            readings.append(None)
+            sources.append("")
             continue
-        reading, source = _from_words(candidates, covering[i], i, segments)
-        certain = next((w for w in reversed(covering[i]) if _is_certain(w, segments)), None)
+        reading, source = candidates[0], "default"
+        certain = False
+        if above := covering[i]:
+            reading, source, certain = _from_words(candidates, above, i, segments)
         if i in named:
             reading, source = named[i], "phrase"
-        elif certain:
-            reading, source = _as_stated(candidates, certain.stated(i)), "phrase"
-        elif char != text[i] and len(own := known.candidates(text[i])) == 1:
-            reading, source = own[0], "default"  # 髮 is unambiguous where 发 is not
-        elif known.is_modelled(char):
-            asked.append(i)
-        result.readings.append(reading)
-        result.sources.append(source)
+        elif not certain:
+            if char != text[i] and len(own := known.candidates(text[i])) == 1:
+                reading, source = own[0], "default"  # 髮 is unambiguous where 发 is not
+            elif known.is_modelled(char):
+                asked.append(i)
+        readings.append(reading)
+        sources.append(source)
     if asked:
         table = features(known, simple, asked, covering, segments)
         for i, choice in zip(asked, _model().choose(simple, asked, table), strict=True):
-            result.readings[i] = known.candidates(simple[i])[choice]
-            result.sources[i] = "model"
-    return result
+            readings[i], sources[i] = known.candidates(simple[i])[choice], "model"
+    return Reading(readings, segments, sources)
 
 
 def _covering(size: int, words: list[Word]) -> list[list[Word]]:
@@ -135,39 +137,45 @@ def _as_stated(candidates: list[str], stated: int) -> str:
     return candidates[0][:-1] + "5" if stated == NEUTRAL else candidates[stated]
 
 
-def _from_words(candidates: list[str], covering: list[Word], i: int, segments: list[int]) -> tuple[str, str]:
-    """The reading that the segmented word states, else the usual one."""
+def _from_words(candidates: list[str], covering: list[Word], i: int, segments: list[int]) -> tuple[str, str, bool]:
+    """Reading, source, and whether it needs no second opinion; the usual reading where no word is sure or whole."""
+    for word in reversed(covering):
+        if _is_certain(word, segments):
+            return _as_stated(candidates, word.stated(i)), "phrase", True
     for word in reversed(covering):
         if _is_segment(word, segments):
-            return _as_stated(candidates, word.stated(i)), "phrase"
-    return candidates[0], "default"
+            return _as_stated(candidates, word.stated(i)), "phrase", False
+    return candidates[0], "default", False
 
 
 def features(
     known: Dictionary, text: str, asked: list[int], covering: list[list[Word]], segments: list[int]
 ) -> NDArray[np.float32]:
     """What the words say about each candidate of each asked character, [asked, candidate, feature]."""
-    table = []
-    for i in asked:
+    table = array("f", bytes(4 * len(asked) * MAX_CANDIDATES * FEATURES))
+    for row, i in enumerate(asked):
+        above = covering[i]
         candidates = known.candidates(text[i])
         alone = (i == 0 or segments[i - 1] != segments[i]) and (i + 1 == len(text) or segments[i + 1] != segments[i])
-        rows = [[0.0] * FEATURES for _ in range(MAX_CANDIDATES)]
-        for k, row in enumerate(rows[: len(candidates)]):
-            row[10:] = bool(covering[i]), k == 0, alone
-        for word in covering[i]:
+        first = row * MAX_CANDIDATES * FEATURES
+        places = range(first, first + FEATURES * min(len(candidates), MAX_CANDIDATES), FEATURES)
+        table[first + 11] = 1
+        for place in places:
+            table[place + 10] = bool(above)
+            table[place + 12] = alone
+        for word in above:
             stated = word.stated(i)
             if stated == NEUTRAL and (neutral := candidates[0][:-1] + "5") in candidates:
                 stated = candidates.index(neutral)
             length, trust = min(word.length, 4) - 2, min(word.trust, EDITED) / EDITED
             is_segment, frequency = _is_segment(word, segments), 1 - min(word.cost, 160) / 160
-            for k, row in enumerate(rows[: len(candidates)]):
-                side = 0 if stated == k else 5  # for or against
-                row[side + length] = max(row[side + length], trust)
-                row[side + 4] = max(row[side + 4], frequency)
+            for k, place in enumerate(places):
+                side = place if stated == k else place + 5  # for or against
+                table[side + length] = max(table[side + length], trust)
+                table[side + 4] = max(table[side + 4], frequency)
                 if is_segment:
-                    row[side + 3] = trust
-        table.append(rows)
-    return np.array(table, np.float32)
+                    table[side + 3] = trust
+    return np.frombuffer(table, np.float32).reshape(len(asked), MAX_CANDIDATES, FEATURES)
 
 
 class _Model:

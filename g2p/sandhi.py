@@ -7,7 +7,7 @@ change inside the word first, then between words from the right, so that 我很�
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import groupby
+from itertools import pairwise
 
 _NUMERALS = frozenset("零〇一二三四五六七八九十百千万亿两点幺第")
 _MAGNITUDES = frozenset("百千万亿")
@@ -47,9 +47,11 @@ def sandhi(chars: str, base: Sequence[str], words: Sequence[int], is_word: Calla
                 spoken[i] = "bu5"
             elif i + 1 < len(chars) and base[i + 1].endswith("4"):
                 spoken[i] = "bu2"
-    groups = [[i for i, _ in group] for _, group in groupby(enumerate(words), key=lambda pair: pair[1])]
+    starts = [i for i in range(len(words)) if i == 0 or words[i] != words[i - 1]]
+    groups = [range(start, end) for start, end in pairwise([*starts, len(words)])]
     for group in groups:
-        _inside_word(chars, spoken, group, is_word)
+        if len(group) > 1:
+            _inside_word(chars, spoken, group, is_word)
     for group, after in zip(reversed(groups[:-1]), reversed(groups[1:]), strict=True):
         if _third(spoken[group[-1]]) and _third(spoken[after[0]]):
             spoken[group[-1]] = _raised(spoken[group[-1]])
@@ -74,8 +76,8 @@ def _tone_of_one(chars: str, base: Sequence[str], words: Sequence[int], i: int) 
     return "2" if tone == "4" or after == "个" else "4" if tone in "123" and tone else "1" if not tone else "2"
 
 
-def _inside_word(chars: str, spoken: list[str], group: list[int], is_word: Callable[[str], bool]) -> None:
-    text = "".join(chars[i] for i in group)
+def _inside_word(chars: str, spoken: list[str], group: range, is_word: Callable[[str], bool]) -> None:
+    text = chars[group.start : group.stop]
     if text in _LIGHT_SECOND:
         spoken[group[1]] = spoken[group[1]][:-1] + "5"
     if text in _RISING_BEFORE_NEUTRAL and _third(spoken[group[0]]):
@@ -89,8 +91,8 @@ def _inside_word(chars: str, spoken: list[str], group: list[int], is_word: Calla
     if len(group) == 4:
         _inside_word(chars, spoken, group[2:], is_word)
         _inside_word(chars, spoken, group[:2], is_word)
-    for left, right in zip(reversed(group[:-1]), reversed(group[1:]), strict=True):
-        if _third(spoken[left]) and _third(spoken[right]):
+    for left in reversed(group[:-1]):
+        if _third(spoken[left]) and _third(spoken[left + 1]):
             spoken[left] = _raised(spoken[left])
 
 
@@ -106,7 +108,7 @@ def is_erhua(word: str) -> bool:
 
 
 def _third(reading: str) -> bool:
-    return reading.rstrip("r").endswith("3")
+    return "3" in reading
 
 
 def _raised(reading: str) -> str:
