@@ -45,7 +45,7 @@ _RESPELT = {
     "dr": "doctor",
 }  # fmt: skip
 _CAMEL = re.compile(r"[A-Z]{2,}(?=[A-Z][a-z]|(?![A-Za-z]))|[A-Z]+(?![a-z])|[A-Z]?[a-zÀ-ɏ]+|[A-ZÀ-ɏ]+|[À-ɏ]+")
-_WORD = re.compile("(?P<body>.+?)(?P<suffix>['’][A-Za-z]+)?")
+_WORD = re.compile("(?P<body>.+?)(?P<suffix>(?:['’][A-Za-z]+)*)")
 _VOWEL = re.compile("[aeiouyAEIOUYÀ-ɏ]")
 
 
@@ -59,7 +59,7 @@ def pieces(written: str) -> tuple[tuple[str, int, int], ...]:
     Returns:
         Spoken words, each with its place in `written`. A letter of the alphabet is a capital: `APIs` -> A, P, I's.
     """
-    body, suffix = _WORD.fullmatch(written).groups("")  # type: ignore[union-attr]
+    body, suffix = _WORD.fullmatch(written).groups()  # type: ignore[union-attr]
     suffix = suffix.replace("’", "'")
     if respelt := _RESPELT.get(body.lower()):
         return _with_suffix([(part, 0, len(body)) for part in respelt.split()], suffix, len(written))

@@ -30,6 +30,7 @@ _UNITS = {
     "dB": "decibels", "px": "pixels", "Mbps": "megabits per second", "Gbps": "gigabits per second",
 }  # fmt: skip
 _UNIT = "|".join(sorted(map(re.escape, _UNITS), key=len, reverse=True))
+_STREET = re.compile(r"[A-Z][a-z]+ $")
 _DENOMINATORS = {"2": "half", "4": "quarter"}
 
 
@@ -57,6 +58,8 @@ def _money(match: re.Match[str]) -> str:
 def _clock(match: re.Match[str]) -> str:
     hour, minute = english(match["h"]), match["m"]
     half = f" {' '.join(match['x'].replace('.', '').upper())}" if match["x"] else ""
+    if match["s"]:
+        return f"{hour} {'oh ' if minute[0] == '0' else ''}{english(minute)} and {english(match['s'])} seconds{half}"
     if minute == "00":
         return hour + (half or " o'clock" if int(match["h"]) <= 12 else " hundred")
     return f"{hour} {'oh ' if minute[0] == '0' else ''}{english(minute)}{half}"
@@ -88,7 +91,7 @@ RULES: list[Rule] = compile_rules(
      lambda m: f"{_month(m['m'])} {english_ordinal(m['d'])}" + (f" {_year(m['y'])}" if m["y"] else "")),
     (rf"(?P<d>\d{{1,2}})(?:st|nd|rd|th)? (?P<m>{_MONTH})\b(?: (?P<y>\d{{4}}))?",
      lambda m: f"{english_ordinal(m['d'])} of {_month(m['m'])}" + (f" {_year(m['y'])}" if m["y"] else "")),
-    (r"(?<![\d:])(?P<h>[01]?\d|2[0-4]):(?P<m>[0-5]\d)(?::[0-5]\d)?(?:\s?(?P<x>[AaPp]\.?[Mm]\b\.?))?(?![\d:])", _clock),
+    (r"(?<![\d:])(?P<h>[01]?\d|2[0-4]):(?P<m>[0-5]\d)(?::(?P<s>[0-5]\d))?(?:\s?(?P<x>[AaPp]\.?[Mm]\b\.?))?(?![\d:])", _clock),
     (r"(?P<h>1[0-2]|[1-9])\s?(?P<x>[AaPp]\.?[Mm]\b)", lambda m: f"{english(m['h'])} {' '.join(m['x'].replace('.', '').upper())}"),
     (r"(?<![\d-])(?:\+?1[- ])?(?:\(\d{3}\) ?|\d{3}-)?\d{3}-\d{4}(?!\d)", lambda m: english_digits(re.sub(r"\D", "", m[0]))),
     (rf"(?P<c>[$£€¥￥])\s?(?P<a>{_QUANTITY})(?:\s?(?P<m>thousand|million|billion|trillion))?", _money),
@@ -101,6 +104,8 @@ RULES: list[Rule] = compile_rules(
     (r"(?<![\d.])[vV]?\d+(?:\.\d+){2,}(?![\d.])", lambda m: ("V " if m[0][0] in "vV" else "") + " point ".join(english_digits(p) for p in m[0].lstrip("vV").split("."))),
     (rf"(?P<a>{_QUANTITY})\s?[-–—]\s?(?P<b>{_QUANTITY})(?![\d-])", lambda m: f"{_year(m['a'])} to {_year(m['b'])}"),
     (r"\b(?P<w>War|Part|Chapter|Volume|Act|Phase|Type|Final Fantasy|Stage|Level|Book|Section) (?P<r>[IVX]+)\b", _roman),
+    (r"\bSt\.?(?=\W|$)", lambda m: "street" if _STREET.search(m.string, max(0, m.start() - 20), m.start()) else "saint"),
+    (r"(?:(?<=[\dA-Za-z)])|(?<=[\dA-Za-z)] ))\*(?=\s?[\dA-Za-z(])", lambda m: " times "),
     (r"#(?P<n>\d+)", lambda m: "number " + english(m["n"])),
     (r"\b[Nn][Oo]\. ?(?P<n>\d+)", lambda m: "number " + english(m["n"])),
     (rf"(?<![\w.])[-−](?P<a>{_QUANTITY})", lambda m: "minus " + english(m["a"])),

@@ -49,6 +49,7 @@ _CURRENCIES = {
     "GBP": "英镑", "JPY": "日元",
 }  # fmt: skip
 _SIGN = "|".join(sorted(map(re.escape, _CURRENCIES), key=len, reverse=True))
+_PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 # A bare 2 is 两 before what is counted, 二 where 2 is a name or a measure on a scale.
 _COUNTED = (
     r"(?=[个位只头匹条张本件套双对份家间所座栋辆艘架台部支枝把根块片颗粒滴杯瓶碗盘盒箱包袋桶斤两吨克升米里亩次回遍趟场顿句首篇封"
@@ -60,7 +61,7 @@ _DIGIT_NAMES = re.compile(
     r"拨打|致电|来电|打|拨|呼叫|报警|车次|航班号?|工号|学号|座机|身份证号?码?|股票代码|代码|序列号|车牌号?|频道|客服|区号|分机)[:：是为了]?\s?$"
 )
 
-
+_BEFORE_OR_AFTER = re.compile("[之以]?[前后]|左右")
 _SCORE = re.compile("(?:比分|总分|决赛|半场|终场|联赛|赢了|输了|击败|战平|逼平)[^，。,0-9]{0,5}$")
 
 
@@ -92,6 +93,11 @@ def _sixty(value: str) -> str:
 
 def _dotted(text: str, yao: bool = False) -> str:
     return "点".join(digits(part, yao) for part in text.split("."))
+
+
+def _plate(text: str) -> str:
+    """Letters by name, digits one by one: `A12B45`."""
+    return " ".join(digits(part, yao=True) if part.isdigit() else part for part in re.findall(r"[A-Z]|\d+", text))
 
 
 def _telephone(text: str) -> str:
@@ -202,8 +208,8 @@ RULES: list[Rule] = compile_rules(
     # times
     (r"(?<![\d:.])(?P<h>[01]?\d|2[0-4])[:：](?P<m>[0-5]\d)(?:[:：](?P<s>[0-5]\d))?\s?[-~–—~～至到]\s?(?P<h2>[01]?\d|2[0-4])[:：](?P<m2>[0-5]\d)(?![\d:])",
      lambda m: f"{_clock(m['h'], m['m'], m['s'])}到{_clock(m['h2'], m['m2'])}"),
-    (r"(?<![\d:.])(?P<h>[01]?\d|2[0-4])[:：](?P<m>[0-5]\d)(?:[:：](?P<s>[0-5]\d))?(?![\d:])",
-     lambda m: _clock(m["h"], m["m"], m["s"])),
+    (r"(?<![\d:.])(?P<h>[01]?\d|2[0-4])[:：](?P<m>[0-5]\d)(?:[:：](?P<s>[0-5]\d))?分?(?![\d:])",
+     lambda m: _clock(m["h"], m["m"], m["s"]).removesuffix("整" if _BEFORE_OR_AFTER.match(m.string, m.end()) else "")),
     (rf"(?<![\d:])(?P<a>{_N})\s?[:：]\s?(?P<b>{_QUANTITY})(?![\d:])", lambda m: f"{number(m['a'])}比{number(m['b'])}"),
     (r"(?<!\d)2(?=点(?:钟|半|整|\d|多|左右|[^\d一二三四五六七八九零]|$))", lambda m: "两"),
     # names made of digits: telephone, identity and other numbers
@@ -215,7 +221,10 @@ RULES: list[Rule] = compile_rules(
     (r"(?<![\d.])0\d+(?![\d.])", lambda m: digits(m[0], yao=True)),
     (r"(?<!\d)(?P<n>\d{3,4})(?=号?(?:室|房间|房|病房|教室|包厢|路公交|路车|路(?!程|口|过|上|人|段|边)|次列车|航班))", lambda m: digits(m["n"], yao=True)),
     (r"(?<![A-Za-z])(?P<l>[GDCZTK])(?P<n>\d{2,4})(?=次|列车|高铁|动车)", lambda m: f"{m['l']} {digits(m['n'], yao=True)}"),
-    (r"(?<![A-Za-z])(?P<l>[A-Z]{2}|[A-Z]\d|\d[A-Z])(?P<n>\d{3,4})(?=次?航班)", lambda m: f"{' '.join(m['l'])} {digits(m['n'], yao=True)}"),
+    (r"(?<![A-Za-z])(?P<l>[A-Z]{2}|[A-Z]\d|\d[A-Z])(?P<n>\d{3,4})(?=次|航班)", lambda m: f"{' '.join(m['l'])} {digits(m['n'], yao=True)}"),
+    (rf"(?<=[{_PROVINCES}])[A-Z]·?(?=[A-Z\d]{{5,6}}(?![A-Za-z\d]))[A-Z\d]+", lambda m: _plate(m[0])),
+    (r"(?<=\d转)\d{1,6}(?!\d)", lambda m: digits(m[0], yao=True)),
+    (r"(?<=火警)119|(?<=匪警)110|(?<=急救)120", lambda m: digits(m[0], yao=True)),
     (r"(?<!\d)(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?(?![\d.])", lambda m: _dotted(m[0].replace(":", "."), yao=True)),
     (r"(?<!\d)(?:[369]1[158]|12[0456]|1[01]\d|911)(?=报警|急救|电话|热线|大会|事件)", lambda m: digits(m[0], yao=True)),
     (r"(?<!\d)(?P<a>\d{1,2})[·•](?P<b>\d{1,2})(?!\d)", lambda m: digits(m["a"]) + digits(m["b"])),
@@ -229,7 +238,8 @@ RULES: list[Rule] = compile_rules(
      lambda m: number(m["n"])),
     (r"C\+\+", lambda m: "C 加加"),
     (r"[CF]#", lambda m: f"{m[0][0]} sharp"),
-    (r"(?<=[A-Za-z)）])\+(?=[A-Za-z\d(])", lambda m: "加"),
+    (r"(?<=[A-Za-z)）²³])\+(?=[A-Za-z\d(])", lambda m: "加"),
+    (r"(?<![A-Za-z]{2})(?<=[A-Za-z)）\d])\*(?=[A-Za-z](?![A-Za-z])|[\d(])", lambda m: "乘"),
     (r"\.(?=NET)", lambda m: "点 "),
     (r"(?P<a>[A-Z]{1,3})&(?P<b>[A-Z]{1,3})(?![A-Za-z])", lambda m: f"{m['a']} and {m['b']}"),
     (r"Wi-?Fi|WI-?FI|wi-?fi", lambda m: "WiFi"),
@@ -238,6 +248,8 @@ RULES: list[Rule] = compile_rules(
     (r"(?<![A-Za-z\d.])[vV]\s?(?P<n>\d+(?:\.\d+)+)", lambda m: f"V {_dotted(m['n'])}"),
     (r"(?<![\d.])\d+(?:\.\d+){2,}(?![\d.])", lambda m: _dotted(m[0])),
     # temperature
+    (rf"(?P<a>[-−]{_N})\s?(?P<v>℃|°C|℉|°F)\s?[-~–—~～至到]\s?(?P<b>{_N})\s?(?P<u>℃|°C|℉|°F)",
+     lambda m: f"{_below_zero(m['a'])}{_degrees(m['v'])}到{_below_zero(m['b'])}{_degrees(m['u'])}"),
     (rf"(?P<a>[-−]?{_N})\s?(?:℃|°C|℉|°F)?\s?[-~–—~～至到]\s?(?P<b>[-−]?{_N})\s?(?P<u>℃|°C|℉|°F)",
      lambda m: f"{_below_zero(m['a'])}到{_below_zero(m['b'])}{_degrees(m['u'])}"),
     (rf"(?P<a>[-−+]?{_N})\s?(?P<u>℃|°C|℉|°F)", lambda m: _below_zero(m["a"]) + _degrees(m["u"])),

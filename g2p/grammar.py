@@ -16,6 +16,12 @@ _RULES = [
         ),
         "de5",
     ),
+    # the sun in the morning (朝阳升起), not the district
+    (re.compile("朝(?=阳(?:从|升|初|东升|产业|似火|般|洒|照|红|下|里))"), "zhao1"),
+    # sounds of hesitation, surprise and agreement that stand alone
+    (re.compile("(?<![一-鿿])额(?![一-鿿])"), "e4"),
+    (re.compile("(?<![一-鿿])欸(?!乃)"), "ei2"),
+    (re.compile("(?<![一-鿿])喔(?![一-鿿])"), "o1"),
     # to teach somebody
     (re.compile("(?<![宗请执主求受佛指])教(?=[我你他她您]|大家|孩子)"), "jiao1"),
 ]

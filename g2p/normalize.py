@@ -27,10 +27,12 @@ _HALF_WIDTH |= {
 _HANZI = re.compile("[\ue000㐀-鿿豈-﫿\U00020000-\U0003ffff]")
 # A sentence is English when it has an English word and no hanzi; bare numbers and units are read in Mandarin.
 _ENGLISH_WORD = re.compile(r"(?<![\w@./\\-])[A-Za-z]?[a-z]{2,}(?![\w@/]|\.\w)")
+# No sentence ends here.
+_ABBREVIATION_DOT = re.compile(r"(?:(?<=\b(?:Dr|Mr|Ms|St))|(?<=\bMrs)|(?<=\bProf))\.(?=\s?[A-Z&])")
 _SENTENCE = re.compile(r"(?:[^。！？!?\n.]|\.(?!\s))*(?:[。！？!?\n]+|\.(?=\s)|$)")
 # Where an expression may begin. Only there are the rules tried, so that plain text costs next to nothing.
 _START = re.compile(
-    r"\d|(?<![A-Za-z])[A-Za-z]|[-+](?=[\d$¥￥])|(?<=[A-Za-z)）])\+|\.(?=NET)|(?<=[一二三四五六日])[~～](?=[周星])|(?<=[一-鿿])[XVI]|[%&@℃℉=≠≈<>≥≤×÷±√∞∈∉∪∩⊥∥∵∴∅⊂⊆∑∫$£€¥￥₩₽₹№#/^Α-ωⅠ-Ⅻ①-⑳½⅓⅔¼¾⅕⅛⁰¹²³⁴-⁹°*|~～_\\]"
+    r"\d|(?<![A-Za-z])[A-Za-z]|[-+](?=[\d$¥￥])|(?<=[A-Za-z)）²³])\+|\.(?=NET)|(?<=[一二三四五六日])[~～](?=[周星])|(?<=[一-鿿])[XVI]|[%&@℃℉=≠≈<>≥≤×÷±√∞∈∉∪∩⊥∥∵∴∅⊂⊆∑∫$£€¥￥₩₽₹№#/^Α-ωⅠ-Ⅻ①-⑳½⅓⅔¼¾⅕⅛⁰¹²³⁴-⁹°*|~～_\\]"
 )
 _ADDRESS = re.compile(
     r"(?:https?://|ftp://|www\.)[^\s一-鿿，。！？；：、（）《》“”\"'<>]{1,2000}|"
@@ -127,6 +129,9 @@ def normalize(text: str) -> Spoken:
         text: Anything; Chinese, English or both. Time is linear in its length.
     """
     half = text.translate(_HALF_WIDTH)
+    half = _ABBREVIATION_DOT.sub(" ", half)
+    if ":\\" not in half:  # in a Windows path \n begins a name
+        half = half.replace("\\n", "\n ")
     half = _MARKUP.sub(lambda m: " " * len(m[0]), half)
     half = _LIST_NUMBER.sub(
         lambda m: m[0][: m.end(1) - m.start()] + "、" + " " * (len(m[0]) - (m.end(1) - m.start()) - 1), half

@@ -93,7 +93,7 @@ def _read_window(text: str) -> Reading:
         elif not certain:
             if char != text[i] and len(own := known.candidates(text[i])) == 1:
                 reading, source = own[0], "default"  # 髮 is unambiguous where 发 is not
-            elif known.is_modelled(char):
+            elif known.is_modelled(char) and len(simple) > 1:  # the model needs a context
                 asked.append(i)
         readings.append(reading)
         sources.append(source)
@@ -126,6 +126,13 @@ def _fits(word: Word, segments: list[int]) -> bool:
     )
 
 
+def _begins_segment(word: Word, segments: list[int]) -> bool:
+    """Whether the word is the first part of a longer one, as 会计 of 会计准则."""
+    return (word.start == 0 or segments[word.start - 1] != segments[word.start]) and (
+        segments[word.start] == segments[word.start + word.length - 1]
+    )
+
+
 def _is_certain(word: Word, segments: list[int]) -> bool:
     """Whether a word needs no second opinion: hand-written, or edited and common (the model saw few of those)."""
     if word.trust == HAND_WRITTEN:
@@ -145,6 +152,10 @@ def _from_words(candidates: list[str], covering: list[Word], i: int, segments: l
     for word in reversed(covering):
         if _is_segment(word, segments):
             return _as_stated(candidates, word.stated(i)), "phrase", False
+    for word in reversed(covering):
+        # A neutral tone belongs to the short word only: 东西 but 东西方.
+        if word.trust == HAND_WRITTEN and word.stated(i) != NEUTRAL and _begins_segment(word, segments):
+            return _as_stated(candidates, word.stated(i)), "phrase", True
     return candidates[0], "default", False
 
 

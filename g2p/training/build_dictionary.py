@@ -7,7 +7,7 @@ Sources, all ordinary packages (versions in the file's `sources` entry):
 - jieba (MIT): word frequencies.
 - g2pM (Apache-2.0): the candidate readings of 10,752 characters, in the order its classes use.
 - wetext (Apache-2.0): traditional to simplified.
-- `data/words.txt`: 730 words of our own, which win over everything.
+- `data/words.txt`: 800 words of our own, which win over everything.
 
 Run: `python -m g2p.training.build_dictionary`, half a minute. Needs the packages above (`pip install`).
 """
