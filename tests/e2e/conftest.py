@@ -24,7 +24,7 @@ FAILED = pytest.StashKey[bool]()
 LOOPBACK = ("http://127.0.0.1:", "http://localhost:", "blob:", "data:")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
     log = tmp_path_factory.mktemp("agent") / "agent.log"
     with running_agent(log, "--set", f"brain.greeting={GREETING}") as process:
@@ -32,7 +32,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
         yield process
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Path]]:
     """`speech("你好")` -> a WAV of it, with silence before and after."""
     folder = tmp_path_factory.mktemp("speech")
@@ -54,7 +54,7 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., P
         yield make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def transcribe() -> Iterator[Callable[[np.ndarray], str]]:
     """What is said in 48 kHz samples, by the agent's own recogniser."""
     recogniser = Recogniser()
@@ -62,8 +62,9 @@ def transcribe() -> Iterator[Callable[[np.ndarray], str]]:
     recogniser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
+    # Not for the session: while it is open it keeps an event loop running, under which no asynchronous test can start.
     with sync_playwright() as started:
         yield started
 
