@@ -68,6 +68,8 @@ def _tone_of_one(chars: str, base: Sequence[str], words: Sequence[int], i: int) 
         return "1"
     if after in _NAMED or (before and before in _WHOLE_ONE and words[i - 1] == words[i] != words[i + 1]):
         return "1"
+    if after + chars[i + 2 : i + 3] == before + "二":  # 数一数二
+        return "1"
     if before and before == after and words[i - 1 : i + 2].count(words[i]) != 1:
         return "5"
     if before and before == after and after not in _NUMERALS:
