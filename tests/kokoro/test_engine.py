@@ -199,7 +199,7 @@ def test_stops_inside_a_run(whole):
 
 
 def test_says_what_it_cannot_do(engine):
-    with pytest.raises(UnknownVoice, match="no voice 'robot'; there are lan, mei, zhu, ju, song"):
+    with pytest.raises(UnknownVoice, match="no voice 'robot'; there are mei, lan, zhu, ju, song"):
         speak(engine, "你好", Voice("robot"))
     with pytest.raises(SpeechError, match="24000"):
         speak(engine, "你好", sample_rate=8000)

@@ -116,7 +116,7 @@ def test_say_uses_a_dictionary(run, tmp_path):
     ("arguments", "code", "said"),
     [
         (["say", ""], 1, "nothing to say"),
-        (["say", "a", "--voice", "nobody"], 1, "available: lan"),
+        (["say", "a", "--voice", "nobody"], 1, "available: mei"),
         (["say", "a", "--file", "b"], 2, "not both"),
         (["say", "--file", "missing.txt"], 1, "missing.txt cannot be read"),
         (["say", "--file", "latin.txt"], 1, "not UTF-8 near byte 3"),

@@ -25,13 +25,14 @@ from tts_service.kokoro.symbols import Piece, pieces
 from tts_service.kokoro.voice import FRAME, SAMPLE_RATE, KokoroVoice, Normalisation, Styling
 
 CAST = {
-    "lan": ("jf_alpha", "兰 · 女声 / Lan · female"),
     "mei": ("jf_gongitsune", "梅 · 女声 / Mei · female"),
+    "lan": ("jf_alpha", "兰 · 女声 / Lan · female"),
     "zhu": ("jf_nezumi", "竹 · 女声 / Zhu · female"),
     "ju": ("jf_tebukuro", "菊 · 女声 / Ju · female"),
     "song": ("jm_kumo", "松 · 男声 / Song · male"),
 }
-"""The voices: our name, the packaged table, the description. The first is the default."""
+"""The voices: our name, the packaged table, the description. The first is the default: the female voice that Whisper
+hears best."""
 
 CHUNKS = (16, 24, 32, 48, 64, 80)
 """Frames a chunk, the last repeated: a small first one, and each ready before those ahead of it have been played."""
