@@ -4,7 +4,8 @@
 """
 
 from g2p.frontend import analyze, explain, readings, warm_up
-from g2p.lexicon import Lexicon, LexiconError
+from g2p.lexicon import Lexicon
+from g2p.lexicon_file import LexiconError
 from g2p.pronunciation import Pronunciation, Token
 
 __all__ = ["Lexicon", "LexiconError", "Pronunciation", "Token", "analyze", "explain", "readings", "warm_up"]

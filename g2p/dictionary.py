@@ -7,7 +7,7 @@ and names its sources.
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib.resources import files
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -60,8 +60,8 @@ class Dictionary:
     """Characters and words, read-only and thread-safe."""
 
     def __init__(self) -> None:
-        with files("g2p").joinpath("data/dictionary.npz").open("rb") as file:
-            data = dict(np.load(file))
+        with np.load(Path(__file__).parent / "data" / "dictionary.npz") as file:
+            data = dict(file)
         syllables = data["syllables"].tolist()
         self._readings = [syllables[i] for i in data["readings"].tolist()]
         self._offsets: list[int] = data["offsets"].tolist()

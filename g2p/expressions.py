@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 
 from g2p.numbers import cardinal, decimal, digits, roman
+from g2p.units import CURRENCIES, UNITS
 
 Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], str | None]]
 
@@ -19,36 +20,8 @@ _QUANTITY = rf"(?:{_GROUPED}|{_N})"
 _TO = r"\s?[-~–—~～至到]\s?"
 _MAGNITUDE = "[百千万亿]{0,2}"
 
-UNITS = {
-    "km/h": "千米每小时", "m/s²": "米每二次方秒", "m/s": "米每秒", "kg/m³": "千克每立方米", "g/cm³": "克每立方厘米",
-    "g/L": "克每升",
-    "mg/L": "毫克每升", "mg/kg": "毫克每千克", "mg/dL": "毫克每分升", "mmol/L": "毫摩尔每升", "μg/m³": "微克每立方米",
-    "L/min": "升每分钟",
-    "km²": "平方千米", "m²": "平方米", "cm²": "平方厘米", "mm²": "平方毫米", "m³": "立方米", "cm³": "立方厘米",
-    "km2": "平方千米", "m2": "平方米",
-    "m3": "立方米", "㎡": "平方米", "㎥": "立方米", "㎞": "千米", "㎜": "毫米", "㎝": "厘米", "㎏": "千克",
-    "km": "千米", "cm": "厘米", "mm": "毫米",
-    "μm": "微米", "nm": "纳米", "dm": "分米", "m": "米", "kg": "千克", "KG": "千克", "mg": "毫克", "μg": "微克",
-    "g": "克", "t": "吨", "mL": "毫升",
-    "ml": "毫升", "L": "升", "l": "升", "kWh": "千瓦时", "kW": "千瓦", "MW": "兆瓦", "GW": "吉瓦", "W": "瓦",
-    "kV": "千伏", "V": "伏", "mAh": "毫安时",
-    "mA": "毫安", "A": "安", "GHz": "吉赫兹", "MHz": "兆赫兹", "kHz": "千赫兹", "Hz": "赫兹", "Gbps": "吉比特每秒",
-    "Mbps": "兆比特每秒",
-    "Kbps": "千比特每秒", "TB": "TB", "GB": "GB", "MB": "MB", "KB": "KB", "dB": "分贝", "hPa": "百帕", "kPa": "千帕",
-    "MPa": "兆帕", "Pa": "帕",
-    "mmHg": "毫米汞柱", "kcal": "千卡", "cal": "卡", "kJ": "千焦", "J": "焦", "N": "牛", "Ω": "欧姆", "ms": "毫秒",
-    "μs": "微秒", "ns": "纳秒",
-    "min": "分钟", "s": "秒", "h": "小时", "ha": "公顷", "px": "像素", "rpm": "转每分", "bpm": "次每分",
-    "mol": "摩尔", "°": "度",
-}  # fmt: skip
 _UNIT = "|".join(sorted(map(re.escape, UNITS), key=len, reverse=True))
-_CURRENCIES = {
-    "US$": "美元", "HK$": "港元", "NT$": "新台币", "A$": "澳元", "C$": "加元", "$": "美元", "¥": "元", "￥": "元",
-    "€": "欧元", "£": "英镑", "₩": "韩元",
-    "₽": "卢布", "₹": "卢比", "USD": "美元", "RMB": "元人民币", "CNY": "元人民币", "HKD": "港元", "EUR": "欧元",
-    "GBP": "英镑", "JPY": "日元",
-}  # fmt: skip
-_SIGN = "|".join(sorted(map(re.escape, _CURRENCIES), key=len, reverse=True))
+_SIGN = "|".join(sorted(map(re.escape, CURRENCIES), key=len, reverse=True))
 _PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 # A bare 2 is 两 before what is counted, 二 where 2 is a name or a measure on a scale.
 _COUNTED = (
@@ -116,7 +89,7 @@ def _unit(value: str, unit: str) -> str:
 def _money(value: str, magnitude: str, currency: str) -> str:
     value = value.replace(",", "")
     value = value.rstrip("0").rstrip(".") if "." in value else value
-    return counted(value) + magnitude + _CURRENCIES[currency]
+    return counted(value) + magnitude + CURRENCIES[currency]
 
 
 def _below_zero(text: str) -> str:

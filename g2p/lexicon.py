@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 
-from loguru import logger
+from g2p.lexicon_file import FILE_NAME, HANZI, HAS_TONE, Entry, Problem, parse_entry, read
+from g2p.mandarin import numbered
 
-from g2p.mandarin import glm_syllables, numbered
-
-FILE_NAME = "G2P_replace_dict.jsonl"
-_HANZI = re.compile("[㐀-䶿一-鿿豈-﫿\U00020000-\U0003ffff]")
-_ALL_HANZI = re.compile(f"{_HANZI.pattern}+")
+_ALL_HANZI = re.compile(f"{HANZI.pattern}+")
 _BRACKET = re.compile(r"\[([^\[\]\n]{1,80})\]")
-_HAS_TONE = re.compile("[1-5āáǎàēéěèīíǐìōóǒòūúǔùǖǘǚǜńňǹ]", re.IGNORECASE)
-_EXAMPLE = '{"word": "乐高", "phoneme": "lè gāo"}'
-
-
-class LexiconError(ValueError):
-    """An entry that cannot be used; the message says what is wrong and what to write instead."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """How one word is said: syllables, one per character (None: as usual), or a respelling."""
-
-    word: str
-    syllables: tuple[str | None, ...] = ()
-    respelling: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,118 +25,6 @@ class Match:
     end: int
     entry: Entry
     source: str = "dictionary"
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong with one line of a dictionary file."""
-
-    line: int
-    text: str
-    problem: str
-    fix: str
-
-    def __str__(self) -> str:
-        return f"line {self.line}: {self.problem}. {self.fix} ({self.text[:60]})"
-
-
-def parse_entry(word: str, phoneme: str) -> Entry:
-    """Read one entry.
-
-    Args:
-        word: What is written: hanzi, Latin letters or both.
-        phoneme: `lè gāo`, `le4 gao1`, `派森` (a respelling) or `<|X|><|IAN2|>`.
-
-    Raises:
-        LexiconError: It says nothing that can be spoken.
-    """
-    word, phoneme = word.strip(), phoneme.strip()
-    if not word:
-        raise LexiconError("the word is empty; write the characters to replace")
-    if not phoneme:
-        raise LexiconError("the reading is empty; write pinyin such as 'lè gāo', or a respelling such as '派森'")
-    if "<|" in phoneme:
-        return Entry(word, _aligned(word, glm_syllables(phoneme)))
-    parts = re.split(r"[\s'’-]+", phoneme)
-    syllables = [numbered(part) for part in parts]
-    toned = any(map(_HAS_TONE.search, parts))
-    if all(syllables) and (toned or len(_HANZI.findall(word)) == len(word) == len(parts)):
-        return Entry(word, _aligned(word, syllables))
-    if toned and not _HANZI.search(phoneme) and any(syllables) and not all(syllables):
-        wrong = parts[syllables.index(None)]
-        raise LexiconError(f"{wrong!r} is not a pinyin syllable; write 'chóng' or 'chong2', one for each character")
-    if not re.search(r"\w", phoneme):
-        raise LexiconError(f"{phoneme!r} cannot be spoken; write pinyin or a respelling")
-    return Entry(word, respelling=phoneme)
-
-
-def _aligned(word: str, syllables: list[str | None]) -> tuple[str | None, ...]:
-    hanzi = len(_HANZI.findall(word))
-    if hanzi == len(word) and len(syllables) != len(word):
-        raise LexiconError(f"{word} has {len(word)} characters but {len(syllables)} syllables; write one for each")
-    if hanzi != len(word) and not all(syllables):
-        raise LexiconError(f"{word} is not all hanzi; give a syllable for every sound")
-    return tuple(syllables)
-
-
-def parse_line(line: str) -> list[Entry]:
-    """Entries of one line of a dictionary file.
-
-    Raises:
-        LexiconError: The line cannot be used.
-    """
-    try:
-        content = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise LexiconError(f"not JSON ({error.msg} at column {error.colno}); write {_EXAMPLE}") from None
-    if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
-        raise LexiconError(f"expected one JSON object with texts only; write {_EXAMPLE}")
-    if "word" in content or "phoneme" in content:
-        if content.keys() != {"word", "phoneme"}:
-            odd = sorted(content.keys() ^ {"word", "phoneme"})
-            raise LexiconError(
-                f"the fields must be exactly 'word' and 'phoneme' (see {', '.join(odd)}); write {_EXAMPLE}"
-            )
-        return [parse_entry(content["word"], content["phoneme"])]
-    if not content:
-        raise LexiconError(f"the object is empty; write {_EXAMPLE}")
-    return [parse_entry(word, phoneme) for word, phoneme in content.items()]
-
-
-def check(path: str | os.PathLike[str]) -> list[Problem]:
-    """All problems of a dictionary file, in order; empty: the file is good.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
-    return _read(Path(path))[1]
-
-
-def _read(path: Path) -> tuple[dict[str, Entry], list[Problem]]:
-    entries: dict[str, Entry] = {}
-    lines: dict[str, int] = {}
-    problems = []
-    for number, raw in enumerate(path.read_bytes().split(b"\n"), 1):
-        try:
-            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-        except UnicodeDecodeError:
-            problems.append(Problem(number, repr(raw[:40]), "not UTF-8", "Save the file as UTF-8."))
-            continue
-        if not line:
-            continue
-        try:
-            for entry in parse_line(line):
-                key = entry.word.casefold()
-                if key in entries and entries[key] != entry:
-                    problem = f"{entry.word} is already defined in line {lines[key]}"
-                    problems.append(Problem(number, line, problem, "Keep one of them; the later one is used."))
-                entries[key], lines[key] = entry, number
-        except LexiconError as error:
-            problem, _, fix = str(error).partition("; ")
-            problems.append(
-                Problem(number, line, problem, fix[:1].upper() + fix[1:] + "." if fix else "Correct the line.")
-            )
-    return entries, problems
 
 
 class Lexicon:
@@ -230,6 +98,8 @@ class Lexicon:
             threading.Thread(target=self._reload, name="lexicon-reload", daemon=True).start()
 
     def _reload(self) -> None:
+        from loguru import logger  # as costly to import as all of g2p's own modules
+
         try:
             self._load()
             logger.info(f"read {self._path} again: {sum(map(len, self._table.values()))} entries")
@@ -240,9 +110,12 @@ class Lexicon:
 
     def _load(self) -> None:
         assert self._path
-        entries, self.problems = _read(self._path)
-        for problem in self.problems:
-            logger.warning(f"{self._path}, {problem}")
+        entries, self.problems = read(self._path)
+        if self.problems:
+            from loguru import logger
+
+            for problem in self.problems:
+                logger.warning(f"{self._path}, {problem}")
         self._table = _index(entries | self._own)
 
     def _stat(self) -> tuple[int, int] | None:
@@ -292,12 +165,7 @@ def markup(text: str) -> list[tuple[Match, int]]:
     for match in _BRACKET.finditer(text):
         syllables = [numbered(part) for part in match[1].split()]
         start, end = match.start() - len(syllables), match.start()
-        if (
-            all(syllables)
-            and 0 <= start < end
-            and _ALL_HANZI.fullmatch(text, start, end)
-            and _HAS_TONE.search(match[1])
-        ):
+        if all(syllables) and 0 <= start < end and _ALL_HANZI.fullmatch(text, start, end) and HAS_TONE.search(match[1]):
             found.append((Match(start, end, Entry(text[start:end], tuple(syllables)), "markup"), match.end()))
     return found
 
@@ -306,7 +174,7 @@ def markup(text: str) -> list[tuple[Match, int]]:
 def default_lexicon() -> Lexicon:
     """The dictionary file in `$GLM_TTS_CONFIGS`, else in ./configs, else the packaged one; empty when there is none."""
     folders = [Path(os.environ["GLM_TTS_CONFIGS"])] if os.environ.get("GLM_TTS_CONFIGS") else []
-    for folder in [*folders, Path("configs"), Path(str(files("g2p"))) / "configs"]:
+    for folder in [*folders, Path("configs"), Path(__file__).with_name("configs")]:
         if (folder / FILE_NAME).is_file():
             return Lexicon(path=(folder / FILE_NAME).absolute())
     return Lexicon()

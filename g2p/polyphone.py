@@ -11,7 +11,7 @@ import re
 from array import array
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -198,7 +198,7 @@ class _Model:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        network = files("g2p").joinpath("data/polyphone.onnx").read_bytes()
+        network = (Path(__file__).parent / "data" / "polyphone.onnx").read_bytes()
         self._session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(
             network, options, providers=["CPUExecutionProvider"]
         )

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from g2p import Lexicon, LexiconError, analyze
-from g2p.lexicon import check, default_lexicon, markup, parse_entry
+from g2p.lexicon import default_lexicon, markup
+from g2p.lexicon_file import check, parse_entry
 
 
 def said(text: str, lexicon: Lexicon) -> str:

@@ -56,7 +56,7 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Exit code 1 if any line cannot be used."""
-    from g2p.lexicon import check as problems_of
+    from g2p.lexicon_file import check as problems_of
 
     try:
         problems = problems_of(file)

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from g2p.lexicon import FILE_NAME, default_lexicon
+from g2p.lexicon import default_lexicon
+from g2p.lexicon_file import FILE_NAME
 from tts_service.studio import batch, dictionary, synthesize, voices
 from tts_service.studio.desk import Desk
 from tts_service.synthesizer import Synthesizer

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from g2p.lexicon import check
+from g2p.lexicon_file import check
 from tts_service.audio_file import whole_file
 from tts_service.engine import SpeechError
 from tts_service.studio.desk import Desk, told

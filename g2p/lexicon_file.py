@@ -1,0 +1,146 @@
+"""The file of custom pronunciations: its notation, its lines, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from g2p.mandarin import glm_syllables, numbered
+
+FILE_NAME = "G2P_replace_dict.jsonl"
+HANZI = re.compile("[㐀-䶿一-鿿豈-﫿\U00020000-\U0003ffff]")
+HAS_TONE = re.compile("[1-5āáǎàēéěèīíǐìōóǒòūúǔùǖǘǚǜńňǹ]", re.IGNORECASE)
+_EXAMPLE = '{"word": "乐高", "phoneme": "lè gāo"}'
+
+
+class LexiconError(ValueError):
+    """An entry that cannot be used; the message says what is wrong and what to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """How one word is said: syllables, one per character (None: as usual), or a respelling."""
+
+    word: str
+    syllables: tuple[str | None, ...] = ()
+    respelling: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with one line of a dictionary file."""
+
+    line: int
+    text: str
+    problem: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.problem}. {self.fix} ({self.text[:60]})"
+
+
+def parse_entry(word: str, phoneme: str) -> Entry:
+    """Read one entry.
+
+    Args:
+        word: What is written: hanzi, Latin letters or both.
+        phoneme: `lè gāo`, `le4 gao1`, `派森` (a respelling) or `<|X|><|IAN2|>`.
+
+    Raises:
+        LexiconError: It says nothing that can be spoken.
+    """
+    word, phoneme = word.strip(), phoneme.strip()
+    if not word:
+        raise LexiconError("the word is empty; write the characters to replace")
+    if not phoneme:
+        raise LexiconError("the reading is empty; write pinyin such as 'lè gāo', or a respelling such as '派森'")
+    if "<|" in phoneme:
+        return Entry(word, _aligned(word, glm_syllables(phoneme)))
+    parts = re.split(r"[\s'’-]+", phoneme)
+    syllables = [numbered(part) for part in parts]
+    toned = any(map(HAS_TONE.search, parts))
+    if all(syllables) and (toned or len(HANZI.findall(word)) == len(word) == len(parts)):
+        return Entry(word, _aligned(word, syllables))
+    if toned and not HANZI.search(phoneme) and any(syllables) and not all(syllables):
+        wrong = parts[syllables.index(None)]
+        raise LexiconError(f"{wrong!r} is not a pinyin syllable; write 'chóng' or 'chong2', one for each character")
+    if not re.search(r"\w", phoneme):
+        raise LexiconError(f"{phoneme!r} cannot be spoken; write pinyin or a respelling")
+    return Entry(word, respelling=phoneme)
+
+
+def _aligned(word: str, syllables: list[str | None]) -> tuple[str | None, ...]:
+    hanzi = len(HANZI.findall(word))
+    if hanzi == len(word) and len(syllables) != len(word):
+        raise LexiconError(f"{word} has {len(word)} characters but {len(syllables)} syllables; write one for each")
+    if hanzi != len(word) and not all(syllables):
+        raise LexiconError(f"{word} is not all hanzi; give a syllable for every sound")
+    return tuple(syllables)
+
+
+def parse_line(line: str) -> list[Entry]:
+    """Entries of one line of a dictionary file.
+
+    Raises:
+        LexiconError: The line cannot be used.
+    """
+    try:
+        content = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise LexiconError(f"not JSON ({error.msg} at column {error.colno}); write {_EXAMPLE}") from None
+    if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
+        raise LexiconError(f"expected one JSON object with texts only; write {_EXAMPLE}")
+    if "word" in content or "phoneme" in content:
+        if content.keys() != {"word", "phoneme"}:
+            odd = sorted(content.keys() ^ {"word", "phoneme"})
+            raise LexiconError(
+                f"the fields must be exactly 'word' and 'phoneme' (see {', '.join(odd)}); write {_EXAMPLE}"
+            )
+        return [parse_entry(content["word"], content["phoneme"])]
+    if not content:
+        raise LexiconError(f"the object is empty; write {_EXAMPLE}")
+    return [parse_entry(word, phoneme) for word, phoneme in content.items()]
+
+
+def check(path: str | os.PathLike[str]) -> list[Problem]:
+    """All problems of a dictionary file, in order; empty: the file is good.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    return read(path)[1]
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Entry], list[Problem]]:
+    """The usable entries of a dictionary file by case-folded word, and its problems in order.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    entries: dict[str, Entry] = {}
+    lines: dict[str, int] = {}
+    problems = []
+    for number, raw in enumerate(Path(path).read_bytes().split(b"\n"), 1):
+        try:
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+        except UnicodeDecodeError:
+            problems.append(Problem(number, repr(raw[:40]), "not UTF-8", "Save the file as UTF-8."))
+            continue
+        if not line:
+            continue
+        try:
+            for entry in parse_line(line):
+                key = entry.word.casefold()
+                if key in entries and entries[key] != entry:
+                    problem = f"{entry.word} is already defined in line {lines[key]}"
+                    problems.append(Problem(number, line, problem, "Keep one of them; the later one is used."))
+                entries[key], lines[key] = entry, number
+        except LexiconError as error:
+            problem, _, fix = str(error).partition("; ")
+            problems.append(
+                Problem(number, line, problem, fix[:1].upper() + fix[1:] + "." if fix else "Correct the line.")
+            )
+    return entries, problems
