@@ -133,25 +133,26 @@ def _begins_segment(word: Word, segments: list[int]) -> bool:
     )
 
 
-def _is_certain(word: Word, segments: list[int]) -> bool:
-    """Whether a word needs no second opinion: hand-written, or edited and common (the model saw few of those)."""
-    if word.trust == HAND_WRITTEN:
-        return _fits(word, segments)
-    return word.trust == EDITED and word.cost < _COMMON and _is_segment(word, segments)
-
-
 def _as_stated(candidates: list[str], stated: int) -> str:
     return candidates[0][:-1] + "5" if stated == NEUTRAL else candidates[stated]
 
 
 def _from_words(candidates: list[str], covering: list[Word], i: int, segments: list[int]) -> tuple[str, str, bool]:
-    """Reading, source, and whether it needs no second opinion; the usual reading where no word is sure or whole."""
+    """Reading, source, and whether it needs no second opinion; the usual reading where no word is sure or whole.
+
+    Sure is what a person wrote down, and an edited word that is common (the model saw few of those).
+    """
+    whole = None
     for word in reversed(covering):
-        if _is_certain(word, segments):
+        if not _fits(word, segments):
+            continue
+        is_segment = segments[word.start] == segments[word.start + word.length - 1]
+        if word.trust == HAND_WRITTEN or (word.trust == EDITED and word.cost < _COMMON and is_segment):
             return _as_stated(candidates, word.stated(i)), "phrase", True
-    for word in reversed(covering):
-        if _is_segment(word, segments):
-            return _as_stated(candidates, word.stated(i)), "phrase", False
+        if is_segment and whole is None:
+            whole = word
+    if whole:
+        return _as_stated(candidates, whole.stated(i)), "phrase", False
     for word in reversed(covering):
         # A neutral tone belongs to the short word only: 东西 but 东西方.
         if word.trust == HAND_WRITTEN and word.stated(i) != NEUTRAL and _begins_segment(word, segments):
@@ -227,7 +228,7 @@ class _Model:
         scores = self._session.run(
             ["scores"], {"text": self.ids(text), "asked": np.array(asked) + 1, "classes": classes, "words": table}
         )[0]
-        return np.argmax(scores, axis=1).tolist()
+        return scores.argmax(axis=1).tolist()
 
 
 @lru_cache(maxsize=1)
