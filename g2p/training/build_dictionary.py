@@ -43,7 +43,7 @@ def main() -> None:
     frequency, total = _frequencies()
     for word, readings in _hand_written():
         for char, reading in zip(word, readings, strict=True):
-            if reading not in candidates[char] and not reading.endswith("5"):
+            if _stated(candidates[char], reading) == UNSTATED and reading not in candidates[char]:
                 candidates[char].append(reading)
         words[word] = _pack(word, readings, candidates), HAND_WRITTEN
         frequency[word] = max(frequency.get(word, 0), _HAND_WRITTEN_COUNT)
@@ -137,7 +137,7 @@ def _pack(word: str, readings: Sequence[str], candidates: dict[str, list[str]]) 
 def _stated(candidates: list[str], reading: str) -> int:
     if reading in candidates:
         return candidates.index(reading) if len(candidates) > 1 else UNSTATED
-    if reading.endswith("5") and any(candidate[:-1] == reading[:-1] for candidate in candidates):
+    if reading == candidates[0][:-1] + "5":
         return NEUTRAL
     return UNSTATED
 
