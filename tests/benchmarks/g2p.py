@@ -49,9 +49,7 @@ def compare(rounds: int) -> None:
     """Print milliseconds per sentence and ratios."""
     start = time.perf_counter()
     g2p.warm_up()
-    print(
-        f"warm-up {1000 * (time.perf_counter() - start):.0f} ms; sentences of {len(SENTENCES[0])} characters"
-    )
+    print(f"warm-up {1000 * (time.perf_counter() - start):.0f} ms; sentences of {len(SENTENCES[0])} characters")
     compared = readers()
     taken: dict[str, list[float]] = {name: [] for name in compared}
     for _ in range(rounds):
