@@ -63,7 +63,9 @@ def run(engine, monkeypatch, tmp_path, capfdbinary):
 def process(*arguments, **options):
     command = [sys.executable, "-c", "from tts_service.cli import main; main()", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8", **options.pop("env", {})}
-    return subprocess.Popen(command, env=environment, **options)
+    # A test run in the background has SIGINT ignored, and its children would inherit that.
+    heed = (lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) if os.name == "posix" else None
+    return subprocess.Popen(command, env=environment, preexec_fn=heed, **options)
 
 
 # say
