@@ -122,13 +122,11 @@ class Utterance:
 
     def lead(self, now: float) -> float:
         """Seconds of audio that have been delivered but not played yet; negative when playback has run dry."""
-        if not self._real_time:
-            return self.report.audio - self._played
-        return 0.0 if self._heard_since is None else self.report.audio - (now - self._heard_since)
+        return self._slack(now) if self._real_time else self.report.audio - self._played
 
     def urgency(self, now: float) -> float:
         """Smaller is more urgent: unheard ones first, then whoever's playback would run dry soonest."""
-        return -math.inf if self._heard_since is None else self.lead(now)
+        return -math.inf if self._heard_since is None else self._slack(now)
 
     def seconds_until_ready(self, now: float) -> float:
         """0 if the engine can do something for it now, else how long to sleep at most. Call with the lock held."""
@@ -171,6 +169,10 @@ class Utterance:
         self._chunks = None
         self._history.clear()
 
+    def _slack(self, now: float) -> float:
+        """The lead of a listener in real time; one who merely collects must not be served before those who listen."""
+        return 0.0 if self._heard_since is None else self.report.audio - (now - self._heard_since)
+
     def _take_segment(self, now: float, lead: float) -> bool:
         """Set the next segment up as a generator, if there is one; nothing is computed until it is advanced."""
         hurry = lead < HURRY_SECONDS
@@ -195,7 +197,7 @@ class Utterance:
         if report.first_audio is None and self._text_since is not None:
             report.first_audio = now - self._text_since
         # The clock of playback starts with the first chunk, and again whenever playback had run dry.
-        if self._heard_since is None or self.lead(now) < 0:
+        if self._heard_since is None or self._slack(now) < 0:
             self._heard_since = now - report.audio
         report.audio += chunk.seconds
         timings = tuple(
