@@ -308,7 +308,7 @@ def _read_profile(path: Path, values: dict[str, Any], origins: dict[str, str]) -
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid YAML: {error}") from None
-    if document is None:
+    if root is None or document is None:  # nothing but comments, or a bare `null`
         return
     if not isinstance(document, dict):
         raise SettingsError(
