@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal, Protocol
 
 from aiosipua.dialog import Dialog, dialog_matches, remote_cseq_valid
 from aiosipua.message import SipRequest, SipResponse
 from loguru import logger
 
+from agent.settings import SipSettings
 from agent.transports.rtp import Peer, RtpStream
 from agent.transports.sdp import MalformedSdp, NotAcceptable, SdpSession
-from agent.transports.sip_wire import T1, T2, Hop, NoAnswer
-
-if TYPE_CHECKING:
-    from agent.transports.sip_endpoint import SipEndpoint
+from agent.transports.sip_wire import T1, T2, Hop, NoAnswer, SipWire
 
 METHODS = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE")
 USER_AGENT = "pipecat-glm-tts"
+
+
+class Telephone(Protocol):
+    """What a call asks of the telephone that it is made with; `SipEndpoint` is one."""
+
+    settings: SipSettings
+    wire: SipWire
+    codecs: tuple[str, ...]
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something for as long as the telephone lives."""
+        ...
+
+    def contact(self, hop: Hop) -> str:
+        """Where a peer on that hop reaches us."""
+        ...
 
 
 class SipCall:
@@ -28,7 +42,7 @@ class SipCall:
     `media` carries the sound. The call is over when `ended` is set; `reason` then says why.
     """
 
-    def __init__(self, endpoint: SipEndpoint, dialog: Dialog, hop: Hop, direction: Literal["in", "out"]) -> None:
+    def __init__(self, telephone: Telephone, dialog: Dialog, hop: Hop, direction: Literal["in", "out"]) -> None:
         self.dialog = dialog
         self.hop = hop
         self.direction = direction
@@ -43,7 +57,7 @@ class SipCall:
         self.session: SdpSession
         self.invite: SipRequest | None = None
         """The INVITE that is being answered, the first or a later one."""
-        self._endpoint = endpoint
+        self._telephone = telephone
         self._peer: Peer | None = None
         self._answer = ""
         self._expects_answer = False
@@ -66,9 +80,9 @@ class SipCall:
 
     async def open(self) -> None:
         """Take a port for the audio. Raises NoFreePort."""
-        settings = self._endpoint.settings
-        await self.media.open(self._endpoint.wire.host, settings.rtp_ports)
-        self.session = SdpSession(self._endpoint.wire.advertise, self.media.port, self._endpoint.codecs)
+        settings = self._telephone.settings
+        await self.media.open(self._telephone.wire.host, settings.rtp_ports)
+        self.session = SdpSession(self._telephone.wire.advertise, self.media.port, self._telephone.codecs)
 
     # An incoming call
 
@@ -89,7 +103,7 @@ class SipCall:
         self.answered_at = time.monotonic()
         self.dialog.confirm()
         self._accept(self.invite)
-        self._endpoint.spawn(self._watch_for_silence())
+        self._telephone.spawn(self._watch_for_silence())
 
     def _negotiate(self, request: SipRequest) -> None:
         if request.body:
@@ -104,10 +118,10 @@ class SipCall:
             self._connect(self._peer)
         self._acknowledged.clear()
         response = self.respond(invite, 200, "OK", body=self._answer)
-        self._endpoint.spawn(self._repeat_until_acknowledged(invite, response))
+        self._telephone.spawn(self._repeat_until_acknowledged(invite, response))
 
     async def _repeat_until_acknowledged(self, invite: SipRequest, response: SipResponse) -> None:
-        interval, deadline = T1, time.monotonic() + self._endpoint.settings.ack_timeout
+        interval, deadline = T1, time.monotonic() + self._telephone.settings.ack_timeout
         while not self.ended.is_set():
             try:
                 async with asyncio.timeout(min(interval, max(0.0, deadline - time.monotonic()))):
@@ -117,7 +131,7 @@ class SipCall:
                 if time.monotonic() >= deadline:
                     self.hang_up("the answer was never acknowledged")
                     return
-                self._endpoint.wire.respond(invite, response)
+                self._telephone.wire.respond(invite, response)
             interval = min(interval * 2, T2)
 
     # Requests within the call
@@ -197,7 +211,7 @@ class SipCall:
         self._acknowledged.set()
         self._peer = self.session.accept(response.text)
         self._connect(self._peer)
-        self._endpoint.spawn(self._watch_for_silence())
+        self._telephone.spawn(self._watch_for_silence())
 
     # The end
 
@@ -215,7 +229,7 @@ class SipCall:
         if self.ended.is_set():
             return
         if self.answered_at is not None:
-            self._endpoint.spawn(self._bye())
+            self._telephone.spawn(self._bye())
         elif self.invite is not None:
             self.respond(self.invite, 480, "Temporarily Unavailable")
         self.end(reason)
@@ -228,12 +242,12 @@ class SipCall:
 
     async def _bye(self) -> None:
         try:
-            await self._endpoint.wire.ask(self.dialog.create_request("BYE"), self.hop)
+            await self._telephone.wire.ask(self.dialog.create_request("BYE"), self.hop)
         except NoAnswer as error:
             logger.warning(f"SIP call {self.id}: {error}")
 
     async def _watch_for_silence(self) -> None:
-        timeout = self._endpoint.settings.rtp_timeout
+        timeout = self._telephone.settings.rtp_timeout
         while not self.ended.is_set():
             quiet = 0.0 if self.media.on_hold else time.monotonic() - self.media.last_received
             if quiet >= timeout:
@@ -249,7 +263,7 @@ class SipCall:
         self, request: SipRequest, status: int, phrase: str, *, body: str = "", warning: str = ""
     ) -> SipResponse:
         """Answer a request of this call."""
-        response = self.dialog.create_response(request, status, phrase, contact=self._endpoint.contact(self.hop))
+        response = self.dialog.create_response(request, status, phrase, contact=self._telephone.contact(self.hop))
         for route in request.headers.get("record-route"):
             response.headers.append("Record-Route", route)
         response.headers.set_single("User-Agent", USER_AGENT)
@@ -259,7 +273,7 @@ class SipCall:
         if body:
             response.headers.set_single("Content-Type", "application/sdp")
             response.text = body
-        self._endpoint.wire.respond(request, response)
+        self._telephone.wire.respond(request, response)
         return response
 
 

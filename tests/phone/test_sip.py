@@ -1,8 +1,6 @@
 """Signalling and calls, seen from a telephone that shares no code with the agent."""
 
 import asyncio
-import hashlib
-import random
 import re
 import time
 
@@ -10,10 +8,9 @@ import numpy as np
 import pytest
 from pipecat.frames.frames import InterruptionFrame, OutputDTMFFrame
 
-from agent.transports.sip_endpoint import CallFailed
 from tests.phone import bots
 from tests.phone.conftest import until
-from tests.phone.softphone import Message, Softphone, mulaw, tone
+from tests.phone.softphone import Message, Softphone, tone
 
 LOUD = 0.03
 
@@ -340,182 +337,3 @@ async def test_over_tcp(line):
                 pass
             assert "SIP/2.0/TCP" in message["Via"]
         writer.close()
-
-
-class TestDialling:
-    async def answer(self, phone, status="200 OK", body=None, before=()):
-        invite = await phone.expect("INVITE")
-        phone.call_id, phone.invited = invite["Call-ID"], invite
-        phone.follow(invite.body)
-        for early in before:
-            phone.reply(invite, early, to_tag="callee")
-        phone.reply(invite, status, phone.sdp() if body is None and status.startswith("200") else body or "", "callee")
-        return invite
-
-    async def test_answered(self, line):
-        made = await line()
-        async with Softphone(made.port) as phone:
-            dialling = asyncio.create_task(made.endpoint.dial(f"sip:bob@127.0.0.1:{phone.port}"))
-            await self.answer(phone, before=["100 Trying", "180 Ringing"])
-            await phone.expect("ACK")
-            call = await dialling
-            assert call.callee.startswith("sip:bob@")
-            await phone.until_heard(lambda *_: True)
-            call.hang_up()
-            phone.reply(await phone.expect("BYE"))
-            await made.endpoint.release(call)
-        assert not made.endpoint.calls
-
-    @pytest.mark.parametrize(
-        ("status", "outcome"),
-        [("486 Busy", "busy"), ("603 Decline", "declined"), ("404 Not Found", "not found"), ("503 Down", "failed")],
-    )
-    async def test_not_answered(self, line, status, outcome):
-        made = await line()
-        async with Softphone(made.port) as phone:
-            dialling = asyncio.create_task(made.endpoint.dial(f"sip:bob@127.0.0.1:{phone.port}"))
-            await self.answer(phone, status)
-            await phone.expect("ACK")
-            with pytest.raises(CallFailed) as failure:
-                await dialling
-            assert failure.value.outcome == outcome
-        assert not made.endpoint.calls
-
-    async def test_nobody_picks_up(self, line):
-        made = await line()
-        async with Softphone(made.port) as phone:
-            dialling = asyncio.create_task(made.endpoint.dial(f"sip:bob@127.0.0.1:{phone.port}", ring_timeout=0.5))
-            await self.answer(phone, "180 Ringing")
-            cancel = await phone.expect("CANCEL")
-            assert cancel["Via"] == phone.invited["Via"]
-            phone.reply(cancel)
-            phone.reply(phone.invited, "487 Request Terminated", to_tag="callee")
-            await phone.expect("ACK")
-            with pytest.raises(CallFailed, match="nobody picked up"):
-                await dialling
-        assert not made.endpoint.calls
-
-    async def test_with_a_password(self, line):
-        made = await line(password="secret", username="agent")
-        async with Softphone(made.port) as phone:
-            dialling = asyncio.create_task(made.endpoint.dial(f"sip:bob@127.0.0.1:{phone.port}"))
-            invite = await phone.expect("INVITE")
-            phone.challenge(invite)
-            await phone.expect("ACK")
-            invite = await phone.expect("INVITE")
-            assert proves(invite["Authorization"], "agent", "secret", "INVITE")
-            phone.call_id = invite["Call-ID"]
-            phone.reply(invite, "200 OK", phone.sdp(), "callee")
-            await phone.expect("ACK")
-            await made.endpoint.release(await dialling)
-
-    async def test_nonsense_is_refused_in_words(self, line):
-        made = await line()
-        for uri in ("bob", "tel:123", "sip:", "sip:a b@c"):
-            with pytest.raises(CallFailed, match="SIP address"):
-                await made.endpoint.dial(uri)
-
-
-def proves(authorization, user, password, method):
-    """Whether a digest response is right (RFC 2617 with qop)."""
-    given = dict(re.findall(r'(\w+)="?([^",]*)"?', authorization))
-
-    def md5(text):
-        return hashlib.md5(text.encode()).hexdigest()
-
-    secret = md5(f"{user}:{given['realm']}:{password}")
-    proof = md5(f"{method}:{given['uri']}")
-    return given["response"] == md5(f"{secret}:{given['nonce']}:{given['nc']}:{given['cnonce']}:auth:{proof}")
-
-
-async def test_registration_with_digest_is_renewed_and_signed_off(line):
-    async with Softphone(0) as registrar:
-        made = await line(register_as=f"sip:agent@127.0.0.1:{registrar.port}", password="secret", register_seconds=60)
-        first = await registrar.expect("REGISTER")
-        assert not first["Authorization"]
-        registrar.challenge(first)
-        second = await registrar.expect("REGISTER")
-        assert proves(second["Authorization"], "agent", "secret", "REGISTER")
-        assert int(second["CSeq"].split()[0]) > int(first["CSeq"].split()[0])
-        registrar.reply(second)
-        async with asyncio.timeout(5):
-            await made.endpoint.registered.wait()
-        closing = asyncio.create_task(made.endpoint.close())
-        last = await registrar.expect("REGISTER")
-        assert last["Expires"] == "0"
-        registrar.reply(last)
-        await closing
-
-
-def mutations(phone, chance):
-    """SIP messages with something wrong in each."""
-    while True:
-        method = chance.choice(["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER", "INFO", "UPDATE", "FOO"])
-        data = bytearray(phone.request(method, phone.sdp() if chance.random() < 0.6 else "").encode())
-        match chance.randrange(6):
-            case 0:
-                data = bytearray(chance.randbytes(chance.randrange(1, 1500)))
-            case 1:
-                del data[chance.randrange(len(data)) :]
-            case 2:
-                for _ in range(chance.randrange(1, 30)):
-                    data[chance.randrange(len(data))] = chance.randrange(256)
-            case 3:
-                lines = data.split(b"\r\n")
-                del lines[chance.randrange(len(lines))]
-                data = bytearray(b"\r\n".join(lines))
-            case 4:
-                at = chance.randrange(len(data))
-                data[at:at] = chance.choice([b"\0", b"\xff" * 50, b"A" * 5000, b";tag=", b"\r\n\r\n", b"<" * 99])
-            case 5:
-                data = data.replace(chance.choice([b"127.0.0.1", b"SIP/2.0", b"branch", b"tag="]), chance.randbytes(9))
-        yield bytes(data)
-
-
-async def test_800_broken_messages_leave_the_line_working(line):
-    made = await line(max_calls=4, ack_timeout=1.0)
-    chance = random.Random(20)
-    async with Softphone(made.port) as phone:
-        for number, data in zip(range(800), mutations(phone, chance), strict=False):
-            phone.send(data[:60000])
-            await asyncio.sleep(0.001)  # a socket's buffer is smaller than all of them
-            if number % 8 == 0:
-                phone.call_id = f"fuzz-{number}"
-    await until(lambda: not made.endpoint.calls, 20)
-    async with Softphone(made.port) as phone:
-        assert (await phone.invite()).status == 200
-        await phone.bye()
-    await until(lambda: not made.endpoint.calls)
-    assert made.endpoint.wire.refused > 100
-
-
-async def test_100_calls_leave_nothing_behind(line):
-    import gc
-    import resource
-
-    made = await line(rtp_ports=(31200, 31209))
-
-    async def call():
-        async with Softphone(made.port) as phone:
-            assert (await phone.invite()).status == 200
-            await phone.speak(mulaw(tone(0.04)))
-            await phone.bye()
-        await until(lambda: not made.endpoint.calls)
-        made.calls.clear()
-        made.workers.clear()
-
-    async def census():
-        gc.collect()
-        await asyncio.sleep(0)
-        return len(asyncio.all_tasks()), len(gc.get_objects())
-
-    for _ in range(20):
-        await call()
-    tasks, objects = await census()
-    for _ in range(80):
-        await call()
-    tasks_after, objects_after = await census()
-    print(f"{objects} objects after 20 calls, {objects_after} after 100; {resource.getrusage(0).ru_maxrss >> 10} MiB")
-    assert tasks_after <= tasks + 2
-    # What remains are the transactions that RFC 3261 keeps for 32 seconds.
-    assert objects_after - objects < 80 * 400
