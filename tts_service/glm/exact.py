@@ -6,11 +6,13 @@ streaming path is measured against. Random numbers are handed in.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tts_service.glm import hift
@@ -22,6 +24,26 @@ from tts_service.glm.tokenizer import SpeechIds
 
 Vocode = Callable[[Tensor], Tensor]
 """Mel [1, 80, T] to samples [1, T * hop]."""
+
+
+def resample(samples: Tensor, rate: int, new_rate: int) -> Tensor:
+    """Resample [B, n] with the published windowed sinc (torchaudio's defaults): 6 zero crossings, roll-off 0.99.
+
+    Returns:
+        [B, ceil(n * new_rate / rate)].
+    """
+    if rate == new_rate:
+        return samples
+    divisor, crossings = math.gcd(rate, new_rate), 6
+    old, new = rate // divisor, new_rate // divisor
+    base = 0.99 * min(old, new)
+    width = math.ceil(crossings * old / base)
+    taps = torch.arange(-width, width + old, dtype=torch.float64) / old
+    phase = torch.arange(new, dtype=torch.float64)[:, None] / new
+    time = ((taps - phase) * base).clamp(-crossings, crossings)
+    kernel = torch.sinc(time) * (time * math.pi / crossings / 2).cos() ** 2 * base / old
+    phases = F.conv1d(F.pad(samples[:, None], (width, width + old)), kernel.float()[:, None], stride=old)
+    return phases.transpose(1, 2).flatten(1)[:, : math.ceil(new_rate * samples.shape[1] / rate)]
 
 
 @torch.inference_mode()

@@ -10,7 +10,8 @@ import onnxruntime
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from tts_service.audio import Samples, kaldi_fbank
+from tts_service.audio import Samples
+from tts_service.glm.acoustics import kaldi_fbank
 from tts_service.glm.checkpoint import CheckpointError
 
 DIMENSIONS = 192

@@ -13,8 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tts_service.audio import Samples, resample
+from tts_service.audio import Samples
 from tts_service.engine import SpeechError
+from tts_service.glm.acoustics import provider, resample
 from tts_service.glm.mel import prompt_mel
 from tts_service.glm.speaker import SpeakerEncoder
 from tts_service.glm.speech_tokenizer import RATE, SpeechTokenizer
@@ -75,7 +76,7 @@ class FeatureCache:
     """Features beside their recording, under a name that depends on everything they depend on."""
 
     def __init__(self, folder: Path, recording: Path, model: str) -> None:
-        key = hashlib.sha256(f"{_VERSION} {model} ".encode() + recording.read_bytes()).hexdigest()[:16]
+        key = hashlib.sha256(f"{_VERSION} {provider()} {model} ".encode() + recording.read_bytes()).hexdigest()[:16]
         self._path = folder / f".glm-{key}.safetensors"
 
     def read(self) -> VoiceFeatures | None:
