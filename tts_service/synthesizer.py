@@ -1,7 +1,7 @@
 """One engine, many talkers: text in, audio out, fair, bounded, and stopped the moment nobody listens.
 
 A `Synthesizer` owns one engine and the only thread that runs it. The thread advances one `Utterance` at a time by one
-chunk: whoever has not been heard yet comes first, then whoever's playback would run dry soonest.
+chunk: whoever's playback is about to run dry comes first, then whoever has not been heard yet, then the rest.
 """
 
 from __future__ import annotations

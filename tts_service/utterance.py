@@ -17,6 +17,10 @@ STALL_SECONDS = 0.5
 """Text that has waited this long for its continuation is spoken as it stands."""
 HURRY_SECONDS = 1.0
 """With less audio than this in reserve, a clause is spoken without waiting for its sentence."""
+SAFE_SECONDS = 0.25
+"""With more audio than this in reserve, a listener can spare the engine for somebody else's first chunk."""
+PATIENCE_SECONDS = 2.0
+"""How long a newcomer can be put off by listeners who have little in reserve."""
 
 
 @dataclass(slots=True)
@@ -125,8 +129,16 @@ class Utterance:
         return self._slack(now) if self._real_time else self.report.audio - self._played
 
     def urgency(self, now: float) -> float:
-        """Smaller is more urgent: unheard ones first, then whoever's playback would run dry soonest."""
-        return -math.inf if self._heard_since is None else self._slack(now)
+        """Smaller is more urgent: whoever's playback would run dry soonest, newcomers before all who are safe.
+
+        A newcomer's claim grows with its wait, so that an overloaded engine does not keep it out for ever.
+        """
+        if self.cancelled:
+            return -math.inf  # costs nothing, and makes room
+        if self._heard_since is not None:
+            return self._slack(now)
+        waited = now - self._text_since if self._text_since is not None else 0.0
+        return SAFE_SECONDS * (1 - waited / PATIENCE_SECONDS)
 
     def seconds_until_ready(self, now: float) -> float:
         """0 if the engine can do something for it now, else how long to sleep at most. Call with the lock held."""
