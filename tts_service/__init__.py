@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tts_service.engine import (
     AudioChunk,
+    Busy,
     CharTiming,
     Engine,
     SpeechError,
@@ -24,7 +25,7 @@ from tts_service.engine import (
 )
 
 if TYPE_CHECKING:
-    from tts_service.synthesizer import Busy, Synthesizer
+    from tts_service.synthesizer import Synthesizer
     from tts_service.utterance import Report, Utterance
 
 __all__ = [
@@ -45,7 +46,7 @@ __all__ = [
 ]
 
 ENGINES = ("kokoro", "glm")
-_ON_FIRST_USE = {"Busy": "synthesizer", "Synthesizer": "synthesizer", "Report": "utterance", "Utterance": "utterance"}
+_ON_FIRST_USE = {"Synthesizer": "synthesizer", "Report": "utterance", "Utterance": "utterance"}
 """Names that bring the front end with them, and the modules that they live in: a command's `--help` needs none."""
 
 

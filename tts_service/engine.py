@@ -24,6 +24,10 @@ class SpeechError(Exception):
     """Speech could not be made. The message says what is wrong and what to do about it."""
 
 
+class Busy(SpeechError):
+    """Too much is being spoken at once."""
+
+
 class UnknownVoice(SpeechError):
     """The requested voice does not exist; the message lists those that do."""
 
@@ -137,6 +141,16 @@ class AudioChunk:
         return len(self.samples) / self.sample_rate
 
 
+def _nothing() -> AudioChunk:
+    return AudioChunk(np.zeros(0, np.float32), 1)
+
+
+BREATH = _nothing()
+"""Yielded by an engine that has done a piece of work without a sound yet: others may be served before it goes on."""
+QUEUED = _nothing()
+"""Yielded instead of `BREATH` while the segment waits for its turn inside the engine."""
+
+
 class Engine(Protocol):
     """What the rest of the project asks of a speech engine.
 
@@ -171,10 +185,12 @@ class Engine(Protocol):
                 engine appends what it needs to keep voice and prosody from one segment to the next.
 
         Yields:
-            Chunks in order; the first as early as the engine can.
+            Chunks in order; the first as early as the engine can. Between them, if the engine works on several segments
+            at once, `BREATH` and `QUEUED`, so that the caller can turn to another segment.
 
         Raises:
             SpeechError: The segment cannot be spoken.
+            Busy: Too many segments wait for the engine.
         """
         ...
 

@@ -18,12 +18,8 @@ from loguru import logger
 
 import g2p
 from g2p.lexicon import default_lexicon
-from tts_service.engine import AudioChunk, Engine, SpeechError, SynthesisOptions, UnknownVoice, Voice
+from tts_service.engine import AudioChunk, Busy, Engine, SpeechError, SynthesisOptions, UnknownVoice, Voice
 from tts_service.utterance import Report, Utterance
-
-
-class Busy(SpeechError):
-    """Too many utterances are being spoken at once."""
 
 
 class Synthesizer:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import g2p
-from tts_service.engine import AudioChunk, CharTiming, Engine, StopSignal, SynthesisOptions, Voice
+from tts_service.engine import BREATH, QUEUED, AudioChunk, CharTiming, Engine, StopSignal, SynthesisOptions, Voice
 from tts_service.segmenter import Segmenter
 
 STALL_SECONDS = 0.5
@@ -87,6 +87,7 @@ class Utterance:
         self._segment_seconds = 0.0
         self._fed_at = 0.0
         self._text_since: float | None = None
+        self._served = False
         self._heard_since: float | None = None
         self._played = 0.0
 
@@ -155,22 +156,23 @@ class Utterance:
         return min((moment for moment in moments if moment > 0), default=math.inf)
 
     def advance(self) -> bool:
-        """Make and deliver one chunk. Returns whether the utterance is finished."""
+        """Let the engine do one piece of work and deliver what it makes. Returns whether the utterance is finished."""
         if self.cancelled:
             return True
         if self._chunks is None:
             return self._segmenter.exhausted
         started = time.monotonic()
+        if not self._served and self._text_since is not None:
+            self.report.queue_wait = started - self._text_since
         try:
             chunk = next(self._chunks, None)
         finally:
             ended = time.monotonic()
-            if self.report.busy == 0.0 and self._text_since is not None:
-                self.report.queue_wait = started - self._text_since
             self.report.busy += ended - started
+        self._served = self._served or chunk is not QUEUED
         if chunk is None:
             self._chunks = None
-        elif not self.cancelled:
+        elif chunk is not BREATH and chunk is not QUEUED and not self.cancelled:
             self._deliver(chunk, ended)
         return self.cancelled
 

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import tts_service
 from g2p.pronunciation import Pronunciation, Token
 from tests.glm.conftest import CASES, CHECKPOINT, make_audio
-from tts_service.engine import SpeechError, StopSignal, SynthesisOptions, UnknownVoice, Voice
+from tts_service.engine import BREATH, SpeechError, StopSignal, SynthesisOptions, UnknownVoice, Voice
 from tts_service.glm import GLMEngine
 from tts_service.glm import engine as engine_module
 from tts_service.glm.voice import FeatureCache
@@ -53,7 +53,8 @@ def voice(engine):
 
 
 def speak(engine, voice, options=SHORT, text=TEXT, history=None, stop=None):
-    return list(engine.synthesize(text, voice, options, stop or StopSignal(), history))
+    chunks = engine.synthesize(text, voice, options, stop or StopSignal(), history)
+    return [chunk for chunk in chunks if chunk is not BREATH]
 
 
 def samples_of(chunks):
@@ -184,7 +185,6 @@ def test_cancelled_anywhere_it_ends_at_once_and_leaves_nothing_behind(engine, vo
     try:
         full = CountingStop(10**9)
         expected = samples_of(speak(engine, voice, brief, stop=full))
-        caches = len(engine._free)
         dice = random.Random(1)
         for _ in range(200):
             stop = CountingStop(dice.randrange(full.looks))
@@ -196,7 +196,7 @@ def test_cancelled_anywhere_it_ends_at_once_and_leaves_nothing_behind(engine, vo
             assert at_stop == [len(steps)], "no model ran after the stop"
             assert history == []
             assert engine.sequences == 0
-            assert len(engine._free) == caches, "the KV cache came back"
+            assert model.scheduler.running == 0, "the slot came back"
         for count in (1, 2):
             abandoned = engine.synthesize(TEXT, voice, SHORT, StopSignal(), [])
             for _ in range(count):
@@ -286,7 +286,7 @@ def test_running_out_of_memory_is_explained_and_survived(engine, voice, monkeypa
 
     expected = samples_of(speak(engine, voice))
     with monkeypatch.context() as patch:
-        patch.setattr(engine_module.FlowStream, "chunk", full)
+        patch.setattr(engine_module.FlowStream, "next_chunk", full)
         with pytest.raises(SpeechError, match="memory ran out"):
             speak(engine, voice)
     assert engine.sequences == 0

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.glm.conftest import CHECKPOINT, Case
-from tts_service.glm import flow_stream
+from tts_service.glm import flow_cache
 from tts_service.glm.flow import load_flow, solve
 from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice, frame_noise
 from tts_service.glm.noise import Purpose
@@ -84,16 +84,15 @@ def test_the_cost_of_a_chunk_is_flat(voice):
     frames, keys = [], []
     attention = voice.flow.estimator.transformer_blocks[0].attn
     handle = attention.register_forward_hook(lambda module, args, out: frames.append(args[0].shape[1]))
-    attend = flow_stream.StepMemory.attend
+    attend = torch.nn.functional.scaled_dot_product_attention
     try:
         with pytest.MonkeyPatch.context() as patch:
 
-            def spy(self, layer, k, v):
-                found = attend(self, layer, k, v)
-                keys.append(found[0].shape[2])
-                return found
+            def spy(q, k, v):
+                keys.append(k.shape[2])
+                return attend(q, k, v)
 
-            patch.setattr(flow_stream.StepMemory, "attend", spy)
+            patch.setattr(flow_cache.F, "scaled_dot_product_attention", spy)
             stream_of(voice, random_tokens(500))
     finally:
         handle.remove()

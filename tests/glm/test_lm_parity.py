@@ -85,7 +85,7 @@ def test_seeded_runs_of_the_published_sampler(lm, method):
             scores = logits(lm, seen, 0, lm.new_cache(1, seen.shape[1]), seen.shape[1])
             if method == "ras" and step < case["min_len"]:
                 scores[:, IDS.end] = float("-inf")
-            weights, ids = candidates(scores.softmax(-1), Sampling(method))
+            weights, ids = candidates(scores.softmax(-1), torch.tensor([method == "ras"]), Sampling())
             assert ids[weights > 0].tolist() == golden["cand_ids"]
             torch.testing.assert_close(weights[weights > 0], torch.tensor(golden["cand_p"]), atol=1e-6, rtol=1e-4)
 
@@ -96,7 +96,7 @@ def test_repetition_aware_sampling_has_the_golden_distribution():
     for number, case in enumerate(golden_json("llm_ras_fixed")["cases"]):
         setting = Sampling("ras", case["top_k"], case["top_p"], case["win_size"], case["tau_r"])
         logp = scores[f"logp_{case['scores']}"]
-        weights, ids = candidates(logp.softmax(-1)[None], setting)
+        weights, ids = candidates(logp.softmax(-1)[None], torch.tensor([True]), setting)
         assert ids[weights > 0][:30].tolist() == case["candidates"][: int((weights > 0).sum())]
         generator = torch.Generator().manual_seed(3)
         published = [exact.draw(logp, case["history"], setting, generator, None) for _ in range(60)]
@@ -108,7 +108,7 @@ def test_repetition_aware_sampling_has_the_golden_distribution():
             next_tokens(
                 logp.expand(draws, -1), recent.expand(draws, -1),
                 torch.arange(draws), torch.zeros(draws, dtype=torch.long),
-                torch.full((draws,), number), setting, end=399,
+                torch.full((draws,), number), torch.ones(draws, dtype=torch.bool), setting, end=399,
             ).tolist()
         )  # fmt: skip
         for token, probability in case["exact_top8"]:
@@ -123,7 +123,8 @@ def test_the_end_is_not_drawn_early():
     step, seed = torch.arange(200), torch.zeros(200, dtype=torch.long)
     recent = torch.full((200, 10), -1)
     for method in ("ras", "topk"):
-        drawn = next_tokens(logits_of_the_end, recent, step, torch.full((200,), 100), seed, Sampling(method), end=7)
+        ras = torch.full((200,), method == "ras")
+        drawn = next_tokens(logits_of_the_end, recent, step, torch.full((200,), 100), seed, ras, Sampling(), end=7)
         assert (drawn[:100] != 7).all()
         assert (drawn[100:] == 7).all()
 

@@ -1,9 +1,9 @@
-"""Text to speech tokens: prefill once, then step by step on the device, with a look at the host every few steps."""
+"""Text to speech tokens for many sequences at once: steps on the device, a look at the host every few of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from tts_service.glm.sampling import Sampling, next_tokens
 from tts_service.glm.tokenizer import SPEECH_TOKENS, SpeechIds
 
 GROUP = 8
-"""Steps between two looks at the device: one synchronisation for so many tokens."""
+"""Steps between two looks at the device: one synchronisation for so many tokens. Not above `Sampling.window`."""
 _SPAN = 256
 
 
@@ -46,25 +46,149 @@ class Limits:
         return cls(min(2 * text_ids, longest), longest)
 
 
-class _Sequence:
-    """One utterance's state on the device; every step updates it in place."""
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What the device knows of every row; steps update it in place."""
 
-    def __init__(self, device: torch.device, position: int, shortest: int, seed: int, window: int) -> None:
-        self.position = torch.tensor([position], device=device)
-        self.step = torch.zeros(1, dtype=torch.long, device=device)
-        self.shortest = torch.tensor([shortest], device=device)
-        self.seed = torch.tensor([seed], device=device)
-        self.last = torch.zeros(1, dtype=torch.long, device=device)
-        """Absolute id of the last token."""
-        self.recent = torch.full((1, window), -1, device=device)
-        self.drawn = torch.zeros(1, GROUP, dtype=torch.long, device=device)
+    last: Tensor
+    """Absolute id of the last token, int64 [rows]."""
+    position: Tensor
+    """Where it stands in its sequence, int64 [rows]."""
+    step: Tensor
+    """Tokens drawn so far, int64 [rows]."""
+    recent: Tensor
+    """The last tokens, int64 [rows, window]; -1 where there are none yet."""
+    shortest: Tensor
+    seed: Tensor
+    ras: Tensor
+    """bool [rows]; False: top-k."""
+    moving: Tensor
+    """bool [rows]; the others stay as they are."""
 
-    def take(self, token: Tensor, column: int, first: int) -> None:
-        """Note a token [1]; what comes after the end is never looked at, but must be an id."""
-        self.drawn[:, column] = token
-        self.last.copy_(first + token.clamp(max=SPEECH_TOKENS - 1))
-        self.recent.copy_(torch.cat([self.recent[:, 1:], token[:, None]], dim=1))
-        self.step += 1
+    @classmethod
+    def of(cls, rows: int, window: int, device: torch.device) -> _State:
+        def numbers(*shape: int) -> Tensor:
+            return torch.zeros(shape, dtype=torch.long, device=device)
+
+        flags = torch.zeros(2, rows, dtype=torch.bool, device=device)
+        return cls(
+            numbers(rows), numbers(rows), numbers(rows), numbers(rows, window), numbers(rows), numbers(rows), *flags
+        )
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (getattr(self, field.name) for field in fields(self))
+
+    def part(self, begin: int, end: int) -> _State:
+        return _State(*(tensor[begin:end] for tensor in self))
+
+
+class Decoder:
+    """Sequences in the rows of one KV cache.
+
+    Steps run over blocks of rows of few sizes, and a mask says which rows move. So all shapes are known beforehand, a
+    row's numbers do not depend on its neighbours, and with one block size not on how many there are.
+    """
+
+    def __init__(
+        self,
+        lm: SpeechLM,
+        head: SpeechHead,
+        cache: KVCache,
+        sampling: Sampling | None = None,
+        *,
+        blocks: Sequence[int] | None = None,
+    ) -> None:
+        """Take a cache over.
+
+        Args:
+            lm: The language model.
+            head: Its output projection.
+            cache: One row a sequence.
+            sampling: Constants for all rows; the method is each row's own.
+            blocks: Rows that a step may run over, the largest a divisor of the cache's rows; None: all of them.
+        """
+        self.lm, self.head, self.cache, self.sampling = lm, head, cache, sampling or Sampling()
+        self.rows = cache.sequences
+        self.blocks = sorted(blocks or (self.rows,))
+        self.step: Callable[[int, int, int], None] = self.advance
+        """Runs one step over rows [begin, end) with a span; a CUDA graph may stand in for `advance`."""
+        self._state = _State.of(self.rows, self.sampling.window, lm.device)
+
+    def prefill(self, row: int, prompt: Sequence[int], limits: Limits, method: str, seed: int) -> None:
+        """Begin a sequence: read all of the prompt but its last id, with which the first step begins."""
+        self.read(row, prompt[:-1])
+        values = (prompt[-1], len(prompt) - 1, 0, -1, limits.shortest, seed, method == "ras", False)
+        with torch.inference_mode():
+            for tensor, value in zip(self._state, values, strict=True):
+                tensor[row] = value
+
+    @torch.inference_mode()
+    def read(self, row: int, ids: Sequence[int]) -> None:
+        """Fill a row of the cache from its first position on."""
+        if ids:
+            batch = torch.tensor([list(ids)], device=self.lm.device)
+            positions = torch.arange(len(ids), device=self.lm.device)[None]
+            self.lm(batch, positions, self.cache.part(row, row + 1), len(ids))
+
+    @torch.inference_mode()
+    def move(self, source: int, target: int, length: int) -> None:
+        """Let a sequence of so many positions go on in another row."""
+        self.cache.move(source, target, length)
+        for tensor in self._state:
+            tensor[target] = tensor[source]
+
+    @torch.inference_mode()
+    def run(self, rows: Sequence[int], length: int, steps: int = GROUP) -> Tensor:
+        """Draw the next tokens of some rows; an error leaves all of them as they were.
+
+        Args:
+            rows: Which.
+            length: Positions that the longest of them will have.
+            steps: Tokens to draw, at most `GROUP`.
+
+        Returns:
+            int64 [all rows, steps], on the device. `SpeechHead.END` ends a sequence; what follows it means nothing.
+        """
+        before = [tensor.clone() for tensor in self._state]
+        moving = torch.zeros(self.rows, dtype=torch.bool, pin_memory=self.lm.device.type == "cuda")
+        moving[list(rows)] = True
+        self._state.moving.copy_(moving, non_blocking=True)
+        span = min(self.cache.length, -(-length // _SPAN) * _SPAN)  # rounded up, so that steps come in few shapes
+        try:
+            for begin, end in self._pieces(max(rows) + 1):
+                if any(begin <= row < end for row in rows):
+                    for _ in range(steps):
+                        self.step(begin, end, span)
+        except BaseException:
+            for tensor, value in zip(self._state, before, strict=True):
+                tensor.copy_(value)
+            raise
+        return self._state.recent[:, -steps:].clone()
+
+    def advance(self, begin: int, end: int, span: int) -> None:
+        """Draw one token for the moving rows of [begin, end); no value is looked at on the host."""
+        state = self._state.part(begin, end)
+        ids = state.last.where(state.moving, 0)
+        hidden = self.lm(ids[:, None], state.position[:, None], self.cache.part(begin, end), span)
+        drawn = next_tokens(
+            self.head(hidden[:, -1]), state.recent, state.step, state.shortest, state.seed, state.ras, self.sampling,
+            self.head.END,
+        )  # fmt: skip
+        # what comes after the end is never looked at, but must be an id
+        following = self.head.ids.first + drawn.clamp(max=SPEECH_TOKENS - 1)
+        state.last.copy_(following.where(state.moving, state.last))
+        shifted = torch.cat([state.recent[:, 1:], drawn[:, None]], dim=1)
+        state.recent.copy_(shifted.where(state.moving[:, None], state.recent))
+        state.position.add_(state.moving)
+        state.step.add_(state.moving)
+
+    def _pieces(self, count: int) -> Iterator[tuple[int, int]]:
+        """Cut the first `count` rows into blocks, each the smallest that holds what is left."""
+        begin = 0
+        while begin < count:
+            size = next((size for size in self.blocks if size >= count - begin), self.blocks[-1])
+            yield begin, begin + size
+            begin += size
 
 
 def speech_tokens(
@@ -78,7 +202,7 @@ def speech_tokens(
     *,
     cache: KVCache | None,
 ) -> Iterator[list[int]]:
-    """Generate speech tokens.
+    """Generate the speech tokens of one sequence, without a scheduler.
 
     Args:
         lm: The language model.
@@ -89,45 +213,24 @@ def speech_tokens(
         seed: The same seed gives the same tokens, whatever else happens.
         should_stop: Looked at before the prefill and every `GROUP` steps.
         cache: For one sequence, at least `len(prompt) + limits.longest` long; None recomputes everything at each step
-            (to measure).
+            (to measure), one token at a time.
 
     Yields:
         Up to `GROUP` tokens at a time, 0..32767.
     """
-    state = _Sequence(lm.device, len(prompt), limits.shortest, seed, sampling.window)
-    ids = torch.tensor([list(prompt)], device=lm.device)  # grows only without a cache
-    made = 0
+    decoder = Decoder(lm, head, lm.new_cache(1, len(prompt) + limits.longest) if cache is None else cache, sampling)
+    ids, made = list(prompt), 0
     while made < limits.longest and not should_stop():
-        group = min(GROUP, limits.longest - made)
-        with torch.inference_mode():
-            for column in range(group):
-                length = len(prompt) + made + column
-                if cache is None or length == len(prompt):
-                    hidden = _read(lm, ids, cache)
-                else:
-                    hidden = lm(state.last[:, None], state.position[:, None], cache, _span(cache, length))
-                    state.position += 1
-                drawn = next_tokens(
-                    head(hidden[:, -1]), state.recent, state.step, state.shortest, state.seed, sampling, head.END
-                )
-                state.take(drawn, column, head.ids.first)
-                if cache is None:
-                    ids = torch.cat([ids, state.last[:, None]], dim=1)
-            tokens = state.drawn[0, :group].tolist()  # the only synchronisation
+        if made == 0:
+            decoder.prefill(0, ids, limits, sampling.method, seed)
+        elif cache is None:
+            decoder.read(0, ids[:-1])
+        steps = min(GROUP if cache else 1, limits.longest - made)
+        tokens = decoder.run([0], len(prompt) + made + steps, steps)[0].tolist()  # the only synchronisation
         if head.END in tokens:
             if spoken := tokens[: tokens.index(head.END)]:
                 yield spoken
             return
         yield tokens
-        made += group
-
-
-def _read(lm: SpeechLM, ids: Tensor, cache: KVCache | None) -> Tensor:
-    length = ids.shape[1]
-    cache = cache or lm.new_cache(1, length)
-    return lm(ids, torch.arange(length, device=ids.device)[None], cache, length)
-
-
-def _span(cache: KVCache, length: int) -> int:
-    """Cache positions to look at: rounded up, so that steps come in few shapes."""
-    return min(cache.length, -(-length // _SPAN) * _SPAN)
+        ids += [head.ids.first + token for token in tokens]
+        made += steps

@@ -7,7 +7,7 @@ The same modules run in two ways. Without a memory they see the whole utterance,
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -160,9 +160,10 @@ class _Attention(nn.Module):
         q = where.rotate(self.to_q(x)).view(heads).transpose(1, 2)
         k = where.rotate(self.to_k(x)).view(heads).transpose(1, 2)
         v = self.to_v(x).view(heads).transpose(1, 2)
-        if memory is not None:
-            k, v = memory.attend(layer, k, v)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=where.visible)
+        if memory is None:
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=where.visible)
+        else:
+            mixed = memory.attend(layer, q, k, v)
         mixed = self.to_out[0](mixed.transpose(1, 2).flatten(2))
         return mixed if where.real is None else mixed * where.real[..., None]
 
@@ -208,7 +209,7 @@ class _Where:
     """What all blocks of one pass share about frames."""
 
     cos: Tensor
-    """[T, 32], as `sin`."""
+    """[T, 32] or [B, T, 32], as `sin`."""
     sin: Tensor
     visible: Tensor | None
     """bool, broadcastable to [B, heads, T, keys]; None: everything."""
@@ -230,6 +231,13 @@ class Modulation:
     """[depth, B, 1, 6 * width]."""
     out: Tensor
     """[B, 1, 2 * width]."""
+
+    @classmethod
+    def stack(cls, modulations: Sequence[Modulation]) -> Modulation:
+        """Those of several batches for all of them as one."""
+        if len(modulations) == 1:
+            return modulations[0]
+        return cls(torch.cat([m.blocks for m in modulations], dim=1), torch.cat([m.out for m in modulations]))
 
     def __getitem__(self, item: slice) -> Modulation:
         return Modulation(self.blocks[:, item], self.out[item])
@@ -271,7 +279,7 @@ class DiT(nn.Module):
         parts: list[Tensor],
         modulation: Modulation,
         *,
-        start: int = 0,
+        start: Tensor | int = 0,
         visible: Tensor | None = None,
         real: Tensor | None = None,
         memory: StepMemory | None = None,
@@ -282,7 +290,7 @@ class DiT(nn.Module):
             parts: Noisy mel [B, T, 80], prompt mel [B, T, 80] (zeros where there is none), in the variant that
                 concatenates him the speaker [B, T, n], token features [B, T, E].
             modulation: For B items.
-            start: The first frame's place in the utterance.
+            start: The first frame's place in the utterance, for all items or int64 [B, 1].
             visible: bool mask over keys, broadcastable to [B, heads, T, keys].
             real: bool [B, T], False on padding.
             memory: What came before `start` at this step; None if the frames are the whole utterance.
@@ -291,8 +299,8 @@ class DiT(nn.Module):
             [B, T, 80].
         """
         h = self.emb_concator(parts, memory)
-        frame = torch.arange(start, start + h.shape[1], device=h.device, dtype=torch.float32)
-        angle = frame[:, None] * self.rotary_embed.inv_freq
+        frame = torch.arange(h.shape[1], device=h.device) + start
+        angle = frame[..., None].float() * self.rotary_embed.inv_freq
         where = _Where(angle.cos(), angle.sin(), visible, real)
         for number, block in enumerate(self.transformer_blocks):
             h = block(h, modulation.blocks[number], where, memory, number)

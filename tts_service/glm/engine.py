@@ -15,17 +15,27 @@ from torch import Tensor
 import g2p
 from g2p.encode.glm import encode
 from g2p.pronunciation import Pronunciation
-from tts_service.engine import AudioChunk, SpeechError, StopSignal, SynthesisOptions, UnknownVoice, Voice
+from tts_service.engine import (
+    BREATH,
+    QUEUED,
+    AudioChunk,
+    SpeechError,
+    StopSignal,
+    SynthesisOptions,
+    UnknownVoice,
+    Voice,
+)
 from tts_service.glm import hift
 from tts_service.glm.checkpoint import VOCODER_32K, CheckpointError, require
-from tts_service.glm.decode import Limits, SpeechHead, speech_tokens
+from tts_service.glm.decode import GROUP, Decoder, Limits, SpeechHead, speech_tokens
 from tts_service.glm.download import checkpoint_folder
 from tts_service.glm.flow import Flow, load_flow
 from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice
-from tts_service.glm.lm import KVCache, SpeechLM, load_lm
+from tts_service.glm.lm import SpeechLM, load_lm
 from tts_service.glm.pacing import Pacer, syllables
 from tts_service.glm.prompt import Turn, prompt_ids, recall
 from tts_service.glm.sampling import Sampling
+from tts_service.glm.scheduler import Scheduler, Segment
 from tts_service.glm.speaker import SpeakerEncoder
 from tts_service.glm.speech_tokenizer import SpeechTokenizer, load_speech_tokenizer
 from tts_service.glm.tokenizer import TextTokenizer
@@ -35,13 +45,23 @@ from tts_service.voices import Library, load_recording
 
 CONTEXT = 4096
 """Positions in a sequence's KV cache: reference, 30 s of history, the text and the longest answer to it."""
+_BLOCK, _SLOTS_ON_A_GPU = 4, 32
 _VOICES_READY = 4
 """Voices whose worked-through prompts stay in memory."""
 
 
+def _decoder(lm: SpeechLM, head: SpeechHead, slots: int | None) -> Decoder:
+    """One block size for all steps, so that nobody's tokens depend on how many others there are."""
+    on_gpu = lm.device.type == "cuda"
+    slots = slots or (_SLOTS_ON_A_GPU if on_gpu else _BLOCK)
+    block = slots if on_gpu else _BLOCK  # a GPU reads the weights for one row as fast as for all
+    rows = -(-slots // block) * block
+    return Decoder(lm, head, lm.new_cache(rows, CONTEXT + GROUP), blocks=[block])  # a group may run on past the end
+
+
 @dataclass(slots=True)
 class Models:
-    """Everything that was read from a checkpoint."""
+    """Everything that was read from a checkpoint, and who is being worked on with it."""
 
     text: TextTokenizer
     lm: SpeechLM
@@ -51,9 +71,12 @@ class Models:
     vocos: Vocos2D | None
     listener: SpeechTokenizer
     speaker: SpeakerEncoder
+    scheduler: Scheduler
 
     @classmethod
-    def read(cls, root: Path, device: torch.device, progress: Callable[[str, float], None]) -> Models:
+    def read(
+        cls, root: Path, device: torch.device, slots: int | None, progress: Callable[[str, float], None]
+    ) -> Models:
         """Read a checkpoint; progress is told the part and the share done."""
         if not root.is_dir():
             raise CheckpointError(f"there is no checkpoint in {root}; fetch it with `glm-tts download --to {root}`")
@@ -76,8 +99,10 @@ class Models:
         progress("speech tokenizer", 0.9)
         listener = load_speech_tokenizer(root / "speech_tokenizer", device)
         speaker = SpeakerEncoder(require(root, "frontend/campplus.onnx")[0])
+        head = SpeechHead(lm, text.speech)
+        scheduler = Scheduler(_decoder(lm, head, slots), flight=1 if device.type == "cuda" else 0)
         progress("ready", 1.0)
-        return cls(text, lm, SpeechHead(lm, text.speech), flow, vocoder, vocos, listener, speaker)
+        return cls(text, lm, head, flow, vocoder, vocos, listener, speaker, scheduler)
 
 
 @dataclass(slots=True)
@@ -93,7 +118,7 @@ class _ReadyVoice:
 
 
 class GLMEngine:
-    """GLM-TTS with its published checkpoint. One engine serves many utterances, one step at a time."""
+    """GLM-TTS with its published checkpoint. One engine serves many utterances, as one batch where it can."""
 
     name = "glm"
     sample_rate = hift.RATE
@@ -103,9 +128,6 @@ class GLMEngine:
         self._models: Models | None = None
         self._library, self._identity, self._chunking = library, identity, chunking
         self._ready: OrderedDict[str, _ReadyVoice] = OrderedDict()
-        self._free: list[KVCache] = []
-        self.sequences = 0
-        """Segments being spoken now, that is, KV caches in use."""
 
     @classmethod
     def load(
@@ -114,6 +136,7 @@ class GLMEngine:
         *,
         voices: Path | str | None = None,
         device: str | None = None,
+        slots: int | None = None,
         chunking: Chunking | None = None,
         progress: Callable[[str, float], None] | None = None,
     ) -> GLMEngine:
@@ -123,6 +146,8 @@ class GLMEngine:
             checkpoint: The folder that `glm-tts download` fills; None: its default.
             voices: The voice library; None for the user's own.
             device: `cuda`, `cuda:1`, `cpu`, ...; None for the GPU if there is one.
+            slots: Segments whose tokens are decoded at once; the rest wait. Each takes memory (`glm-tts doctor`). None:
+                32 on a GPU, else 4.
             chunking: How speech is cut into chunks.
             progress: Told what is being read and how far it is, 0 to 1.
 
@@ -138,7 +163,9 @@ class GLMEngine:
             raise SpeechError(f"there is no device {device!r} here ({first_line}); use cuda or cpu") from error
         library = Library(Path(voices).expanduser() if voices is not None else None)
         report = progress or (lambda stage, fraction: None)
-        engine = cls(lambda: Models.read(root, place, report), library, str(root.resolve()), chunking or Chunking())
+        engine = cls(
+            lambda: Models.read(root, place, slots, report), library, str(root.resolve()), chunking or Chunking()
+        )
         engine._loaded()
         return engine
 
@@ -151,6 +178,11 @@ class GLMEngine:
             except SpeechError as error:
                 logger.warning(str(error))
         return found
+
+    @property
+    def sequences(self) -> int:
+        """Segments being spoken now."""
+        return self._models.scheduler.present if self._models else 0
 
     def synthesize(
         self,
@@ -169,7 +201,6 @@ class GLMEngine:
         try:
             yield from self._speak(pronunciation, voice, options, rate, should_stop, [] if history is None else history)
         except (torch.OutOfMemoryError, MemoryError) as error:
-            self._free.clear()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             raise SpeechError(
@@ -181,7 +212,6 @@ class GLMEngine:
         """Free the models' memory; the next utterance reads them again."""
         self._models = None
         self._ready.clear()
-        self._free.clear()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
@@ -212,43 +242,38 @@ class GLMEngine:
         stream = FlowStream(flow_voice, seed, self._chunking)
         tempo, vocoder = Tempo(options.speed), self._vocoder(rate, seed)
         pacer = Pacer(pronunciation, ready.pace / options.speed)
-        spoken: list[int] = []
+        segment = Segment(prompt, limits, options.sampling, seed, stream, should_stop)
         samples = 0
 
-        def audible(mel: Tensor, final: bool) -> AudioChunk | None:
+        def audible(mel: Tensor) -> AudioChunk | None:
             nonlocal samples
-            wave = vocoder.push(tempo.push(mel, final), final).cpu().numpy()
+            if segment.spoken:
+                pacer.end_at(len(segment.tokens) / 25 / options.speed)
+            wave = vocoder.push(tempo.push(mel, segment.finished), segment.finished).cpu().numpy()
             samples += len(wave)
-            timings = pacer.heard(samples / rate, final)
+            timings = pacer.heard(samples / rate, segment.finished)
             return AudioChunk(wave, rate, timings) if len(wave) or timings else None
 
-        cache = self._borrow() if options.kv_cache else None
-        self.sequences += 1
-        try:
-            sampling = Sampling(options.sampling)
-            for group in speech_tokens(
-                models.lm, models.head, prompt, limits, sampling, seed, should_stop, cache=cache
+        if options.kv_cache:
+            models.scheduler.join(segment)
+        else:
+            for tokens in speech_tokens(
+                models.lm, models.head, prompt, limits, Sampling(options.sampling), seed, should_stop, cache=None
             ):
-                spoken += group
-                stream.add(group)
-                while stream.ready:
-                    if (mel := stream.chunk(should_stop)) is None:
-                        return
-                    if chunk := audible(mel, False):
-                        yield chunk
+                segment.take(tokens)
+            segment.say_no_more()
+        try:
+            while not segment.finished:
+                mel = models.scheduler.advance(segment)
+                if should_stop():
+                    return
+                if mel is None:
+                    yield QUEUED if segment.waited is None else BREATH
+                elif chunk := audible(mel):
+                    yield chunk
         finally:
-            self.sequences -= 1
-            if cache is not None:
-                self._free.append(cache)
-        if should_stop():
-            return
-        pacer.end_at(len(spoken) / 25 / options.speed)
-        while stream.pending:
-            if (mel := stream.chunk(should_stop, final=True)) is None:
-                return
-            if chunk := audible(mel, not stream.pending):
-                yield chunk
-        history[:] = [*turns[1:], Turn(tuple(text), tuple(spoken))]
+            models.scheduler.leave(segment)
+        history[:] = [*turns[1:], Turn(tuple(text), tuple(segment.tokens))]
 
     def _loaded(self) -> Models:
         if self._models is None:
@@ -298,9 +323,6 @@ class GLMEngine:
         if models.vocos is None:
             raise SpeechError(f"32000 Hz needs {VOCODER_32K}, which this checkpoint lacks; use 24000 Hz")
         return Vocos2DStream(models.vocos)
-
-    def _borrow(self) -> KVCache:
-        return self._free.pop() if self._free else self._loaded().lm.new_cache(1, CONTEXT)
 
 
 def _closed(text: str) -> str:

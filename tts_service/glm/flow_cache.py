@@ -5,13 +5,18 @@ each) and, in the token features, four small convolutions (3 frames each) with a
 differs from ODE step to ODE step and between the two guidance branches, except the token features. Attention sees the
 whole prompt but only a window of what was said since, so that memory and time per chunk stay the same however long
 the utterance grows.
+
+A chunk is a transaction: what it learns is written where nothing valid lies, and counts only from `finish` on. So a
+chunk that was stopped or failed can be worked on again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tts_service.glm.dit import HEAD_DIM, DiTSizes
@@ -26,90 +31,136 @@ class TokenMemory:
     def __init__(self, sizes: DiTSizes, device: torch.device | str) -> None:
         self.left = torch.zeros(sizes.token_blocks, 1, sizes.token_dim, _TOKEN_REACH, device=device)
         self.energy = torch.zeros(sizes.token_blocks, 1, 1, 2 * sizes.token_dim, device=device)
+        self._next_left, self._next_energy = self.left.clone(), self.energy.clone()
         self.settling = 0
 
     def extend(self, number: int, x: Tensor) -> Tensor:
         """Put the frames before in front of a convolution's input [1, E, T]."""
-        return _extend(self.left[number], x, self.settling)
+        return _extend(self.left[number], x, self._next_left[number], self.settling)
 
     def past_energy(self, number: int, y: Tensor) -> Tensor:
         """Energy [1, 1, 2E] of settled frames; those of `y` [1, T, 2E] that settle now count from the next chunk."""
-        past = self.energy[number].clone()
-        self.energy[number] += y[:, : self.settling].pow(2).sum(1, keepdim=True)
-        return past
+        settled = y[:, : self.settling].pow(2).sum(1, keepdim=True)
+        self._next_energy[number] = self.energy[number] + settled
+        return self.energy[number]
 
+    def finish(self) -> None:
+        """What this chunk settled is the past now."""
+        self.left, self._next_left = self._next_left, self.left
+        self.energy, self._next_energy = self._next_energy, self.energy
 
-@dataclass(slots=True)
-class StepMemory:
-    """The past at one ODE step, for `DiT.forward`."""
-
-    cache: FlowCache
-    step: int
-
-    def extend(self, number: int, x: Tensor) -> Tensor:
-        """Put the frames before in front of a position convolution's input [2, width, T]."""
-        return _extend(self.cache.left[self.step, number], x, self.cache.settling)
-
-    def attend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store the chunk's keys and values [2, heads, T, 64]; return them with all that they may look back on."""
-        cache = self.cache
-        begin, end = cache.region - keys.shape[2], cache.region + min(cache.settled, cache.fixed + cache.window)
-        found = []
-        for store, fresh in ((cache.keys, keys), (cache.values, values)):
-            store[self.step, layer, :, :, begin : cache.region] = fresh
-            found.append(store[self.step, layer, :, :, begin:end])
-        return found[0], found[1]
+    def follow(self, other: TokenMemory) -> None:
+        """Begin where another one stands."""
+        self.left.copy_(other.left)
+        self.energy.copy_(other.energy)
 
 
 class FlowCache:
-    """All memories of one utterance, allocated once.
+    """All memories of one utterance, allocated once; those of its prompt are shared by all utterances of a voice.
 
-    Along the frame axis of keys and values lie first the chunk being worked on (right-aligned, so that what is valid
-    is one slice), then the prompt, then a ring of the last frames that were settled. Keys carry their position, so
-    their order does not matter.
+    Along the frame axis of the own keys and values lie first those frames that stay, then a ring. It is longer than the
+    window by one chunk, so that what settles never lies over what is still looked at.
     """
 
     def __init__(
-        self, sizes: DiTSizes, steps: int, region: int, fixed: int, window: int, device: torch.device | str
+        self,
+        sizes: DiTSizes,
+        steps: int,
+        stay: int,
+        window: int,
+        chunk: int,
+        device: torch.device | str,
+        after: FlowCache | None = None,
     ) -> None:
-        self.region, self.fixed, self.window = region, fixed, window
-        shape = (steps, sizes.depth, _BRANCHES, sizes.width // HEAD_DIM, region + fixed + window, HEAD_DIM)
-        self.keys = torch.zeros(shape, device=device)
-        self.values = torch.zeros(shape, device=device)
-        self.left = torch.zeros(steps, 2, _BRANCHES, sizes.width, _CONV_REACH, device=device)
+        """Allocate.
+
+        Args:
+            sizes: Of the network.
+            steps: ODE steps.
+            stay: The first frames, which attention sees for ever.
+            window: How many of the later ones it sees.
+            chunk: The most frames beyond `stay` that settle at once.
+            device: Where.
+            after: What came before, all of which attention sees for ever.
+        """
+        self._after, self._stay, self._window, self._ring = after, stay, window, window + chunk
+        shape = (steps, sizes.depth, _BRANCHES, sizes.width // HEAD_DIM, stay + self._ring, HEAD_DIM)
+        self.keys = torch.empty(shape, device=device)
+        self.values = torch.empty(shape, device=device)
+        self._left = torch.zeros(steps, 2, _BRANCHES, sizes.width, _CONV_REACH, device=device)
+        self._next_left = self._left.clone()
         self.tokens = TokenMemory(sizes, device)
-        self.settled = 0
+        self._first: int = after.settled if after else 0
+        self.settled: int = self._first
         """Frames, from the first of the prompt, that will not change any more."""
         self.settling = 0
         """Frames at the beginning of the current chunk that settle with it."""
+        self._places = torch.zeros(0, dtype=torch.long, device=device)
+        self._seen: list[slice] = []
+        if after:
+            self._left.copy_(after._left)
+            self.tokens.follow(after.tokens)
 
     def begin(self, settling: int) -> None:
         """Announce how many frames of the coming chunk are final."""
         self.settling = self.tokens.settling = settling
+        own = self.settled - self._first
+        places = [self._place(frame) for frame in range(own, own + settling)]
+        self._places = torch.tensor(places, dtype=torch.long).to(self.keys.device, non_blocking=True)
+        self._seen = [slice(0, min(own, self._stay))]
+        if own > self._stay:
+            begin, end = self._place(max(self._stay, own - self._window)), self._place(own - 1) + 1
+            ring = [slice(begin, end)] if begin < end else [slice(begin, None), slice(self._stay, end)]
+            self._seen += ring
 
-    def finish(self, frames: int) -> None:
-        """End a chunk of so many frames: put away what settled, over what fell out of the window."""
-        end = self.settled + self.settling
-        kept = [f for f in range(self.settled, end) if f < self.fixed or f >= end - self.window]
-        slots = [f if f < self.fixed else self.fixed + (f - self.fixed) % self.window for f in kept]
-        place = torch.tensor(slots, device=self.keys.device) + self.region
-        origin = torch.tensor(kept, device=self.keys.device) + (self.region - frames - self.settled)
-        for store in (self.keys, self.values):
-            store[..., place, :] = store[..., origin, :]
-        self.settled = end
+    def extend(self, step: int, number: int, x: Tensor) -> Tensor:
+        """Put the frames before in front of a position convolution's input [2, width, T]."""
+        return _extend(self._left[step, number], x, self._next_left[step, number], self.settling)
 
-    def follow(self, prompt: FlowCache) -> None:
-        """Start behind what settled of a prompt that was worked through as one chunk in `prompt`."""
-        end = self.region + prompt.settled
-        self.keys[..., self.region : end, :] = prompt.keys[..., : prompt.settled, :]
-        self.values[..., self.region : end, :] = prompt.values[..., : prompt.settled, :]
-        self.left.copy_(prompt.left)
-        self.tokens.left.copy_(prompt.tokens.left)
-        self.tokens.energy.copy_(prompt.tokens.energy)
-        self.settled = prompt.settled
+    def attend(self, step: int, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attention [2, heads, T, 64] of a chunk to itself and to all that it may look back on."""
+        before = self._after
+        keys = self._with_past(k, self.keys[step, layer], before.keys[step, layer] if before else None)
+        values = self._with_past(v, self.values[step, layer], before.values[step, layer] if before else None)
+        return F.scaled_dot_product_attention(q, keys, values)
+
+    def finish(self) -> None:
+        """The chunk is done: what settled with it is the past now."""
+        self._left, self._next_left = self._next_left, self._left
+        self.tokens.finish()
+        self.settled += self.settling
+
+    def _with_past(self, fresh: Tensor, own: Tensor, shared: Tensor | None) -> Tensor:
+        own[:, :, self._places] = fresh[:, :, : self.settling]
+        before = [] if shared is None else [shared]
+        return torch.cat([*before, *(own[:, :, part] for part in self._seen), fresh], dim=2)
+
+    def _place(self, own: int) -> int:
+        return own if own < self._stay else self._stay + (own - self._stay) % self._ring
 
 
-def _extend(left: Tensor, x: Tensor, settling: int) -> Tensor:
+@dataclass(frozen=True, slots=True)
+class StepMemory:
+    """The past at one ODE step of the utterances in a batch, for `DiT.forward`.
+
+    Every utterance attends on its own, to as much past as it has; all else is done for the whole batch.
+    """
+
+    caches: Sequence[FlowCache]
+    step: int
+
+    def extend(self, number: int, x: Tensor) -> Tensor:
+        """Put the frames before in front of a position convolution's input [2 * utterances, width, T]."""
+        pairs = zip(self.caches, x.split(_BRANCHES), strict=True)
+        return torch.cat([cache.extend(self.step, number, own) for cache, own in pairs])
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attention [2 * utterances, heads, T, 64] to the past and the chunk itself."""
+        parts = zip(self.caches, *(tensor.split(_BRANCHES) for tensor in (q, k, v)), strict=True)
+        return torch.cat([cache.attend(self.step, layer, *own) for cache, *own in parts])
+
+
+def _extend(left: Tensor, x: Tensor, following: Tensor, settling: int) -> Tensor:
     extended = torch.cat([left, x], dim=-1)
-    left.copy_(extended[..., settling : settling + left.shape[-1]])
+    following.copy_(extended[..., settling : settling + left.shape[-1]])
     return extended

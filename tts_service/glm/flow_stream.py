@@ -7,7 +7,7 @@ frame, so a frame that is worked on twice starts from the same place both times.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -75,13 +75,12 @@ class FlowVoice:
             self.modulations: list[Modulation] = [
                 flow.estimator.modulate(torch.full((2,), time, device=device), speakers) for time in times[:-1]
             ]
-            self.prompt = FlowCache(flow.estimator.sizes, STEPS, self.frames, 0, 0, device)
-            self.prompt.begin(self.frames - self.tail_mel.shape[1])
+            settling = self.frames - self.tail_mel.shape[1]
+            self.prompt = FlowCache(flow.estimator.sizes, STEPS, settling, 0, 0, device)
             noise = frame_noise(0, Purpose.FLOW_PROMPT, 0, self.frames, device)
             ids = tokens.repeat_interleave(FRAMES)[None]
-            heard = solve_chunk(self, self.prompt, ids, noise, condition=mel[None], should_stop=should_stop)
-            self.complete = heard is not None
-            self.prompt.settled = self.prompt.settling
+            chunk = Chunk(self, self.prompt, ids, noise, mel[None], settling, should_stop)
+            self.complete = solve_chunks([chunk])[0] is not None
 
 
 def frame_noise(seed: int, purpose: Purpose, first: int, frames: int, device: torch.device | str) -> Tensor:
@@ -90,38 +89,61 @@ def frame_noise(seed: int, purpose: Purpose, first: int, frames: int, device: to
     return normal(torch.tensor(seed, device=device), purpose, index).view(1, frames, 80)
 
 
-def solve_chunk(
-    voice: FlowVoice,
-    cache: FlowCache,
-    ids: Tensor,
-    x: Tensor,
-    *,
-    condition: Tensor,
-    should_stop: Callable[[], bool],
-) -> Tensor | None:
-    """Take frames through all ODE steps, extending the cache.
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Frames of one utterance, ready to be worked on."""
 
-    Args:
-        voice: Modulations and step lengths.
-        cache: What came before, with `begin` called.
-        ids: One token a frame, [1, T].
-        x: Noise [1, T, 80].
-        condition: Prompt mel [1, T, 80], zeros beyond the prompt.
-        should_stop: Looked at before every step.
+    voice: FlowVoice
+    cache: FlowCache
+    """What came before."""
+    ids: Tensor
+    """One token a frame, [1, T]."""
+    noise: Tensor
+    """[1, T, 80]."""
+    condition: Tensor
+    """Prompt mel [1, T, 80], zeros beyond the prompt."""
+    settling: int
+    """Frames at the beginning that are final."""
+    should_stop: Callable[[], bool]
+    """Looked at before every ODE step."""
+
+
+@torch.inference_mode()
+def solve_chunks(chunks: Sequence[Chunk]) -> list[Tensor | None]:
+    """Take chunks of one length through all ODE steps as one batch, and extend their caches.
 
     Returns:
-        Mel [1, T, 80], or None if it was stopped, after which the cache is of no more use.
+        Mel [1, T, 80] of each, or None for those that were stopped, whose caches are as they were.
     """
-    dit = voice.flow.estimator
-    known = torch.cat([condition, torch.zeros_like(condition)])
-    tokens = dit.embed_tokens(ids, cache.settled, cache.tokens).expand(2, -1, -1)
-    for number, (span, modulation) in enumerate(zip(voice.spans, voice.modulations, strict=True)):
-        if should_stop():
-            return None
-        parts = [x.expand(2, -1, -1), known, tokens]
-        guided, free = dit(parts, modulation, start=cache.settled, memory=StepMemory(cache, number)).chunk(2)
-        x = x + span * ((1 + GUIDANCE) * guided - GUIDANCE * free)
-    return x
+    dit = chunks[0].voice.flow.estimator
+    for chunk in chunks:
+        chunk.cache.begin(chunk.settling)
+    # the two guidance branches of a chunk lie side by side: guided, free, guided, free, ...
+    known = torch.cat([part for c in chunks for part in (c.condition, torch.zeros_like(c.condition))])
+    tokens = [dit.embed_tokens(chunk.ids, chunk.cache.settled, chunk.cache.tokens) for chunk in chunks]
+    features = torch.cat(tokens).repeat_interleave(2, dim=0)
+    x = torch.cat([chunk.noise for chunk in chunks])
+    starts = torch.tensor([chunk.cache.settled for chunk in chunks for _ in range(2)], device=x.device)[:, None]
+    going = list(range(len(chunks)))
+    for number in range(STEPS):
+        left = [place for place, at in enumerate(going) if not chunks[at].should_stop()]
+        if not left:
+            return [None] * len(chunks)
+        if len(left) < len(going):
+            x, pairs = x[left], [2 * place + branch for place in left for branch in range(2)]
+            known, features, starts = known[pairs], features[pairs], starts[pairs]
+            going = [going[place] for place in left]
+        present = [chunks[at] for at in going]
+        modulation = Modulation.stack([chunk.voice.modulations[number] for chunk in present])
+        memory = StepMemory([chunk.cache for chunk in present], number)
+        parts = [x.repeat_interleave(2, dim=0), known, features]
+        velocity = dit(parts, modulation, start=starts, memory=memory)
+        x = x + present[0].voice.spans[number] * ((1 + GUIDANCE) * velocity[::2] - GUIDANCE * velocity[1::2])
+    mels: list[Tensor | None] = [None] * len(chunks)
+    for place, at in enumerate(going):
+        chunks[at].cache.finish()
+        mels[at] = x[place : place + 1]
+    return mels
 
 
 class FlowStream:
@@ -129,47 +151,55 @@ class FlowStream:
 
     def __init__(self, voice: FlowVoice, seed: int, chunking: Chunking) -> None:
         self._voice, self._seed, self._chunking = voice, seed, chunking
-        device = voice.prompt.keys.device
         tail, window = voice.tail_mel.shape[1], FRAMES * chunking.window
-        self._cache = FlowCache(voice.flow.estimator.sizes, STEPS, tail + chunking.region, voice.frames, window, device)
-        self._cache.follow(voice.prompt)
+        self._cache = FlowCache(
+            voice.flow.estimator.sizes, STEPS, tail, window, chunking.region, voice.prompt.keys.device, voice.prompt
+        )
         self._pending: list[int] = []
         self._chunks = 0
+        self._ended = False
 
     def add(self, tokens: Iterable[int]) -> None:
         """Take newly born tokens."""
         self._pending += tokens
 
-    @property
-    def _block(self) -> int:
-        return self._chunking.blocks[min(self._chunks, len(self._chunking.blocks) - 1)]
+    def end(self) -> None:
+        """No more tokens will come."""
+        self._ended = True
 
     @property
     def ready(self) -> bool:
-        """Whether the next chunk has its block and its future."""
-        return len(self._pending) >= self._block + self._chunking.lookahead
+        """Whether the next chunk has its block and its future, or all that there will be."""
+        return len(self._pending) >= self._reach or (self._ended and self.pending > 0)
 
     @property
     def pending(self) -> int:
         """Tokens that are not settled yet."""
         return len(self._pending)
 
-    @torch.inference_mode()
+    @property
+    def frames(self) -> int:
+        """Length of the next chunk with its surroundings; chunks of one length can be worked on together."""
+        return self._known + FRAMES * min(self._reach, self.pending)
+
     def chunk(self, should_stop: Callable[[], bool], *, final: bool = False) -> Tensor | None:
         """Work through the next chunk.
 
         Args:
             should_stop: Looked at before every ODE step.
-            final: No more tokens will come; a remainder no longer than a whole chunk settles at once.
+            final: No more tokens will come.
 
         Returns:
-            Settled mel [1, 80, 2 * block], or None if it was stopped.
+            Settled mel [1, 80, frames], or None if it was stopped.
         """
-        voice, cache = self._voice, self._cache
-        used = self._pending[: self._block + self._chunking.lookahead]
-        block = len(used) if final and len(used) == len(self._pending) else self._block
+        if final:
+            self.end()
+        return work_through([self], [should_stop])[0]
+
+    def next_chunk(self, should_stop: Callable[[], bool]) -> Chunk:
+        """The coming chunk; nothing has changed until `settle`."""
+        voice, cache, known, used = self._voice, self._cache, self._known, self._pending[: self._reach]
         device = cache.keys.device
-        known = voice.frames - cache.settled if self._chunks == 0 else 0  # frames of the prompt's tail
         ids = torch.tensor(voice.tail_tokens[: known // FRAMES] + used, device=device).repeat_interleave(FRAMES)[None]
         born = cache.settled + known - voice.frames
         noise = frame_noise(self._seed, Purpose.FLOW, born, FRAMES * len(used), device)
@@ -178,11 +208,36 @@ class FlowStream:
             prompt_noise = frame_noise(0, Purpose.FLOW_PROMPT, cache.settled, known, device)
             noise = torch.cat([prompt_noise, noise], dim=1)
             condition = torch.cat([voice.tail_mel, condition], dim=1)
-        cache.begin(known + FRAMES * block)
-        mel = solve_chunk(voice, cache, ids, noise, condition=condition, should_stop=should_stop)
-        if mel is None:
-            return None
-        cache.finish(ids.shape[1])
+        return Chunk(voice, cache, ids, noise, condition, known + FRAMES * self._settling, should_stop)
+
+    def settle(self, mel: Tensor) -> Tensor:
+        """Put the coming chunk's mel [1, T, 80] behind us; return what is final of it, [1, 80, frames]."""
+        known, block = self._known, self._settling
         self._pending = self._pending[block:]
         self._chunks += 1
         return mel[:, known : known + FRAMES * block].transpose(1, 2)
+
+    @property
+    def _block(self) -> int:
+        return self._chunking.blocks[min(self._chunks, len(self._chunking.blocks) - 1)]
+
+    @property
+    def _reach(self) -> int:
+        return self._block + self._chunking.lookahead
+
+    @property
+    def _settling(self) -> int:
+        # what is cut off must not depend on how early the end was known
+        return self.pending if self.pending < self._reach else self._block
+
+    @property
+    def _known(self) -> int:
+        """Frames of the prompt's tail that are worked on again."""
+        return 0 if self._chunks else self._voice.tail_mel.shape[1]
+
+
+def work_through(streams: Sequence[FlowStream], stops: Sequence[Callable[[], bool]]) -> list[Tensor | None]:
+    """Work through the next chunks, all of one length, of several utterances as one batch; see `FlowStream.chunk`."""
+    chunks = [stream.next_chunk(stop) for stream, stop in zip(streams, stops, strict=True)]
+    mels = solve_chunks(chunks)
+    return [mel if mel is None else stream.settle(mel) for stream, mel in zip(streams, mels, strict=True)]

@@ -48,13 +48,28 @@ class KVCache:
     Allocated once and written in place, so that a decoding step has the same shapes and addresses every time.
     """
 
-    def __init__(
-        self, config: LMConfig, sequences: int, length: int, dtype: torch.dtype, device: torch.device | str
-    ) -> None:
-        shape = (config.num_hidden_layers, sequences, config.num_key_value_heads, length, config.head_dim)
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
-        self.length = length
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        """Take storage over, [layers, sequences, kv_heads, length, head_dim]."""
+        self.keys, self.values = keys, values
+
+    @property
+    def sequences(self) -> int:
+        """How many there is room for."""
+        return self.keys.shape[1]
+
+    @property
+    def length(self) -> int:
+        """Positions of each."""
+        return self.keys.shape[3]
+
+    def part(self, begin: int, end: int) -> KVCache:
+        """Sequences [begin, end), in the same storage."""
+        return KVCache(self.keys[:, begin:end], self.values[:, begin:end])
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Copy the first positions of one sequence over those of another."""
+        for store in (self.keys, self.values):
+            store[:, target, :, :length] = store[:, source, :, :length]
 
     def write(self, layer: int, keys: Tensor, values: Tensor, positions: Tensor) -> None:
         """Store [B, kv_heads, T, head_dim] at `positions` [B, T]."""
@@ -99,14 +114,14 @@ class _Attention(nn.Module):
         k = self.k_proj(x).view(batch, length, self.kv_heads, self.head_dim).transpose(1, 2)
         v = self.v_proj(x).view(batch, length, self.kv_heads, self.head_dim).transpose(1, 2)
         cache.write(layer, _rotate(k, where.cos, where.sin), v, where.positions)
+        # the query heads of one key head are asked as if they were more positions: no key is copied for them
         mixed = F.scaled_dot_product_attention(
-            _rotate(q, where.cos, where.sin),
+            _rotate(q, where.cos, where.sin).reshape(batch, self.kv_heads, -1, self.head_dim),
             cache.keys[layer, :, :, : where.span],
             cache.values[layer, :, :, : where.span],
             attn_mask=where.visible,
-            enable_gqa=True,
         )
-        return self.o_proj(mixed.transpose(1, 2).flatten(2))
+        return self.o_proj(mixed.view(batch, self.heads, length, self.head_dim).transpose(1, 2).flatten(2))
 
 
 class _MLP(nn.Module):
@@ -150,7 +165,7 @@ class _Where:
     span: int
     """Cache positions looked at, [0, span)."""
     visible: Tensor
-    """bool [B, 1, T, span]."""
+    """bool [B, 1, heads a key head * T, span]."""
     cos: Tensor
     """[B, 1, T, head_dim / 2], as `sin`."""
     sin: Tensor
@@ -177,7 +192,10 @@ class SpeechLM(nn.Module):
 
     def new_cache(self, sequences: int, length: int) -> KVCache:
         """A cache in the weights' type and place."""
-        return KVCache(self.config, sequences, length, self.head.dtype, self.device)
+        config = self.config
+        shape = (config.num_hidden_layers, sequences, config.num_key_value_heads, length, config.head_dim)
+        keys, values = (torch.zeros(shape, dtype=self.head.dtype, device=self.device) for _ in range(2))
+        return KVCache(keys, values)
 
     def forward(self, ids: Tensor, positions: Tensor, cache: KVCache, span: int) -> Tensor:
         """Advance sequences, reading and extending their cache.
@@ -196,7 +214,8 @@ class SpeechLM(nn.Module):
         frequency = self.config.rope_theta ** (-torch.arange(half, device=ids.device, dtype=torch.float32) / half)
         angle = positions[:, None, :, None].float() * frequency
         visible = torch.arange(span, device=ids.device) <= positions[:, None, :, None]
-        where = _Where(positions, span, visible, angle.cos(), angle.sin())
+        sharing = self.config.num_attention_heads // self.config.num_key_value_heads
+        where = _Where(positions, span, visible.repeat(1, 1, sharing, 1), angle.cos(), angle.sin())
         x = self.model.embed_tokens(ids)
         for number, layer in enumerate(self.model.layers):
             x = layer(x, where, cache, number)

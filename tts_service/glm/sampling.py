@@ -30,13 +30,13 @@ class Sampling:
     """Share of the window from which a candidate is dropped and drawn anew from the whole distribution (ras)."""
 
 
-def candidates(probabilities: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
+def candidates(probabilities: Tensor, ras: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
     """The tokens to draw from, best first, ties by lower id.
 
     Args:
         probabilities: [B, V].
-        sampling: `top_k`, and for `ras` the nucleus that `top_p` cuts: tokens are taken while the mass before them is
-            less.
+        ras: bool [B]; where True, the nucleus is cut: tokens are taken while the mass before them is less than `top_p`.
+        sampling: The constants.
 
     Returns:
         Weights [B, top_k], zero for what is cut off, and ids [B, top_k].
@@ -46,14 +46,19 @@ def candidates(probabilities: Tensor, sampling: Sampling) -> tuple[Tensor, Tenso
     order = torch.arange(probabilities.shape[1], 0, -1, device=probabilities.device)
     ids = ((probabilities.view(torch.int32).long() << 32) + order).topk(count, dim=-1).indices
     weights = probabilities.gather(-1, ids)
-    if sampling.method == "ras":
-        before = weights.cumsum(-1) - weights
-        weights = weights.where(before < sampling.top_p, 0.0)
-    return weights, ids
+    before = weights.cumsum(-1) - weights
+    return weights.masked_fill(ras[:, None] & (before >= sampling.top_p), 0.0), ids
 
 
 def next_tokens(
-    logits: Tensor, recent: Tensor, step: Tensor, shortest: Tensor, seed: Tensor, sampling: Sampling, end: int
+    logits: Tensor,
+    recent: Tensor,
+    step: Tensor,
+    shortest: Tensor,
+    seed: Tensor,
+    ras: Tensor,
+    sampling: Sampling,
+    end: int,
 ) -> Tensor:
     """Draw one token for each sequence.
 
@@ -63,7 +68,8 @@ def next_tokens(
         step: int64 [B]; how many tokens each sequence has.
         shortest: int64 [B]; while `step` is less, `end` is not drawn.
         seed: int64 [B].
-        sampling: Method and constants.
+        ras: bool [B]; False: top-k.
+        sampling: The constants.
         end: The id that ends speech.
 
     Returns:
@@ -72,15 +78,12 @@ def next_tokens(
     early = (step < shortest)[:, None]
     is_end = torch.arange(logits.shape[1], device=logits.device) == end
     index = step[:, None] * (logits.shape[1] + sampling.top_k)
-    if sampling.method == "topk":
-        # the published loop draws again until it is not the end, which is a draw among the others
-        weights, ids = candidates(logits.softmax(-1), sampling)
-        weights = weights.masked_fill(early & (ids == end), 0.0)
-        return ids.gather(1, _race(weights, seed, index)).squeeze(1)
-    probabilities = logits.masked_fill(early & is_end, float("-inf")).softmax(-1)
-    weights, ids = candidates(probabilities, sampling)
+    probabilities = logits.masked_fill(ras[:, None] & early & is_end, float("-inf")).softmax(-1)
+    weights, ids = candidates(probabilities, ras, sampling)
+    # for top-k the published loop draws again until it is not the end, which is a draw among the others
+    weights = weights.masked_fill(early & (ids == end), 0.0)
     choice = ids.gather(1, _race(weights, seed, index))
-    repeated = (recent == choice).sum(-1, keepdim=True) >= sampling.window * sampling.repetition
+    repeated = ras[:, None] & ((recent == choice).sum(-1, keepdim=True) >= sampling.window * sampling.repetition)
     return torch.where(repeated, _race(probabilities, seed, index + sampling.top_k), choice).squeeze(1)
 
 

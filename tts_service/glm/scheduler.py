@@ -1,0 +1,243 @@
+"""Many utterances on one model: who is worked on together, who waits, who leaves.
+
+Every utterance's generator pulls, and what it pulls is made for all who can share it: a group of decoding steps for
+all that are running, a chunk of the flow for all whose chunk of that length is due. The others find theirs when it is
+their turn. So whoever calls the generators decides who comes first, and nothing here has a thread or a clock to obey.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from tts_service.engine import Busy
+from tts_service.glm.decode import GROUP, Decoder, Limits, SpeechHead
+from tts_service.glm.flow_stream import FlowStream, work_through
+
+
+class Segment:
+    """One segment's way through the models. Made by `Scheduler.join`."""
+
+    def __init__(
+        self,
+        prompt: Sequence[int],
+        limits: Limits,
+        method: str,
+        seed: int,
+        stream: FlowStream,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self.prompt, self.limits, self.method, self.seed = prompt, limits, method, seed
+        self.stream, self.should_stop = stream, should_stop
+        self.tokens: list[int] = []
+        """All speech tokens so far."""
+        self.spoken = False
+        """Whether these are all."""
+        self.waited: float | None = None
+        """Seconds until there was a slot; None while it waits."""
+        self.error: Exception | None = None
+        self.mels: deque[Tensor] = deque()
+        """Made along with somebody else's, not yet asked for."""
+        self.scheduled = 0
+        """Tokens drawn or being drawn."""
+        self.born = time.monotonic()
+
+    @property
+    def finished(self) -> bool:
+        """Whether all of its mel has been handed out."""
+        return self.spoken and not self.stream.pending and not self.mels
+
+    def take(self, tokens: Sequence[int]) -> None:
+        """Note drawn tokens, up to the end or to the greatest length."""
+        tokens = tokens[: self.limits.longest - len(self.tokens)]
+        ended = SpeechHead.END in tokens
+        if ended:
+            tokens = tokens[: tokens.index(SpeechHead.END)]
+        self.tokens += tokens
+        self.stream.add(tokens)
+        if ended or len(self.tokens) == self.limits.longest:
+            self.say_no_more()
+
+    def say_no_more(self) -> None:
+        """There will be no more tokens."""
+        self.spoken = True
+        self.stream.end()
+
+
+class Scheduler:
+    """The slots of one decoder and the segments that fill them.
+
+    Args:
+        decoder: Its rows are the slots.
+        waiting: Segments that may wait for a slot; more are refused.
+        together: Chunks of the flow in one batch, at most.
+        flight: Groups that are launched before the oldest is looked at, so that the device need not wait for the host.
+    """
+
+    def __init__(self, decoder: Decoder, *, waiting: int = 64, together: int = 8, flight: int = 0) -> None:
+        self._decoder, self._waiting_limit, self._together, self._flight = decoder, waiting, together, flight
+        self._running: list[Segment] = []
+        """The segment in each slot, without gaps."""
+        self._waiting: deque[Segment] = deque()
+        self._present: list[Segment] = []
+        self._flying: deque[tuple[list[Segment], list[int], _Drawn]] = deque()
+
+    @property
+    def slots(self) -> int:
+        """Sequences that can be decoded at once."""
+        return self._decoder.rows
+
+    @property
+    def running(self) -> int:
+        """Slots in use."""
+        return len(self._running)
+
+    @property
+    def present(self) -> int:
+        """Segments that have joined and not left."""
+        return len(self._present)
+
+    def join(self, segment: Segment) -> None:
+        """Take a segment in; it gets a slot as soon as one is free, in the order of arrival.
+
+        Raises:
+            Busy: Too many are waiting already.
+        """
+        if len(self._waiting) >= self._waiting_limit:
+            raise Busy(f"{self.slots} segments are being spoken and {self._waiting_limit} wait; try again in a moment")
+        self._present.append(segment)
+        self._waiting.append(segment)
+
+    def leave(self, segment: Segment) -> None:
+        """Let go of a segment, finished or not. Its slot is free at once."""
+        self._release(segment)
+        if segment in self._present:
+            self._present.remove(segment)
+
+    def advance(self, segment: Segment) -> Tensor | None:
+        """Do one unit of work for a segment, and the same for all who can share it.
+
+        Returns:
+            The segment's next mel [1, 80, frames]; None if it is not there yet, or if it was stopped.
+
+        Raises:
+            Exception: What went wrong with this segment.
+        """
+        if not segment.mels and segment.error is None:
+            if segment.stream.ready:
+                self._work_through(segment)
+            else:
+                self.step()
+        if segment.error is not None:
+            raise segment.error
+        return segment.mels.popleft() if segment.mels else None
+
+    def step(self) -> None:
+        """Draw a group of tokens for everyone who has a slot; newcomers get theirs first."""
+        for segment in [segment for segment in self._present if segment.should_stop()]:
+            self._release(segment)
+        while self._waiting and len(self._running) < self.slots:
+            self._admit(self._waiting.popleft())
+        while len(self._flying) <= self._flight and self._launch():
+            pass
+        if self._flying:
+            self._land(*self._flying.popleft())
+
+    def _admit(self, segment: Segment) -> None:
+        segment.waited = time.monotonic() - segment.born
+        try:
+            self._decoder.prefill(len(self._running), segment.prompt, segment.limits, segment.method, segment.seed)
+        except Exception as error:
+            self._fail(segment, error)
+        else:
+            self._running.append(segment)
+
+    def _release(self, segment: Segment) -> None:
+        if segment in self._waiting:
+            self._waiting.remove(segment)
+        if segment in self._running:
+            slot, last = self._running.index(segment), self._running.pop()
+            if last is not segment:
+                self._running[slot] = last
+                self._decoder.move(len(self._running), slot, len(last.prompt) + last.scheduled)
+
+    def _launch(self) -> bool:
+        """Send a group of steps off; False if nobody has need of one."""
+        needy = [segment for segment in self._running if segment.scheduled < segment.limits.longest]
+        try:
+            if needy:
+                self._draw(needy)
+        except Exception:  # somebody's fault: whoever fails alone as well is to blame
+            for segment in needy:
+                try:
+                    self._draw([segment])
+                except Exception as error:
+                    self._fail(segment, error)
+        return bool(needy)
+
+    def _draw(self, segments: list[Segment]) -> None:
+        slots = [self._running.index(segment) for segment in segments]
+        length = max(len(segment.prompt) + segment.scheduled for segment in segments) + GROUP
+        tokens = _Drawn(self._decoder.run(slots, length))
+        for segment in segments:
+            segment.scheduled += GROUP
+        self._flying.append((segments, slots, tokens))
+
+    def _land(self, segments: list[Segment], slots: list[int], drawn: _Drawn) -> None:
+        tokens = drawn.tolist()
+        for segment, slot in zip(segments, slots, strict=True):
+            if not segment.spoken:
+                segment.take(tokens[slot])
+            if segment.spoken:
+                self._release(segment)
+
+    def _work_through(self, segment: Segment) -> None:
+        """Make the next mel of a segment, and of those whose chunk is as long and due as well."""
+        frames = segment.stream.frames
+        others = [
+            other
+            for other in self._present
+            if other is not segment and not other.mels and other.stream.ready and other.stream.frames == frames
+        ]
+        group = [segment, *others][: self._together]
+        try:
+            self._solve(group)
+        except Exception:  # as in `_launch`
+            for member in group:
+                try:
+                    self._solve([member])
+                except Exception as error:
+                    self._fail(member, error)
+
+    def _solve(self, segments: list[Segment]) -> None:
+        mels = work_through([segment.stream for segment in segments], [segment.should_stop for segment in segments])
+        for segment, mel in zip(segments, mels, strict=True):
+            if mel is not None:
+                segment.mels.append(mel)
+
+    def _fail(self, segment: Segment, error: Exception) -> None:
+        """Keep an error for the moment at which its segment is advanced."""
+        segment.error = error
+        self.leave(segment)
+
+
+class _Drawn:
+    """Tokens on their way from the device to the host."""
+
+    def __init__(self, tokens: Tensor) -> None:
+        self._tokens, self._arrived = tokens, None
+        if tokens.device.type == "cuda":
+            self._tokens = torch.empty(tokens.shape, dtype=tokens.dtype, pin_memory=True)
+            self._tokens.copy_(tokens, non_blocking=True)
+            self._arrived = torch.cuda.Event()
+            self._arrived.record()
+
+    def tolist(self) -> list[list[int]]:
+        """Wait for them."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        return self._tokens.tolist()
