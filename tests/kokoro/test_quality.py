@@ -12,7 +12,7 @@ from pypinyin import lazy_pinyin
 
 from g2p import analyze
 from g2p.encode.kokoro import encode
-from tests.kokoro.float_model import float_model
+from tts_service.kokoro.float_model import float_model
 from tts_service.engine import StopSignal, SynthesisOptions
 from tts_service.kokoro.engine import CHUNKS
 from tts_service.kokoro.front_graph import DURATIONS
