@@ -25,11 +25,11 @@ from tts_service.glm.dit import DiTSizes
 from tts_service.glm.flow import Flow
 from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice, frame_noise
 from tts_service.glm.hift import HARMONICS, RATE, HiFT
+from tts_service.glm.hift_stream import HiFTStream
 from tts_service.glm.lm import LMConfig, SpeechLM
 from tts_service.glm.noise import Purpose
 from tts_service.glm.sampling import Sampling
 from tts_service.glm.tokenizer import SpeechIds
-from tts_service.glm.vocoder import HiFTStream
 
 TOKEN_SECONDS = 0.04
 

@@ -5,8 +5,10 @@ import torch
 
 from tests.glm.conftest import CHECKPOINT, Case, wnormal
 from tts_service.glm.checkpoint import VOCODER_32K
-from tts_service.glm.hift import load_hift
-from tts_service.glm.vocoder import HiFTStream, Tempo, Vocos2D, Vocos2DStream
+from tts_service.glm.hift import HARMONICS, HOP, load_hift
+from tts_service.glm.hift_stream import HiFTStream
+from tts_service.glm.noise import Purpose, normal
+from tts_service.glm.vocoder import Tempo, Vocos2D, Vocos2DStream
 
 
 @pytest.fixture(scope="module")
@@ -59,22 +61,67 @@ def pieces_of(mel, sizes):
         start += size
 
 
+def rendered(hift, mel, seed):
+    noise = normal(torch.tensor(seed), Purpose.SOURCE, torch.arange(mel.shape[2] * HOP * HARMONICS))
+    with torch.inference_mode():
+        return hift.decode(mel, hift.excite(hift.f0(mel), noise.view(1, -1, HARMONICS)))[0]
+
+
+def streamed(hift, mel, seed, sizes):
+    stream = HiFTStream(hift, seed)
+    return torch.cat([stream.push(piece, final) for piece, final in pieces_of(mel, list(sizes))])
+
+
+LONG = torch.cat([Case("hift")["mel_1"], Case("hift")["mel_0"], Case("hift")["mel_1"]], dim=2)
+
+
 @pytest.mark.parametrize("sizes", [[50], [1], [7, 30, 3, 50], [500]])
-def test_hift_in_chunks_gives_the_samples_of_the_whole(hift, sizes):
-    mel = torch.cat([Case("hift")["mel_1"], Case("hift")["mel_0"], Case("hift")["mel_1"]], dim=2)
-    whole = HiFTStream(hift, seed=5).push(mel, final=True)
-    assert len(whole) == 480 * mel.shape[2]
-    stream = HiFTStream(hift, seed=5)
-    joined = torch.cat([stream.push(piece, final) for piece, final in pieces_of(mel, list(sizes))])
-    # rounding of f0 differs with the window's length, and the source multiplies it by 480 (whole against float64: 4e-3)
-    torch.testing.assert_close(joined, whole, atol=2e-3, rtol=0)
-    assert not torch.allclose(HiFTStream(hift, seed=6).push(mel, final=True), whole, atol=1e-3)
+@pytest.mark.parametrize("frames", [1, 2, 22, 143])
+def test_hift_in_chunks_gives_the_samples_of_the_whole(hift, sizes, frames):
+    mel = LONG[:, :, :frames]
+    whole, joined = rendered(hift, mel, 5), streamed(hift, mel, 5, sizes)
+    # f0's last bits differ with the length of the pieces, and its phase is multiplied by 480
+    torch.testing.assert_close(joined, whole, atol=6e-3, rtol=0)
+    assert (joined - whole).abs().mean() < 1e-4
+    assert not torch.allclose(rendered(hift, mel, 6), whole, atol=1e-2)
+
+
+@pytest.mark.parametrize("sizes", [[50], [1], [7, 30, 3, 50]])
+def test_hift_in_chunks_is_exact_where_the_pitch_is_given(sizes):
+    hift = load_hift(CHECKPOINT / "hift")
+    hift.f0_predictor.classifier.weight.zero_()
+    hift.f0_predictor.classifier.bias.fill_(157.3)
+    torch.testing.assert_close(streamed(hift, LONG, 5, sizes), rendered(hift, LONG, 5), atol=1e-5, rtol=0)
+
+
+def test_nothing_of_hift_is_computed_twice(hift, monkeypatch):
+    columns = []
+    convolve = torch.nn.functional.conv1d
+
+    def count(x, weight, bias, stride, padding, dilation):
+        y = convolve(x, weight, bias, stride, padding, dilation)
+        columns.append(y.shape[2] * weight.numel())
+        return y
+
+    monkeypatch.setattr(torch.nn.functional, "conv1d", count)
+    streamed(hift, LONG, 5, [143])
+    at_once = sum(columns)
+    columns.clear()
+    streamed(hift, LONG, 5, [7])
+    assert sum(columns) == at_once
 
 
 def test_hift_holds_back_only_its_lookahead(hift):
-    stream, mel = HiFTStream(hift, seed=0), Case("hift")["mel_1"]
-    assert len(stream.push(mel[:, :, : HiFTStream.LOOKAHEAD])) == 0
-    assert len(stream.push(mel[:, :, HiFTStream.LOOKAHEAD : HiFTStream.LOOKAHEAD + 3])) == 3 * 480
+    stream = HiFTStream(hift, seed=0)
+    heard = sum(len(stream.push(LONG[:, :, frame : frame + 1])) for frame in range(HiFTStream.LOOKAHEAD))
+    assert heard < HOP
+    assert heard + len(stream.push(LONG[:, :, HiFTStream.LOOKAHEAD : HiFTStream.LOOKAHEAD + 3])) >= 3 * HOP
+
+
+def test_hift_can_be_told_of_the_end_afterwards(hift):
+    stream = HiFTStream(hift, seed=5)
+    joined = torch.cat([stream.push(LONG), stream.push(LONG[:, :, :0], final=True)])
+    torch.testing.assert_close(joined, rendered(hift, LONG, 5), atol=6e-3, rtol=0)
 
 
 @pytest.mark.parametrize("sizes", [[50], [1], [7, 30, 3]])

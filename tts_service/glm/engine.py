@@ -31,6 +31,7 @@ from tts_service.glm.decode import GROUP, Decoder, Limits, SpeechHead, speech_to
 from tts_service.glm.download import checkpoint_folder
 from tts_service.glm.flow import Flow, load_flow
 from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice
+from tts_service.glm.hift_stream import HiFTStream
 from tts_service.glm.lm import SpeechLM, load_lm
 from tts_service.glm.pacing import Pacer, syllables
 from tts_service.glm.prompt import Turn, prompt_ids, recall
@@ -39,7 +40,7 @@ from tts_service.glm.scheduler import Scheduler, Segment
 from tts_service.glm.speaker import SpeakerEncoder
 from tts_service.glm.speech_tokenizer import SpeechTokenizer, load_speech_tokenizer
 from tts_service.glm.tokenizer import TextTokenizer
-from tts_service.glm.vocoder import HiFTStream, Tempo, VocoderStream, Vocos2D, Vocos2DStream
+from tts_service.glm.vocoder import Tempo, VocoderStream, Vocos2D, Vocos2DStream
 from tts_service.glm.voice import FeatureCache, VoiceFeatures, listen
 from tts_service.voices import Library, load_recording
 

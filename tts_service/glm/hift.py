@@ -17,10 +17,15 @@ HOP = 480
 """Samples a mel frame."""
 HARMONICS = 9
 """The fundamental and eight overtones."""
+N_FFT, STFT_HOP = 16, 4
+"""Of the spectrum that the network reads its source in and writes speech in."""
+LIMIT = 0.99
+"""Of a sample."""
+REFLECTING = 2
+"""The up-sampling after which one sample is mirrored to the left, so that there are as many as spectra."""
 _UP_RATES, _KERNELS, _DILATIONS = (8, 5, 3), (3, 7, 11), (1, 3, 5)
-_N_FFT, _STFT_HOP = 16, 4
 _SOURCE_STRIDES = ((30, 15, 7), (6, 3, 1), (1, 1, 0))
-_SINE, _NOISE, _VOICED_HZ, _LIMIT = 0.1, 0.003, 10.0, 0.99
+_SINE, _NOISE, _VOICED_HZ = 0.1, 0.003, 10.0
 
 
 class _Snake(nn.Module):
@@ -33,7 +38,9 @@ class _Snake(nn.Module):
         return x + (alpha * x).sin().pow(2) / (alpha + 1e-9)
 
 
-class _ResBlock(nn.Module):
+class ResBlock(nn.Module):
+    """Three pairs of convolutions, the first of each pair wider than the one before."""
+
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
         same = kernel // 2
@@ -45,6 +52,7 @@ class _ResBlock(nn.Module):
         self.activations2 = nn.ModuleList(_Snake(channels) for _ in _DILATIONS)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, C, T] to the same."""
         for act1, conv1, act2, conv2 in zip(
             self.activations1, self.convs1, self.activations2, self.convs2, strict=True
         ):
@@ -62,7 +70,11 @@ class _F0Predictor(nn.Module):
         self.classifier = nn.Linear(channels, 1)
 
     def forward(self, mel: Tensor) -> Tensor:
-        return self.classifier(self.condnet(mel).transpose(1, 2)).squeeze(-1).abs()
+        return self.read(self.condnet(mel))
+
+    def read(self, features: Tensor) -> Tensor:
+        """Hz [B, T] of what the convolutions make of a mel, [B, C, T]."""
+        return self.classifier(features.transpose(1, 2)).squeeze(-1).abs()
 
 
 class _Source(nn.Module):
@@ -85,14 +97,14 @@ class HiFT(nn.Module):
             for width, rate, kernel in zip(widths, _UP_RATES, (16, 11, 7), strict=True)
         )
         self.source_downs = nn.ModuleList(
-            nn.Conv1d(_N_FFT + 2, width, kernel, stride=stride, padding=padding)
+            nn.Conv1d(N_FFT + 2, width, kernel, stride=stride, padding=padding)
             for width, (kernel, stride, padding) in zip(widths, _SOURCE_STRIDES, strict=True)
         )
         self.source_resblocks = nn.ModuleList(
-            _ResBlock(width, kernel) for width, kernel in zip(widths, (7, 7, 11), strict=True)
+            ResBlock(width, kernel) for width, kernel in zip(widths, (7, 7, 11), strict=True)
         )
-        self.resblocks = nn.ModuleList(_ResBlock(width, kernel) for width in widths for kernel in _KERNELS)
-        self.conv_post = nn.Conv1d(widths[-1], _N_FFT + 2, 7, padding=3)
+        self.resblocks = nn.ModuleList(ResBlock(width, kernel) for width in widths for kernel in _KERNELS)
+        self.conv_post = nn.Conv1d(widths[-1], N_FFT + 2, 7, padding=3)
 
     def f0(self, mel: Tensor) -> Tensor:
         """Fundamental frequency in Hz [B, T] of a log-mel [B, 80, T]; looks 5 frames to each side."""
@@ -127,12 +139,13 @@ class HiFT(nn.Module):
         excitation = torch.where(voiced, sines + _NOISE * noise, _SINE / 3 * noise)
         return self.m_source.l_linear(excitation).tanh().transpose(1, 2)
 
-    def advance(self, f0: Tensor, turns: Tensor) -> Tensor:
-        """Phases [B, 9] (float64) after the frames of `f0` [B, T], for `excite` to go on from.
+    def advance(self, f0: Tensor, turns: Tensor | None) -> Tensor:
+        """Phases [B, 9] (float64) after the frames of `f0` [B, T], for `excite` to go on from; `turns` as there.
 
         A frame's phase is 480 times this number of turns, so whole turns may go.
         """
-        return (turns + self._steps(f0).sum(1)).frac()
+        gone = self._steps(f0).sum(1)
+        return (gone if turns is None else turns + gone).frac()
 
     def _steps(self, f0: Tensor) -> Tensor:
         """Turns per sample of each harmonic, float64 [B, T, 9]."""
@@ -141,21 +154,25 @@ class HiFT(nn.Module):
 
     def decode(self, mel: Tensor, source: Tensor) -> Tensor:
         """Speech [B, 480 * T] in -0.99..0.99 from a log-mel [B, 80, T] and a source [B, 1, 480 * T]."""
-        window = torch.hann_window(_N_FFT, device=mel.device)
-        spectrum = torch.stft(source[:, 0], _N_FFT, _STFT_HOP, _N_FFT, window, center=True, return_complex=True)
+        window = torch.hann_window(N_FFT, device=mel.device)
+        spectrum = torch.stft(source[:, 0], N_FFT, STFT_HOP, N_FFT, window, center=True, return_complex=True)
         spectrum = torch.cat([spectrum.real, spectrum.imag], dim=1)
         x = self.conv_pre(mel)
         for i, up in enumerate(self.ups):
             x = up(F.leaky_relu(x, 0.1))
-            if i == 2:
+            if i == REFLECTING:
                 x = F.pad(x, (1, 0), mode="reflect")
             x = x + self.source_resblocks[i](self.source_downs[i](spectrum))
             x = sum(self.resblocks[3 * i + j](x) for j in range(3)) / 3
-        x = self.conv_post(F.leaky_relu(x, 0.01))
-        magnitude, angle = x.chunk(2, dim=1)
-        magnitude, angle = magnitude.exp().clamp(max=100), angle.sin()
-        complex_spectrum = torch.complex(magnitude * angle.cos(), magnitude * angle.sin())
-        return torch.istft(complex_spectrum, _N_FFT, _STFT_HOP, _N_FFT, window, center=True).clamp(-_LIMIT, _LIMIT)
+        speech = polar(self.conv_post(F.leaky_relu(x, 0.01)))
+        return torch.istft(speech, N_FFT, STFT_HOP, N_FFT, window, center=True).clamp(-LIMIT, LIMIT)
+
+
+def polar(x: Tensor) -> Tensor:
+    """The spectrum [B, 9, n] that the last layer's output [B, 18, n] means: log magnitudes, and sines as angles."""
+    magnitude, angle = x.chunk(2, dim=1)
+    magnitude, angle = magnitude.exp().clamp(max=100), angle.sin()
+    return torch.complex(magnitude * angle.cos(), magnitude * angle.sin())
 
 
 def hift_sizes(tensors: Mapping[str, Tensor]) -> tuple[int, int]:

@@ -1,8 +1,7 @@
-"""Mel to speech, chunk by chunk, with the same samples as if the whole mel had been there at once.
+"""What comes between the flow and the ear: the contract of a vocoder's stream, the one at 32 kHz, and the tempo.
 
-Both vocoders look a bounded number of frames to each side. A stream keeps that many frames (and, for HiFT, the phase
-of the harmonic source), decodes a window around what is new, and hands out its inner part. Nothing is blended and
-nothing is heard twice.
+Chunks come out with the same samples as if the whole mel had been there at once; nothing is blended and nothing is
+heard twice. The 24 kHz vocoder's stream is in `hift_stream`.
 """
 
 from __future__ import annotations
@@ -15,9 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tts_service.engine import SpeechError
-from tts_service.glm import hift
 from tts_service.glm.checkpoint import CheckpointError
-from tts_service.glm.noise import Purpose, normal
 
 _MEL_OFFSET = -7.847762537473608
 """-ln 2560: the 32 kHz vocoder's own transform is normalised by its length."""
@@ -29,53 +26,6 @@ class VocoderStream(Protocol):
     def push(self, mel: Tensor, final: bool = False) -> Tensor:
         """Take frames [1, 80, n], n >= 0; return the samples [m] that are now certain, after `final` all of them."""
         ...
-
-
-class HiFTStream:
-    """HiFT at 24 kHz."""
-
-    REACH = 15
-    """Frames of mel and source on either side that a sample depends on."""
-    F0_REACH = 5
-    LOOKAHEAD = REACH + F0_REACH
-    """Frames that must have arrived after a frame before it can be heard."""
-
-    def __init__(self, model: hift.HiFT, seed: int) -> None:
-        self._model = model
-        device = next(model.parameters()).device
-        self._seed = torch.tensor(seed, device=device)
-        self._mel = torch.zeros(1, 80, 0, device=device)
-        self._base = 0  # frame number of self._mel's first column
-        self._done = 0  # frames handed out
-        self._turns: Tensor | None = None  # harmonic phases before the window's first frame; None at the very start
-
-    @torch.inference_mode()
-    def push(self, mel: Tensor, final: bool = False) -> Tensor:
-        """See `VocoderStream`."""
-        self._mel = torch.cat([self._mel, mel], dim=2)
-        known = self._base + self._mel.shape[2]
-        right = known if final else known - self.F0_REACH
-        ready = right if final else right - self.REACH
-        if ready <= self._done:
-            return mel.new_zeros(0)
-        left = max(0, self._done - self.REACH)
-        f0 = self._model.f0(self._mel)[:, left - self._base : right - self._base]
-        index = torch.arange(left * hift.HOP * hift.HARMONICS, right * hift.HOP * hift.HARMONICS, device=mel.device)
-        noise = normal(self._seed, Purpose.SOURCE, index).view(1, -1, hift.HARMONICS)
-        window = self._mel[:, :, left - self._base : right - self._base]
-        audio = self._model.decode(window, self._model.excite(f0, noise, self._turns))
-        self._keep_from(max(0, ready - self.REACH), left, f0)
-        start, self._done = self._done, ready
-        return audio[0, (start - left) * hift.HOP : (ready - left) * hift.HOP]
-
-    def _keep_from(self, left: int, old_left: int, f0: Tensor) -> None:
-        """Move the window's left edge, its phases with it."""
-        if left > 0:
-            turns = self._turns if self._turns is not None else f0.new_zeros(1, hift.HARMONICS, dtype=torch.float64)
-            self._turns = self._model.advance(f0[:, : left - old_left], turns)
-        base = max(0, left - self.F0_REACH)
-        self._mel = self._mel[:, :, base - self._base :]
-        self._base = base
 
 
 class Vocos2D:
@@ -132,7 +82,10 @@ class Vocos2D:
 
 
 class Vocos2DStream:
-    """Vocos2D at 32 kHz."""
+    """One utterance at 32 kHz.
+
+    Nothing is known of the layers inside, so `reach` frames on both sides of what is new are decoded again.
+    """
 
     def __init__(self, model: Vocos2D) -> None:
         self._model, self._reach = model, model.reach
