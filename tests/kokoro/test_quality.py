@@ -12,9 +12,9 @@ from pypinyin import lazy_pinyin
 
 from g2p import analyze
 from g2p.encode.kokoro import encode
-from tts_service.kokoro.float_model import float_model
 from tts_service.engine import StopSignal, SynthesisOptions
 from tts_service.kokoro.engine import CHUNKS
+from tts_service.kokoro.float_model import float_model
 from tts_service.kokoro.front_graph import DURATIONS
 from tts_service.kokoro.symbols import Piece
 from tts_service.recogniser import Recogniser

@@ -16,7 +16,7 @@ from tts_service.kokoro.front_graph import DURATIONS
 def float_model(stock: onnx.ModelProto) -> onnx.ModelProto:
     """Inputs `tokens`, `style`, `speed` and the durations int64 [T]; output `audio` as in the stock file."""
     arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in stock.graph.initializer}
-    made: list[onnx.TensorProto] = [numpy_helper.from_array(np.float32(1), "one")]
+    made: list[onnx.TensorProto] = [numpy_helper.from_array(np.array(1, np.float32), "one")]
     plain: dict[str, str] = {}  # what was quantised -> the float tensor it came from; its scale -> one
     nodes: list[onnx.NodeProto] = []
 
