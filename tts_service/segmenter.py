@@ -19,6 +19,8 @@ LATER_SENTENCE = 8
 """Shorter sentences are joined with the next one while there is time."""
 LATER_MAX = 40
 """About ten seconds of speech."""
+LONGEST_WORD = 8
+"""Hanzi that must be seen beyond a place to know whether it parts a word."""
 
 _SENTENCE_END = "。！？!?…\n"
 _CLAUSE_END = "，、；：,;:—"
@@ -53,10 +55,16 @@ class Segmenter:
 
     Args:
         entries: Returns the spans of custom-dictionary entries in a text; no segment ends inside one.
+        words: Returns the spans of the words in a text, asked where no punctuation comes in time; None: any hanzi.
     """
 
-    def __init__(self, entries: Callable[[str], Iterable[tuple[int, int]]] | None = None) -> None:
+    def __init__(
+        self,
+        entries: Callable[[str], Iterable[tuple[int, int]]] | None = None,
+        words: Callable[[str], Iterable[tuple[int, int]]] | None = None,
+    ) -> None:
         self._entries = entries
+        self._words = words
         self._deltas: list[str] = []
         self._text = ""
         self._at = 0  # how much of _text has been handed out
@@ -125,7 +133,7 @@ class Segmenter:
             if weight >= wanted:
                 return at
         if overfull:
-            return _last(clauses, clause) or _last(sentences) or _last(safe) or len(window)
+            return _last(clauses, clause) or _last(sentences) or _last(self._between_words(window, safe)) or len(window)
         if self._ended:
             return len(self._text) - self._at
         if stalled:
@@ -170,6 +178,15 @@ class Segmenter:
             elif ord(char) > 0x2E7F or (at < len(window) and (char == " " or at == inside_until)):
                 safe.append((at, weight))
         return sentences, clauses, safe, len(window) < len(self._text) - self._at
+
+    def _between_words(self, window: str, places: list[tuple[int, float]]) -> list[tuple[int, float]]:
+        """Those of the places that are not inside a word, unless all are."""
+        if not self._words or not places:
+            return places
+        inside = {
+            at for start, end in self._words(window[: places[-1][0] + LONGEST_WORD]) for at in range(start + 1, end)
+        }
+        return [place for place in places if place[0] not in inside] or places
 
     def _protected(self, window: str) -> dict[int, int]:
         """Start -> end of everything that must stay in one piece."""

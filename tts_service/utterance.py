@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 import time
@@ -79,7 +80,10 @@ class Utterance:
         self._wake = wake
         self._max_lead = max_lead
         self._real_time = real_time
-        self._segmenter = Segmenter(lambda text: [(match.start, match.end) for match in lexicon.find(text)])
+        self._segmenter = Segmenter(
+            lambda text: [(match.start, match.end) for match in lexicon.find(text)],
+            lambda text: _words(g2p.analyze(text, lexicon=lexicon)),
+        )
         self._stop = StopSignal()
         self._history: list[Any] = []
         self._chunks: Iterator[AudioChunk] | None = None
@@ -223,3 +227,10 @@ class Utterance:
             for timing in chunk.timings
         )
         self._on_chunk(replace(chunk, timings=timings))
+
+
+def _words(pronunciation: g2p.Pronunciation) -> Iterator[tuple[int, int]]:
+    """The spans of the words in the original text."""
+    for _, tokens in itertools.groupby(pronunciation.tokens, key=lambda token: token.word):
+        word = list(tokens)
+        yield word[0].start, word[-1].end

@@ -101,6 +101,37 @@ def test_text_without_any_punctuation_is_cut_at_a_bounded_length():
     assert max(map(len, segments)) <= LATER_MAX
 
 
+def test_without_punctuation_no_word_is_torn():
+    text = "今天下午我们大家一起去公园里面散步看风景并且拍照片然后再去湖边的茶馆坐一会儿"
+    words = [
+        "今天",
+        "下午",
+        "我们",
+        "大家",
+        "一起",
+        "公园",
+        "里面",
+        "散步",
+        "风景",
+        "并且",
+        "照片",
+        "然后",
+        "湖边",
+        "茶馆",
+    ]
+
+    def spans(window):
+        return [(at, at + len(word)) for word in words if (at := window.find(word)) >= 0]
+
+    for shift in range(4):
+        segmenter = Segmenter(words=spans)
+        segmenter.feed("啊" * shift + text)
+        first = segmenter.take()
+        end = first.start + len(first.text) - shift
+        assert 15 <= end + shift <= 24
+        assert not any(start < end < stop for start, stop in spans(text))
+
+
 def test_positions_count_from_all_the_text():
     segmenter = Segmenter()
     segmenter.feed(STORY * 3)

@@ -77,6 +77,17 @@ def test_a_dictionary_entry_is_spoken_in_one_piece(voice):
     assert {first for first, _ in voice.engine.steps} == {"大家", "他们", "再见"}
 
 
+def test_words_stay_whole_where_there_is_no_punctuation(voice):
+    text = "今天下午我们大家一起去公园里面散步看风景并且拍照片然后再去湖边的茶馆坐一会儿"
+    for shift in range(4):
+        voice.engine.steps.clear()
+        list(voice.stream("啊" * shift + text))
+        begins = [text.find(name) for name, index in voice.engine.steps if index == 0][1:]
+        torn = {text.find(word) + 1 for word in ("风景", "并且", "照片", "然后", "湖边", "茶馆", "散步")}
+        assert begins
+        assert not torn & set(begins)
+
+
 def test_a_stalled_text_is_spoken_without_its_end(voice):
     listener = Listener()
     utterance = listener.open(voice)

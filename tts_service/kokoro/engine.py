@@ -142,7 +142,7 @@ class KokoroEngine:
         spoken = self._voices[voice.name]
         samples = 0
         try:
-            for piece in pieces(encode(pronunciation)):
+            for piece in pieces(encode(pronunciation), opening=not history):
                 begun = samples / SAMPLE_RATE
                 for chunk in self._speak(piece, pronunciation, spoken, options.speed, should_stop, history, begun):
                     samples += len(chunk.samples)

@@ -19,6 +19,9 @@ LONGEST_PIECE = 180
 """Symbols; about ten seconds. The cost of the front grows with the piece, and nothing is heard before it is done."""
 LONGEST_FIRST_PIECE = 60
 """Symbols; about three seconds."""
+LONGEST_OPENING = 85
+"""Symbols that the first piece of all may run to if no mark comes before: what the front reads in time for a first
+sound after 150 ms. Beyond, it is cut between words."""
 LONE_WORD = 12
 MARKS = ".!?…;:—,"
 
@@ -45,11 +48,17 @@ class Piece:
         return np.array([0, *(VOCABULARY[symbol] for symbol in symbols), 0], np.int64)
 
 
-def pieces(symbols: Symbols) -> Iterator[Piece]:
-    """Cut at punctuation into a short first piece and longer ones; between words where there is no punctuation."""
+def pieces(symbols: Symbols, *, opening: bool) -> Iterator[Piece]:
+    """Cut at punctuation into a short first piece and longer ones; between words where there is no punctuation.
+
+    Args:
+        symbols: What is to be said.
+        opening: Whether somebody waits in silence for the first piece, so that its length counts most.
+    """
     text, start = symbols.text, 0
     while start < len(text):
-        end = _cut(text, start, LONGEST_FIRST_PIECE if start == 0 else LONGEST_PIECE)
+        wanted = LONGEST_FIRST_PIECE if start == 0 else LONGEST_PIECE
+        end = _cut(text, start, wanted, LONGEST_OPENING if opening and start == 0 else LONGEST_PIECE)
         stretch = text[start:end]
         lead = len(stretch) - len(stretch.lstrip(" "))
         body = stretch.strip(" ")
@@ -58,16 +67,16 @@ def pieces(symbols: Symbols) -> Iterator[Piece]:
         start = end
 
 
-def _cut(text: str, start: int, wanted: int) -> int:
+def _cut(text: str, start: int, wanted: int, most: int) -> int:
     """Where the piece that begins at `start` ends: after a mark if there is one in reach, else after a space."""
-    if len(text) - start <= wanted:
-        return len(text)
-    for limit in dict.fromkeys((wanted, LONGEST_PIECE)):
+    rest = len(text) - start
+    for limit in (wanted, most):
         # A remainder of a word or two would be spoken out of breath: leave it with the clause before.
-        if len(text) - start <= limit:
+        if rest <= limit:
             return len(text)
         marks = [i + 1 for i in range(start, start + limit) if text[i] in MARKS]
         if marks:
             return marks[-1]
-    space = text.rfind(" ", start + 1, start + LONGEST_PIECE)
-    return space + 1 if space > 0 else start + LONGEST_PIECE
+    middle = min(most, max(rest // 2, wanted))
+    space = text.rfind(" ", start + 1, start + middle)
+    return space + 1 if space > 0 else start + middle
