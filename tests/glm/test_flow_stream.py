@@ -28,8 +28,8 @@ def voice():
     return FlowVoice(load_flow(CHECKPOINT / "flow"), TOKENS, MEL, SPEAKER)
 
 
-def stream_of(voice, tokens, *, chunking=None, seed=7, group=1):
-    stream, mels = FlowStream(voice, seed, chunking or Chunking()), []
+def stream_of(voice, tokens, *, chunking=None, seed=7, group=1, expected=None):
+    stream, mels = FlowStream(voice, seed, chunking or Chunking(), expected or len(tokens)), []
     for start in range(0, len(tokens), group):
         stream.add(tokens[start : start + group].tolist())
         while stream.ready:
@@ -61,16 +61,28 @@ def test_one_chunk_is_the_whole_utterance(voice, monkeypatch):
     assert error(mel, whole(voice, tokens, monkeypatch)) < 2e-3
 
 
-@pytest.mark.parametrize("count", [100, 300])
+def at_joins(mels):
+    joins = torch.tensor([m.shape[2] for m in mels]).cumsum(0)[:-1]
+    return (joins[:, None] + torch.arange(-3, 3)).flatten()
+
+
+@pytest.mark.parametrize("count", [100, 300, 1500])
 def test_chunks_stay_within_four_percent_of_the_whole_at_their_joins(voice, monkeypatch, count):
     tokens = random_tokens(count, seed=count)
-    mels = stream_of(voice, tokens)
-    mel, exact = torch.cat(mels, dim=2), whole(voice, tokens, monkeypatch)
-    assert mel.shape == exact.shape
-    joins = torch.tensor([m.shape[2] for m in mels]).cumsum(0)[:-1]
-    around = (joins[:, None] + torch.arange(-3, 3)).flatten()
-    assert error(mel[:, :, around], exact[:, :, around]) < 0.04
-    assert error(mel, exact) < 0.04
+    exact = whole(voice, tokens, monkeypatch)
+    for expected in (count, round(1.4 * count)):
+        mels = stream_of(voice, tokens, expected=expected)
+        mel, around = torch.cat(mels, dim=2), at_joins(mels)
+        assert mel.shape == exact.shape
+        assert error(mel[:, :, around], exact[:, :, around]) < 0.04
+        assert error(mel, exact) < 0.04
+
+
+def test_foreseeing_the_length_brings_a_long_utterance_closer_to_the_whole(voice, monkeypatch):
+    tokens = random_tokens(1000)
+    exact = whole(voice, tokens, monkeypatch)
+    foreseen, blind = (torch.cat(stream_of(voice, tokens, expected=n), dim=2) for n in (1000, 1))
+    assert error(foreseen, exact) < 0.8 * error(blind, exact)
 
 
 def test_arrival_does_not_matter_but_the_seed_does(voice):
@@ -129,7 +141,7 @@ def test_a_chunk_stops_at_the_step_that_it_is_told_to(voice):
 
 def test_utterances_of_one_voice_do_not_touch_each_other(voice):
     alone = torch.cat(stream_of(voice, random_tokens(70)), dim=2)
-    first, second = FlowStream(voice, 7, Chunking()), FlowStream(voice, 9, Chunking())
+    first, second = (FlowStream(voice, seed, Chunking(), expected=70) for seed in (7, 9))
     first.add(random_tokens(70).tolist())
     second.add(random_tokens(70, seed=5).tolist())
     mels = []

@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from tts_service.glm.flow_cache import StepMemory, TokenMemory
+    from tts_service.glm.flow_cache import StepMemory
 
 HEAD_DIM = 64
 _POSITIONS = 4096
@@ -51,6 +51,18 @@ class DiTSizes:
         )
 
 
+class TokenMemory(Protocol):
+    """What is known, while some frames' token features are made, of all others."""
+
+    def extend(self, number: int, x: Tensor) -> Tensor:
+        """Put the frames before in front of the input [1, E, T] of convolution `number`."""
+        ...
+
+    def energy_elsewhere(self, number: int, y: Tensor) -> Tensor | float:
+        """Energy [1, 1, 2E] of what response norm `number` does not see; `y` [1, T, 2E] is what it sees."""
+        ...
+
+
 class _TimeEmbedding(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -70,8 +82,8 @@ class _ResponseNorm(nn.Module):
         self.gamma = nn.Parameter(torch.empty(1, 1, width))
         self.beta = nn.Parameter(torch.empty(1, 1, width))
 
-    def forward(self, x: Tensor, past_energy: Tensor | float = 0.0) -> Tensor:
-        response = (x.pow(2).sum(1, keepdim=True) + past_energy).sqrt()
+    def forward(self, x: Tensor, elsewhere: Tensor | float = 0.0) -> Tensor:
+        response = (x.pow(2).sum(1, keepdim=True) + elsewhere).sqrt()
         return self.gamma * x * (response / (response.mean(-1, keepdim=True) + 1e-6)) + self.beta + x
 
 
@@ -90,7 +102,7 @@ class _TokenBlock(nn.Module):
         y = x.transpose(1, 2)
         y = F.pad(y, (3, 3)) if memory is None else F.pad(memory.extend(number, y), (0, 3))
         y = F.gelu(self.pwconv1(self.norm(self.dwconv(y).transpose(1, 2))))
-        y = self.grn(y) if memory is None else self.grn(y, memory.past_energy(number, y))
+        y = self.grn(y) if memory is None else self.grn(y, memory.energy_elsewhere(number, y))
         return x + self.pwconv2(y)
 
 

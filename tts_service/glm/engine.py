@@ -47,6 +47,8 @@ from tts_service.voices import Library, load_recording
 CONTEXT = 4096
 """Positions in a sequence's KV cache: reference, 30 s of history, the text and the longest answer to it."""
 _BLOCK, _SLOTS_ON_A_GPU = 4, 32
+_GENEROUS = 1.2
+"""How much longer than the reference's pace suggests a segment is taken to be."""
 _VOICES_READY = 4
 """Voices whose worked-through prompts stay in memory."""
 
@@ -240,7 +242,8 @@ class GLMEngine:
         seed = options.seed % (1 << 63)  # counters are 64-bit
         if (flow_voice := self._flow_voice(ready, rate, should_stop)) is None:
             return
-        stream = FlowStream(flow_voice, seed, self._chunking)
+        expected = round(_GENEROUS * 25 * ready.pace * syllables(pronunciation))
+        stream = FlowStream(flow_voice, seed, self._chunking, expected)
         tempo, vocoder = Tempo(options.speed), self._vocoder(rate, seed)
         pacer = Pacer(pronunciation, ready.pace / options.speed)
         segment = Segment(prompt, limits, options.sampling, seed, stream, should_stop)

@@ -25,31 +25,33 @@ _BRANCHES = 2
 _CONV_REACH, _TOKEN_REACH = 15, 3
 
 
-class TokenMemory:
-    """The past of the token features."""
+class UtteranceTokens:
+    """The past of an utterance's token features and what is expected of their future (a `dit.TokenMemory`)."""
 
     def __init__(self, sizes: DiTSizes, device: torch.device | str) -> None:
         self.left = torch.zeros(sizes.token_blocks, 1, sizes.token_dim, _TOKEN_REACH, device=device)
         self.energy = torch.zeros(sizes.token_blocks, 1, 1, 2 * sizes.token_dim, device=device)
         self._next_left, self._next_energy = self.left.clone(), self.energy.clone()
+        self.expected = torch.zeros_like(self.energy)
+        """Energy of the frames behind the current chunk."""
         self.settling = 0
 
     def extend(self, number: int, x: Tensor) -> Tensor:
         """Put the frames before in front of a convolution's input [1, E, T]."""
         return _extend(self.left[number], x, self._next_left[number], self.settling)
 
-    def past_energy(self, number: int, y: Tensor) -> Tensor:
-        """Energy [1, 1, 2E] of settled frames; those of `y` [1, T, 2E] that settle now count from the next chunk."""
+    def energy_elsewhere(self, number: int, y: Tensor) -> Tensor:
+        """Energy [1, 1, 2E] of settled and coming frames; what of `y` [1, T, 2E] settles counts from `finish` on."""
         settled = y[:, : self.settling].pow(2).sum(1, keepdim=True)
         self._next_energy[number] = self.energy[number] + settled
-        return self.energy[number]
+        return self.energy[number] + self.expected[number]
 
     def finish(self) -> None:
         """What this chunk settled is the past now."""
         self.left, self._next_left = self._next_left, self.left
         self.energy, self._next_energy = self._next_energy, self.energy
 
-    def follow(self, other: TokenMemory) -> None:
+    def follow(self, other: UtteranceTokens) -> None:
         """Begin where another one stands."""
         self.left.copy_(other.left)
         self.energy.copy_(other.energy)
@@ -89,7 +91,7 @@ class FlowCache:
         self.values = torch.empty(shape, device=device)
         self._left = torch.zeros(steps, 2, _BRANCHES, sizes.width, _CONV_REACH, device=device)
         self._next_left = self._left.clone()
-        self.tokens = TokenMemory(sizes, device)
+        self.tokens = UtteranceTokens(sizes, device)
         self._first: int = after.settled if after else 0
         self.settled: int = self._first
         """Frames, from the first of the prompt, that will not change any more."""

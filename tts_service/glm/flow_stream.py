@@ -17,6 +17,7 @@ from torch import Tensor
 from tts_service.glm.dit import Modulation
 from tts_service.glm.flow import GUIDANCE, STEPS, Flow
 from tts_service.glm.flow_cache import FlowCache, StepMemory
+from tts_service.glm.foresight import Foresight
 from tts_service.glm.noise import Purpose, normal
 
 FRAMES = 2
@@ -79,6 +80,7 @@ class FlowVoice:
             self.prompt = FlowCache(flow.estimator.sizes, STEPS, settling, 0, 0, device)
             noise = frame_noise(0, Purpose.FLOW_PROMPT, 0, self.frames, device)
             ids = tokens.repeat_interleave(FRAMES)[None]
+            self.foresight = Foresight(flow.estimator, ids)
             chunk = Chunk(self, self.prompt, ids, noise, mel[None], settling, should_stop)
             self.complete = solve_chunks([chunk])[0] is not None
 
@@ -149,8 +151,17 @@ def solve_chunks(chunks: Sequence[Chunk]) -> list[Tensor | None]:
 class FlowStream:
     """One utterance."""
 
-    def __init__(self, voice: FlowVoice, seed: int, chunking: Chunking) -> None:
+    def __init__(self, voice: FlowVoice, seed: int, chunking: Chunking, expected: int = 250) -> None:
+        """Begin an utterance.
+
+        Args:
+            voice: Who speaks.
+            seed: Of the noise.
+            chunking: How the utterance is cut.
+            expected: Roughly how many tokens it will have. Too many harm less than too few.
+        """
         self._voice, self._seed, self._chunking = voice, seed, chunking
+        self._end = voice.frames + FRAMES * expected
         tail, window = voice.tail_mel.shape[1], FRAMES * chunking.window
         self._cache = FlowCache(
             voice.flow.estimator.sizes, STEPS, tail, window, chunking.region, voice.prompt.keys.device, voice.prompt
@@ -208,6 +219,9 @@ class FlowStream:
             prompt_noise = frame_noise(0, Purpose.FLOW_PROMPT, cache.settled, known, device)
             noise = torch.cat([prompt_noise, noise], dim=1)
             condition = torch.cat([voice.tail_mel, condition], dim=1)
+        last = self.pending < self._reach
+        behind = cache.settled + ids.shape[1]
+        cache.tokens.expected = voice.foresight.between(behind, behind if last else self._end)
         return Chunk(voice, cache, ids, noise, condition, known + FRAMES * self._settling, should_stop)
 
     def settle(self, mel: Tensor) -> Tensor:
