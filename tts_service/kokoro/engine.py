@@ -55,9 +55,10 @@ class KokoroEngine:
     name = "kokoro"
     sample_rate = SAMPLE_RATE
 
-    def __init__(self, network: Network, voices: dict[str, KokoroVoice]) -> None:
+    def __init__(self, network: Network, voices: dict[str, KokoroVoice], library: Library | None = None) -> None:
         self._network = network
         self._voices = voices
+        self._matched = MatchedVoices(library) if library else None
 
     @classmethod
     def load(
@@ -65,6 +66,7 @@ class KokoroEngine:
         *,
         cache_dir: Path | None = None,
         model: Path | None = None,
+        voices: Path | None = None,
         threads: int | None = None,
         whole: bool = False,
         progress: Callable[[str, float], None] | None = None,
@@ -75,6 +77,8 @@ class KokoroEngine:
             cache_dir: Where prepared files live; default `GLM_TTS_CACHE`, else the user's cache folder.
             model: A local copy of the model (an `.onnx` file or a folder with it and the voices), not the packages;
                 default `GLM_TTS_KOKORO_MODEL`.
+            voices: The voice library, for the voices in it that have been matched for this engine; None for the
+                user's own.
             threads: Cores that one computation may use. The default is two, or one on a single core: the second
                 shortens the wait for the first sound, a third would bring little and take from recognition.
             whole: Speak with the stock model, every piece computed whole: the reference, slow to answer.
@@ -90,7 +94,7 @@ class KokoroEngine:
         cache = cache_directory(cache_dir)
         tables = style_tables(copy)
         with np.load(str(files(__package__).joinpath("normalisation.npz"))) as constants:
-            voices = {
+            own = {
                 name: KokoroVoice(tables[source], Normalisation.of(source, constants))
                 for name, (source, _) in CAST.items()
             }
@@ -113,15 +117,14 @@ class KokoroEngine:
             )
         report("warming up Kokoro", 0.9)  # the first run of a session allocates, and is slower by half
         silent = StopSignal()
-        network.begin(Piece("a.", (0, 0)).tokens(), next(iter(voices.values())), 1.0, silent).samples(
-            0, CHUNKS[0], silent
-        )
+        network.begin(Piece("a.", (0, 0)).tokens(), next(iter(own.values())), 1.0, silent).samples(0, CHUNKS[0], silent)
         report("Kokoro is ready", 1.0)
-        return cls(network, voices)
+        return cls(network, own, Library(voices))
 
     def voices(self) -> list[Voice]:
-        """The five voices; the first is the default."""
-        return [Voice(name, description=description) for name, (_, description) in CAST.items()]
+        """The five voices, the first being the default, and those of the library that have been matched."""
+        own = [Voice(name, description=description) for name, (_, description) in CAST.items()]
+        return own + (self._matched.voices(CAST) if self._matched else [])
 
     def synthesize(
         self,
@@ -132,14 +135,14 @@ class KokoroEngine:
         history: list[Any] | None = None,
     ) -> Iterator[AudioChunk]:
         """Speak one segment; see `tts_service.engine.Engine.synthesize`."""
-        if voice.name not in self._voices:
+        if voice.folder is None and voice.name not in self._voices:
             raise UnknownVoice(f"no voice {voice.name!r}; there are {', '.join(self._voices)}")
         if options.sample_rate not in (None, SAMPLE_RATE):
             raise SpeechError(
                 f"Kokoro speaks at {SAMPLE_RATE} Hz; a sample rate of {options.sample_rate} needs a resampler"
             )
         history = [] if history is None else history
-        spoken = self._voices[voice.name]
+        spoken = matched(voice) if voice.folder else self._voices[voice.name]
         samples = 0
         try:
             for piece in pieces(encode(pronunciation), opening=not history):
@@ -166,13 +169,14 @@ class KokoroEngine:
     ) -> Iterator[AudioChunk]:
         if should_stop():
             raise Stopped
-        silence = history[-1] / speed if history else 0.0  # what the piece before is to be followed by
+        silence = history[-1] / (speed * voice.rate) if history else 0.0  # what the piece before is to be followed by
         utterance = self._network.begin(piece.tokens(), voice, speed, should_stop)
         ends = 2 * np.cumsum(utterance.durations)
         first, last = utterance.audible
         start, end = max(0, first - PREROLL), min(int(ends[-1]), last + TAIL)
-        timings = _timings(piece, pronunciation, ends, begun, silence - LEAD - start * FRAME / SAMPLE_RATE)
-        history.append(_pause(piece, pronunciation))
+        offset = silence - LEAD - start * FRAME / SAMPLE_RATE
+        timings = _timings(piece, pronunciation, ends, offset, silence + (end - start - 1) * FRAME / SAMPLE_RATE, begun)
+        history.append(_pause(piece, pronunciation) * voice.pause)
 
         until, position = begun, start
         for size in _chunk_sizes():
@@ -210,15 +214,15 @@ def _pause(piece: Piece, pronunciation: Pronunciation) -> float:
 
 
 def _timings(
-    piece: Piece, pronunciation: Pronunciation, ends: NDArray[np.int64], begun: float, offset: float
+    piece: Piece, pronunciation: Pronunciation, ends: NDArray[np.int64], offset: float, longest: float, begun: float
 ) -> tuple[CharTiming, ...]:
-    """When each span begins, by the model's own durations; not before the piece itself, at `begun`."""
+    """When each span begins, by the model's own durations; within the piece, which begins at `begun`."""
     begins: dict[tuple[int, int], float] = {}
     for position, owner in enumerate(piece.owners):
         token = pronunciation.tokens[owner]
         if token.kind != "pause":
             second = float(ends[position]) * FRAME / SAMPLE_RATE + offset
-            begins.setdefault((token.start, token.end), begun + max(0.0, second))
+            begins.setdefault((token.start, token.end), begun + min(max(0.0, second), longest))
     return tuple(CharTiming(start, end, second) for (start, end), second in begins.items())
 
 
