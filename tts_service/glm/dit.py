@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tts_service.glm.precision import tf32
+
 if TYPE_CHECKING:
     from tts_service.glm.flow_cache import StepMemory
 
@@ -258,6 +260,9 @@ class Modulation:
 class DiT(nn.Module):
     """The estimator; attribute names are the checkpoint's keys."""
 
+    rounded = False
+    """Whether a GPU may compute it in TF32; bfloat16 makes its speech unclear."""
+
     def __init__(self, sizes: DiTSizes) -> None:
         super().__init__()
         self.sizes = sizes
@@ -310,11 +315,12 @@ class DiT(nn.Module):
         Returns:
             [B, T, 80].
         """
-        h = self.emb_concator(parts, memory)
-        frame = torch.arange(h.shape[1], device=h.device) + start
-        angle = frame[..., None].float() * self.rotary_embed.inv_freq
-        where = _Where(angle.cos(), angle.sin(), visible, real)
-        for number, block in enumerate(self.transformer_blocks):
-            h = block(h, modulation.blocks[number], where, memory, number)
-        scale, shift = modulation.out.chunk(2, dim=-1)
-        return self.proj_out(F.layer_norm(h, h.shape[-1:], eps=1e-6) * (1 + scale) + shift)
+        with tf32(self.rounded):
+            h = self.emb_concator(parts, memory)
+            frame = torch.arange(h.shape[1], device=h.device) + start
+            angle = frame[..., None].float() * self.rotary_embed.inv_freq
+            where = _Where(angle.cos(), angle.sin(), visible, real)
+            for number, block in enumerate(self.transformer_blocks):
+                h = block(h, modulation.blocks[number], where, memory, number)
+            scale, shift = modulation.out.chunk(2, dim=-1)
+            return self.proj_out(F.layer_norm(h, h.shape[-1:], eps=1e-6) * (1 + scale) + shift)

@@ -70,6 +70,7 @@ def load_flow(folder: Path, device: torch.device | str = "cpu") -> Flow:
     with torch.device("meta"):
         model = Flow(config, sizes)
     fill(model, tensors, path, device=device)
+    model.estimator.rounded = torch.device(device).type == "cuda"
     return model
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from tts_service.glm import hift
 from tts_service.glm.noise import Purpose, normal
+from tts_service.glm.precision import tf32
 
 
 class _Conv:
@@ -178,6 +179,7 @@ class HiFTStream:
         self._pre, self._post = _Conv(model.conv_pre), _Conv(model.conv_post)
         self._stages = [_Stage(model, number) for number in range(len(model.ups))]
 
+    @tf32(False)
     @torch.inference_mode()
     def push(self, mel: Tensor, final: bool = False) -> Tensor:
         """See `tts_service.glm.vocoder.VocoderStream`."""

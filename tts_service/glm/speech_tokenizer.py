@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tts_service.glm.checkpoint import CheckpointError, configure, fill, read_json, read_tensors, require
 from tts_service.glm.mel import whisper_mel
+from tts_service.glm.precision import tf32
 
 RATE = 16000
 _PIECE_SECONDS = 30
@@ -95,6 +96,7 @@ class SpeechTokenizer(nn.Module):
         """At 16 kHz: 640 with the published pooling of 2."""
         return 2 * self.config.pooling_kernel_size * 160
 
+    @tf32(False)
     def encode(self, audio: Tensor) -> Tensor:
         """Speech tokens of mono 16 kHz audio [n]: ceil(n / 640) ids, int64."""
         pieces = audio.split(_PIECE_SECONDS * RATE)
