@@ -43,9 +43,10 @@ __all__ = [
     "Utterance",
     "Voice",
     "load",
+    "load_engine",
 ]
 
-ENGINES = ("kokoro", "glm")
+ENGINES = ("kokoro", "glm", "remote")
 _ON_FIRST_USE = {"Synthesizer": "synthesizer", "Report": "utterance", "Utterance": "utterance"}
 """Names that bring the front end with them, and the modules that they live in: a command's `--help` needs none."""
 
@@ -60,21 +61,27 @@ def load(engine: str = "kokoro", *, lexicon: Any = None, capacity: int = 64, **s
     """Load an engine and return the synthesizer that speaks with it.
 
     Args:
-        engine: `kokoro` (the embedded voice, CPU) or `glm` (GLM-TTS; needs the extra `glm` and a checkpoint).
+        engine: `kokoro` (the embedded voice, CPU), `glm` (GLM-TTS; needs the extra `glm` and a checkpoint) or `remote`
+            (engines on a Ray cluster; needs the extra `ray`).
         lexicon: A `g2p.Lexicon` with custom readings; None for the default dictionary.
         capacity: Utterances that may be spoken at one time.
         **settings: Passed to the engine's `load`: `cache_dir`, `model`, `threads`, `progress` for kokoro; `checkpoint`,
-            `device`, `voices`, ... for glm.
+            `device`, `voices`, ... for glm; `address`, `application` for remote.
 
     Raises:
         SpeechError: There is no such engine, or it cannot be loaded; the message says what to do.
     """
     from tts_service.synthesizer import Synthesizer
 
+    return Synthesizer(load_engine(engine, **settings), lexicon=lexicon, capacity=capacity)
+
+
+def load_engine(engine: str, **settings: Any) -> Engine:
+    """Load an engine alone, for whoever runs it himself; see `load`."""
     if engine == "kokoro":
         from tts_service.kokoro import KokoroEngine
 
-        return Synthesizer(KokoroEngine.load(**settings), lexicon=lexicon, capacity=capacity)
+        return KokoroEngine.load(**settings)
     if engine == "glm":
         try:
             from tts_service.glm import GLMEngine
@@ -82,5 +89,9 @@ def load(engine: str = "kokoro", *, lexicon: Any = None, capacity: int = 64, **s
             raise SpeechError(
                 f"GLM-TTS needs the package {error.name!r}; install it with: pip install 'pipecat-glm-tts[glm]'"
             ) from error
-        return Synthesizer(GLMEngine.load(**settings), lexicon=lexicon, capacity=capacity)
+        return GLMEngine.load(**settings)
+    if engine == "remote":
+        from tts_service.remote import RemoteEngine
+
+        return RemoteEngine.load(**settings)
     raise SpeechError(f"there is no engine {engine!r}; available: {', '.join(ENGINES)}")

@@ -148,7 +148,7 @@ def _nothing() -> AudioChunk:
 BREATH = _nothing()
 """Yielded by an engine that has done a piece of work without a sound yet: others may be served before it goes on."""
 QUEUED = _nothing()
-"""Yielded instead of `BREATH` while the segment waits for its turn inside the engine."""
+"""Yielded instead of `BREATH` while the segment waits for its turn inside the engine: ask again in a moment."""
 
 
 class Engine(Protocol):

@@ -16,6 +16,8 @@ from tts_service.segmenter import Segmenter
 
 STALL_SECONDS = 0.5
 """Text that has waited this long for its continuation is spoken as it stands."""
+QUEUED_SECONDS = 0.005
+"""After this long, an engine that had nothing to do for a segment is asked again; others are served meanwhile."""
 HURRY_SECONDS = 1.0
 """With less audio than this in reserve, a clause is spoken without waiting for its sentence."""
 SAFE_SECONDS = 0.25
@@ -92,6 +94,7 @@ class Utterance:
         self._fed_at = 0.0
         self._text_since: float | None = None
         self._served = False
+        self._queued_until = 0.0
         self._heard_since: float | None = None
         self._played = 0.0
 
@@ -152,7 +155,9 @@ class Utterance:
         lead = self.lead(now)
         if lead > self._max_lead:
             return lead - self._max_lead if self._real_time else math.inf
-        if self._chunks is not None or self._take_segment(now, lead):
+        if self._chunks is not None:
+            return max(0.0, self._queued_until - now)
+        if self._take_segment(now, lead):
             return 0.0
         if not self._segmenter.waiting:
             return math.inf
@@ -174,6 +179,7 @@ class Utterance:
             ended = time.monotonic()
             self.report.busy += ended - started
         self._served = self._served or chunk is not QUEUED
+        self._queued_until = ended + QUEUED_SECONDS if chunk is QUEUED else 0.0
         if chunk is None:
             self._chunks = None
         elif chunk is not BREATH and chunk is not QUEUED and not self.cancelled:
