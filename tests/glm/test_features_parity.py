@@ -11,6 +11,7 @@ from tts_service.glm.mel import prompt_mel, slaney_mel_filters
 from tts_service.glm.speaker import SpeakerEncoder
 from tts_service.glm.speech_tokenizer import load_speech_tokenizer
 from tts_service.glm.tokenizer import TextTokenizer
+from tts_service.glm.voice import listen
 
 
 def test_the_closed_form_noise_is_ours():
@@ -93,3 +94,15 @@ def test_text_ids():
     )
     for case in golden["cases"]:
         assert tokenizer.encode(case["in"]) == case["ids"], case["in"]
+
+
+def test_the_speech_tokenizer_works_on_the_device_and_leaves_it():
+    tokenizer = load_speech_tokenizer(CHECKPOINT / "speech_tokenizer")
+    places = []
+    move = tokenizer.to
+    tokenizer.to = lambda device: places.append(str(device)) or move("cpu")
+    tokenizer.cpu = lambda: places.append("home")
+    tokenizer.conv1.register_forward_hook(lambda *args: places.append("heard"))
+    speaker = SpeakerEncoder(CHECKPOINT / "frontend" / "campplus.onnx")
+    listen(make_audio(3, 24000, 5.0), 24000, tokenizer, speaker, torch.device("cpu", 0))
+    assert places == ["cpu:0", "heard", "home"]

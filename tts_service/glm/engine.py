@@ -100,7 +100,7 @@ class Models:
         vocoder = hift.load_hift(root / "hift", device)
         vocos = Vocos2D(root / VOCODER_32K, device) if (root / VOCODER_32K).is_file() else None
         progress("speech tokenizer", 0.9)
-        listener = load_speech_tokenizer(root / "speech_tokenizer", device)
+        listener = load_speech_tokenizer(root / "speech_tokenizer")  # waits on the CPU; see `listen`
         speaker = SpeakerEncoder(require(root, "frontend/campplus.onnx")[0])
         head = SpeechHead(lm, text.speech)
         scheduler = Scheduler(_decoder(lm, head, slots), flight=1 if device.type == "cuda" else 0)
@@ -294,7 +294,7 @@ class GLMEngine:
             recording = library.audio(voice.folder.name)
             cached = FeatureCache(voice.folder, recording, self._identity)
             if (features := cached.read()) is None:
-                features = listen(*load_recording(recording), models.listener, models.speaker)
+                features = listen(*load_recording(recording), models.listener, models.speaker, models.lm.device)
                 cached.write(features)
             transcript = g2p.analyze(card.transcript)
             # the published prompt ends in a space, which keeps the two texts apart

@@ -43,8 +43,17 @@ class VoiceFeatures:
         return len(self.tokens) * _TOKEN_SECONDS
 
 
-def listen(samples: Samples, rate: int, tokenizer: SpeechTokenizer, speaker: SpeakerEncoder) -> VoiceFeatures:
-    """Extract the features of a mono recording [n].
+def listen(
+    samples: Samples, rate: int, tokenizer: SpeechTokenizer, speaker: SpeakerEncoder, device: torch.device | str = "cpu"
+) -> VoiceFeatures:
+    """Extract the features of a mono recording.
+
+    Args:
+        samples: [n].
+        rate: Hz.
+        tokenizer: On the CPU, where it is left again.
+        speaker: The speaker encoder.
+        device: Where the tokenizer works. It takes 1.4 GB there, and is needed but once a voice.
 
     Raises:
         SpeechError: It is too short or too long, or there is too little speech in it.
@@ -54,9 +63,11 @@ def listen(samples: Samples, rate: int, tokenizer: SpeechTokenizer, speaker: Spe
         raise SpeechError(f"no voice can be made of this recording: {'; '.join(problems)}. {advice()}")
     length = int(len(samples) / rate / _TOKEN_SECONDS)
     at = {new: resample(samples, rate, new)[: round(length * _TOKEN_SECONDS * new)] for new in (RATE, *_MEL_RATES)}
-    device = tokenizer.codebook.weight.device
     with torch.inference_mode():
-        tokens = tokenizer.encode(torch.from_numpy(at[RATE]).to(device)).cpu()
+        try:
+            tokens = tokenizer.to(device).encode(torch.from_numpy(at[RATE]).to(device)).cpu()
+        finally:
+            tokenizer.cpu()
         mels = {new: prompt_mel(torch.from_numpy(at[new])[None], new)[0].T.contiguous() for new in _MEL_RATES}
     return VoiceFeatures(tokens, torch.from_numpy(speaker.embed(at[RATE])), mels)
 
