@@ -2,6 +2,8 @@
 
 import hashlib
 import multiprocessing
+import os
+import time
 
 import pytest
 
@@ -62,11 +64,7 @@ def test_two_processes_prepare_the_same_cache(tmp_path):
 
 def _prepare(cache):
     derived = derive(lambda: model_file(cache), cache, lambda stage, fraction: None)
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in _paths(derived)}
-
-
-def _paths(derived):
-    return derived.front, derived.generator, derived.styling
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in derived.paths()}
 
 
 def test_builds_the_same_bytes_again(stock, cache, tmp_path):
@@ -75,7 +73,28 @@ def test_builds_the_same_bytes_again(stock, cache, tmp_path):
     before = derive(lambda: stock, cache, lambda stage, fraction: None)
     assert stages == sorted(stages)
     assert stages
-    assert [path.read_bytes() for path in _paths(again)] == [path.read_bytes() for path in _paths(before)]
+    assert [path.read_bytes() for path in again.paths()] == [path.read_bytes() for path in before.paths()]
+
+
+def test_what_no_version_has_used_for_a_month_goes_when_something_is_built(stock, tmp_path):
+    month = time.time() - 31 * 86400
+    old = (
+        "kokoro-front.onnx-0123456789ab",
+        "kokoro-styling.npz-0123456789ab",
+        ".kokoro-generator.onnx-0123456789ab.x1",
+    )
+    foreign = ("kokoro-front.onnx", "kokoro-front.onnx-backup", "holiday.jpg", MODEL_NAME)
+    for name in (*old, *foreign, "kokoro-generator.onnx-0123456789ab"):
+        (tmp_path / name).touch()
+    for name in (*old, *foreign):
+        os.utime(tmp_path / name, (month, month))
+    made = derive(lambda: stock, tmp_path, lambda stage, fraction: None)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {*foreign, "kokoro-generator.onnx-0123456789ab", *(path.name for path in made.paths())}
+
+    os.utime(made.front, (month, month))
+    derive(lambda: stock, tmp_path, lambda stage, fraction: None)
+    assert made.front.stat().st_mtime > month + 86400, "a use must freshen the file"
 
 
 def test_five_voices_of_510_rows():

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
+import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime as ort
+from loguru import logger
 from onnx import TensorProto, helper, numpy_helper
 
 from tts_service.kokoro.front_graph import front_model
@@ -17,6 +22,10 @@ from tts_service.kokoro.generator_graph import generator_model
 from tts_service.kokoro.model import MODEL_SHA256, published
 from tts_service.kokoro.voice import Styling
 from tts_service.kokoro.weights import Weights
+
+KEPT_DAYS = 30
+"""How long files of other versions are kept after their last use."""
+_OURS = re.compile(r"\.?kokoro-(front\.onnx|generator\.onnx|styling\.npz)-[0-9a-f]{12}(\..+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +36,16 @@ class Derived:
     generator: Path
     styling: Path
 
+    def paths(self) -> tuple[Path, Path, Path]:
+        """All of them."""
+        return self.front, self.generator, self.styling
+
 
 def derive(stock: Callable[[], Path], cache: Path, progress: Callable[[str, float], None]) -> Derived:
     """Build what is not in the cache yet; about three seconds the first time.
 
-    The names carry a hash of the model and of the code that builds, so that a change of either builds anew.
+    The names carry a hash of the model and of the code that builds, so that a change of either builds anew. Every use
+    freshens the files, so that those of other versions can be told apart by age, and go when something new is built.
 
     Args:
         stock: Gives the stock file; asked only when something must be built.
@@ -43,8 +57,12 @@ def derive(stock: Callable[[], Path], cache: Path, progress: Callable[[str, floa
         recipe.update(Path(__file__).with_name(f"{source}.py").read_bytes())
     key = recipe.hexdigest()[:12]
     derived = Derived(*(cache / f"kokoro-{name}-{key}" for name in ("front.onnx", "generator.onnx", "styling.npz")))
-    if all(path.exists() for path in (derived.front, derived.generator, derived.styling)):
+    if all(path.exists() for path in derived.paths()):
+        for path in derived.paths():
+            with contextlib.suppress(OSError):  # somebody else's cache: they freshen it
+                os.utime(path)
         return derived
+    _discard_old(cache)
     progress("preparing the Kokoro model, once", 0.2)
     model = onnx.load(stock())
     weights = Weights(model)
@@ -57,6 +75,17 @@ def derive(stock: Callable[[], Path], cache: Path, progress: Callable[[str, floa
     with published(derived.styling) as partial, partial.open("wb") as file:
         Styling.from_weights(weights).save(file)
     return derived
+
+
+def _discard_old(cache: Path) -> None:
+    """Remove derived files, finished or abandoned, that no version has used for a month."""
+    oldest = time.time() - KEPT_DAYS * 86400
+    for path in cache.iterdir():
+        if _OURS.fullmatch(path.name):
+            with contextlib.suppress(OSError):  # another process was quicker, or may what we may not
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
+                    logger.info(f"removed {path}, which has not been used for {KEPT_DAYS} days")
 
 
 def integer_products_are_exact() -> bool:
