@@ -82,6 +82,27 @@ class _State:
         return _State(*(tensor[begin:end] for tensor in self))
 
 
+class Drawn:
+    """Tokens on their way from the device to the host."""
+
+    def __init__(self, tokens: Tensor) -> None:
+        """Send [rows, steps] off behind the work of the current stream."""
+        self._arrived: torch.cuda.Event | None = None
+        if tokens.device.type == "cuda":
+            self._tokens = torch.empty(tokens.shape, dtype=tokens.dtype, pin_memory=True)
+            self._tokens.copy_(tokens, non_blocking=True)
+            self._arrived = torch.cuda.Event()
+            self._arrived.record()
+        else:
+            self._tokens = tokens.clone()
+
+    def tolist(self) -> list[list[int]]:
+        """Wait for them."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        return self._tokens.tolist()
+
+
 class Decoder:
     """Sequences in the rows of one KV cache.
 
@@ -113,32 +134,52 @@ class Decoder:
         self.step: Callable[[int, int, int], None] = self.advance
         """Runs one step over rows [begin, end) with a span; a CUDA graph may stand in for `advance`."""
         self._state = _State.of(self.rows, self.sampling.window, lm.device)
+        # a stream of its own: a step is short and somebody waits for it, the flow's kernels are long
+        self._stream: torch.cuda.Stream | None = None
+        if lm.device.type == "cuda":
+            self._stream = torch.cuda.Stream(lm.device, priority=-1)
+            self._stream.wait_stream(torch.cuda.current_stream(lm.device))  # which made weights and cache
 
+    @property
+    def spans(self) -> list[int]:
+        """How much of the cache a step may look at."""
+        return [*range(_SPAN, self.cache.length, _SPAN), self.cache.length]
+
+    @torch.inference_mode()
+    def rehearse(self, rows: int, span: int) -> None:
+        """Run a step over the first rows with nobody moving."""
+        with torch.cuda.stream(self._stream):
+            self._state.moving.zero_()
+            self.step(0, rows, span)
+
+    @torch.inference_mode()
     def prefill(self, row: int, prompt: Sequence[int], limits: Limits, method: str, seed: int) -> None:
         """Begin a sequence: read all of the prompt but its last id, with which the first step begins."""
         self.read(row, prompt[:-1])
         values = (prompt[-1], len(prompt) - 1, 0, -1, limits.shortest, seed, method == "ras", False)
-        with torch.inference_mode():
+        with torch.cuda.stream(self._stream):
             for tensor, value in zip(self._state, values, strict=True):
                 tensor[row] = value
 
     @torch.inference_mode()
     def read(self, row: int, ids: Sequence[int]) -> None:
         """Fill a row of the cache from its first position on."""
-        if ids:
-            batch = torch.tensor([list(ids)], device=self.lm.device)
-            positions = torch.arange(len(ids), device=self.lm.device)[None]
-            self.lm(batch, positions, self.cache.part(row, row + 1), len(ids))
+        with torch.cuda.stream(self._stream):
+            if ids:
+                batch = torch.tensor([list(ids)], device=self.lm.device)
+                positions = torch.arange(len(ids), device=self.lm.device)[None]
+                self.lm(batch, positions, self.cache.part(row, row + 1), len(ids))
 
     @torch.inference_mode()
     def move(self, source: int, target: int, length: int) -> None:
         """Let a sequence of so many positions go on in another row."""
-        self.cache.move(source, target, length)
-        for tensor in self._state:
-            tensor[target] = tensor[source]
+        with torch.cuda.stream(self._stream):
+            self.cache.move(source, target, length)
+            for tensor in self._state:
+                tensor[target] = tensor[source]
 
     @torch.inference_mode()
-    def run(self, rows: Sequence[int], length: int, steps: int = GROUP) -> Tensor:
+    def run(self, rows: Sequence[int], length: int, steps: int = GROUP) -> Drawn:
         """Draw the next tokens of some rows; an error leaves all of them as they were.
 
         Args:
@@ -147,23 +188,24 @@ class Decoder:
             steps: Tokens to draw, at most `GROUP`.
 
         Returns:
-            int64 [all rows, steps], on the device. `SpeechHead.END` ends a sequence; what follows it means nothing.
+            [all rows, steps]. `SpeechHead.END` ends a sequence; what follows it means nothing.
         """
-        before = [tensor.clone() for tensor in self._state]
-        moving = torch.zeros(self.rows, dtype=torch.bool, pin_memory=self.lm.device.type == "cuda")
+        moving = torch.zeros(self.rows, dtype=torch.bool, pin_memory=self._stream is not None)
         moving[list(rows)] = True
-        self._state.moving.copy_(moving, non_blocking=True)
-        span = min(self.cache.length, -(-length // _SPAN) * _SPAN)  # rounded up, so that steps come in few shapes
-        try:
-            for begin, end in self._pieces(max(rows) + 1):
-                if any(begin <= row < end for row in rows):
-                    for _ in range(steps):
-                        self.step(begin, end, span)
-        except BaseException:
-            for tensor, value in zip(self._state, before, strict=True):
-                tensor.copy_(value)
-            raise
-        return self._state.recent[:, -steps:].clone()
+        span = next(span for span in self.spans if span >= length)  # rounded up, so that steps come in few shapes
+        with torch.cuda.stream(self._stream):
+            before = [tensor.clone() for tensor in self._state]
+            self._state.moving.copy_(moving, non_blocking=True)
+            try:
+                for begin, end in self._pieces(max(rows) + 1):
+                    if any(begin <= row < end for row in rows):
+                        for _ in range(steps):
+                            self.step(begin, end, span)
+            except BaseException:
+                for tensor, value in zip(self._state, before, strict=True):
+                    tensor.copy_(value)
+                raise
+            return Drawn(self._state.recent[:, -steps:])
 
     def advance(self, begin: int, end: int, span: int) -> None:
         """Draw one token for the moving rows of [begin, end); no value is looked at on the host."""
@@ -226,7 +268,7 @@ def speech_tokens(
         elif cache is None:
             decoder.read(0, ids[:-1])
         steps = min(GROUP if cache else 1, limits.longest - made)
-        tokens = decoder.run([0], len(prompt) + made + steps, steps)[0].tolist()  # the only synchronisation
+        tokens = decoder.run([0], len(prompt) + made + steps, steps).tolist()[0]  # the only synchronisation
         if head.END in tokens:
             if spoken := tokens[: tokens.index(head.END)]:
                 yield spoken

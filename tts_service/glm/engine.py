@@ -78,7 +78,12 @@ class Models:
 
     @classmethod
     def read(
-        cls, root: Path, device: torch.device, slots: int | None, progress: Callable[[str, float], None]
+        cls,
+        root: Path,
+        device: torch.device,
+        slots: int | None,
+        chunking: Chunking,
+        progress: Callable[[str, float], None],
     ) -> Models:
         """Read a checkpoint; progress is told the part and the share done."""
         if not root.is_dir():
@@ -103,7 +108,12 @@ class Models:
         listener = load_speech_tokenizer(root / "speech_tokenizer")  # waits on the CPU; see `listen`
         speaker = SpeakerEncoder(require(root, "frontend/campplus.onnx")[0])
         head = SpeechHead(lm, text.speech)
-        scheduler = Scheduler(_decoder(lm, head, slots), flight=1 if device.type == "cuda" else 0)
+        decoder = _decoder(lm, head, slots)
+        if device.type == "cuda":
+            from tts_service.glm.cuda import warm_up
+
+            warm_up(decoder, flow, chunking, lambda share: progress("warm-up", 0.92 + 0.08 * share))
+        scheduler = Scheduler(decoder, flight=1 if device.type == "cuda" else 0)
         progress("ready", 1.0)
         return cls(text, lm, head, flow, vocoder, vocos, listener, speaker, scheduler)
 
@@ -166,9 +176,8 @@ class GLMEngine:
             raise SpeechError(f"there is no device {device!r} here ({first_line}); use cuda or cpu") from error
         library = Library(Path(voices).expanduser() if voices is not None else None)
         report = progress or (lambda stage, fraction: None)
-        engine = cls(
-            lambda: Models.read(root, place, slots, report), library, str(root.resolve()), chunking or Chunking()
-        )
+        cut = chunking or Chunking()
+        engine = cls(lambda: Models.read(root, place, slots, cut, report), library, str(root.resolve()), cut)
         engine._loaded()
         return engine
 

@@ -11,11 +11,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor
 
 from tts_service.engine import Busy
-from tts_service.glm.decode import GROUP, Decoder, Limits, SpeechHead
+from tts_service.glm.decode import GROUP, Decoder, Drawn, Limits, SpeechHead
 from tts_service.glm.flow_stream import FlowStream, work_through
 
 
@@ -84,7 +83,7 @@ class Scheduler:
         """The segment in each slot, without gaps."""
         self._waiting: deque[Segment] = deque()
         self._present: list[Segment] = []
-        self._flying: deque[tuple[list[Segment], list[int], _Drawn]] = deque()
+        self._flying: deque[tuple[list[Segment], list[int], Drawn]] = deque()
 
     @property
     def slots(self) -> int:
@@ -182,12 +181,12 @@ class Scheduler:
     def _draw(self, segments: list[Segment]) -> None:
         slots = [self._running.index(segment) for segment in segments]
         length = max(len(segment.prompt) + segment.scheduled for segment in segments) + GROUP
-        tokens = _Drawn(self._decoder.run(slots, length))
+        tokens = self._decoder.run(slots, length)
         for segment in segments:
             segment.scheduled += GROUP
         self._flying.append((segments, slots, tokens))
 
-    def _land(self, segments: list[Segment], slots: list[int], drawn: _Drawn) -> None:
+    def _land(self, segments: list[Segment], slots: list[int], drawn: Drawn) -> None:
         tokens = drawn.tolist()
         for segment, slot in zip(segments, slots, strict=True):
             if not segment.spoken:
@@ -223,21 +222,3 @@ class Scheduler:
         """Keep an error for the moment at which its segment is advanced."""
         segment.error = error
         self.leave(segment)
-
-
-class _Drawn:
-    """Tokens on their way from the device to the host."""
-
-    def __init__(self, tokens: Tensor) -> None:
-        self._tokens, self._arrived = tokens, None
-        if tokens.device.type == "cuda":
-            self._tokens = torch.empty(tokens.shape, dtype=tokens.dtype, pin_memory=True)
-            self._tokens.copy_(tokens, non_blocking=True)
-            self._arrived = torch.cuda.Event()
-            self._arrived.record()
-
-    def tolist(self) -> list[list[int]]:
-        """Wait for them."""
-        if self._arrived is not None:
-            self._arrived.synchronize()
-        return self._tokens.tolist()

@@ -1,0 +1,67 @@
+"""What only a GPU needs: decoding steps as CUDA graphs, and everything run once before the first caller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from tts_service.glm.decode import Decoder
+from tts_service.glm.flow import Flow
+from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice
+
+_REFERENCE_TOKENS = 100
+"""Length of the voice that is made up to warm the flow up."""
+
+
+class StepGraphs:
+    """Stands in for `Decoder.advance`: a step over a block of rows with a span is recorded once, then replayed.
+
+    Some hundreds of launches become one. The sampling is part of the graph, so that a group of steps needs nothing of
+    the host. All graphs share one memory pool: they never run at the same time, and keep nothing from step to step but
+    the decoder's own state.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._graphs: dict[tuple[int, int, int], torch.cuda.CUDAGraph] = {}
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, begin: int, end: int, span: int) -> None:
+        """Run one step."""
+        step = (begin, end, span)
+        if step in self._graphs:
+            self._graphs[step].replay()
+            return
+        # the first time it is done as usual, which also loads the kernels; recording does nothing but record
+        self._decoder.advance(*step)
+        graph = torch.cuda.CUDAGraph()
+        stream = torch.cuda.current_stream()
+        with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"):
+            self._decoder.advance(*step)
+        self._graphs[step] = graph
+
+
+def warm_up(decoder: Decoder, flow: Flow, chunking: Chunking, progress: Callable[[float], None]) -> None:
+    """Record every step that can come, and run the flow through chunks of every length.
+
+    Args:
+        decoder: With no sequence in it; its steps are graphs from now on.
+        flow: On the same device.
+        chunking: How utterances will be cut.
+        progress: Told the share done.
+    """
+    decoder.step = StepGraphs(decoder)
+    steps = [(size, span) for span in reversed(decoder.spans) for size in decoder.blocks]
+    for number, (size, span) in enumerate(steps):
+        decoder.rehearse(size, span)
+        progress(0.9 * number / len(steps))
+    device = decoder.lm.device
+    tokens = torch.zeros(_REFERENCE_TOKENS, dtype=torch.long, device=device)
+    mel = torch.zeros(2 * _REFERENCE_TOKENS, 80, device=device)
+    stream = FlowStream(FlowVoice(flow, tokens, mel, torch.ones(192, device=device)), 0, chunking)
+    stream.add([0] * (sum(chunking.blocks) + chunking.lookahead))
+    stream.end()
+    while stream.ready:
+        stream.chunk(lambda: False)
+    torch.cuda.synchronize()
