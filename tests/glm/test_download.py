@@ -2,11 +2,15 @@
 
 import hashlib
 import json
+import re
+import shutil
 import threading
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from tests.glm.conftest import CHECKPOINT
 from tts_service.glm import GLMEngine
@@ -227,9 +231,24 @@ def test_the_doctor_names_what_is_missing(tmp_path):
     assert all("glm-tts download" in finding.detail for finding in bad)
 
 
-def test_the_doctor_finds_a_damaged_weight(tmp_path):
-    import shutil
+def test_the_doctor_knows_the_memory_of_the_published_sizes(tmp_path, monkeypatch):
+    shutil.copytree(CHECKPOINT, tmp_path / "checkpoint")
+    for path, size in (("llm/model.safetensors", 6.2e9), ("flow/flow.pt", 0.9e9), ("hift/hift.pt", 83e6)):
+        with (tmp_path / "checkpoint" / path).open("wb") as file:
+            file.truncate(int(size))  # sparse
+    device = SimpleNamespace(name="Tiny", total_memory=int(6e9))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: device)
+    *_, gpu = examine(tmp_path / "checkpoint")
+    assert not gpu.good
+    _, needed, each = (float(number) for number in re.findall(r"([\d.]+) GB", gpu.detail))
+    assert 6 < needed <= 8, "one speaker fits into 8 GB"
+    assert 1 < each < 1.5
+    device.total_memory = int(8e9)
+    assert examine(tmp_path / "checkpoint")[-1].good
 
+
+def test_the_doctor_finds_a_damaged_weight(tmp_path):
     shutil.copytree(CHECKPOINT, tmp_path / "checkpoint")
     assert all(finding.good for finding in examine(tmp_path / "checkpoint", load=True))
     path = tmp_path / "checkpoint" / "hift" / "hift.pt"

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tts_service.engine import SpeechError
+from tts_service.glm.download import checkpoint_folder
 from tts_service.wording import tr
 
 PARTS: dict[str, tuple[str, ...]] = {
@@ -19,9 +20,15 @@ PARTS: dict[str, tuple[str, ...]] = {
     tr("说话人编码器", "speaker encoder"): ("frontend/campplus.onnx",),
 }
 OPTIONAL = {tr("32 kHz 声码器", "32 kHz vocoder"): ("vocos2d/generator_jit.ckpt",)}
-_PACKAGES = ("torch", "tokenizers", "safetensors", "onnxruntime", "onnx")
-_STREAM_BYTES = 1.8e9
-"""Caches of one speaking voice at full size, with a reference of 5 s: flow 1.5 GB, language model 0.25 GB."""
+_PACKAGES = ("torch", "tokenizers", "safetensors", "kaldi-native-fbank", "onnxruntime", "onnx")
+_FRAME_BYTES = 10 * 18 * 2 * 2 * 768 * 4
+"""Keys and values of a mel frame in the published flow: 10 ODE steps, 18 layers, 2 guidance branches, float32."""
+_SPEAKER_BYTES = 410 * _FRAME_BYTES + 4104 * 28 * 2 * 512 * 2
+"""Of everyone who speaks at full size: 410 frames in the flow, a row of the language model's cache (16 bits)."""
+_VOICE_BYTES = 220 * _FRAME_BYTES
+"""Of a voice at full size: the prompt of a reference of 5 s, shared by all who speak with it."""
+_WORK_BYTES = 0.3e9 + 0.7e9
+"""The language model's output rows in float32; what a CUDA process and its computations take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,7 @@ def examine(checkpoint: Path, *, load: bool = False) -> list[Finding]:
     """
     findings = [*_packages(), *_files(checkpoint)]
     if all(finding.good for finding in findings):
-        findings.append(_machine(checkpoint))
+        findings += _machine(checkpoint)
         if load:
             findings.append(_loaded(checkpoint))
     return findings
@@ -70,8 +77,9 @@ def _files(checkpoint: Path) -> list[Finding]:
         elif part in OPTIONAL:
             findings.append(Finding(part, True, tr("没有（可选）", "absent (optional)")))
         else:
+            where = "" if checkpoint == checkpoint_folder() else f" --to {checkpoint}"
             hint = tr(f"缺少 {missing[0]}；请运行 ", f"{missing[0]} is missing; run ")
-            findings.append(Finding(part, False, hint + f"glm-tts download --to {checkpoint}"))
+            findings.append(Finding(part, False, hint + f"glm-tts download{where}"))
     return findings
 
 
@@ -79,28 +87,35 @@ def _matching(checkpoint: Path, pattern: str) -> list[Path]:
     return [path for path in checkpoint.glob(pattern) if path.is_file() and path.suffix != ".incomplete"]
 
 
-def _machine(checkpoint: Path) -> Finding:
+def _machine(checkpoint: Path) -> list[Finding]:
     import torch
 
-    sizes = [sum(p.stat().st_size for glob in globs for p in _matching(checkpoint, glob)) for globs in PARTS.values()]
-    model, others = sizes[0], sum(sizes[1:])  # the language model comes first
-    caches = _STREAM_BYTES if model > 1e9 else 0.0
+    from tts_service.glm import acoustics
+
+    lm, _, listener, flow, vocoder, _ = (
+        sum(path.stat().st_size for pattern in patterns for path in _matching(checkpoint, pattern))
+        for patterns in PARTS.values()
+    )
+    voice, speaker, work = (_VOICE_BYTES, _SPEAKER_BYTES, _WORK_BYTES) if lm > 1e9 else (0, 0, 0)
+    ears = Finding(tr("重采样与滤波器组", "resampling and filter banks"), True, acoustics.provider())
     if torch.cuda.is_available():
         device = torch.cuda.get_device_properties(0)
-        needed = (model / 2 + others + caches) / 1e9  # the language model's float32 is read at 16 bits
-        there, each = device.total_memory / 1e9, caches / 1e9
+        # the language model's float32 is read at 16 bits, and the speech tokenizer waits on the CPU
+        needed = (lm / 2 + flow + vocoder + voice + speaker + work) / 1e9
+        there, each = device.total_memory / 1e9, speaker / 1e9
         detail = tr(
-            f"{device.name}，{there:.0f} GB；需要约 {needed:.1f} GB，每多一路同时说话再加 {each:.1f} GB",
-            f"{device.name}, {there:.0f} GB; needs about {needed:.1f} GB, {each:.1f} GB more for each further speaker",
+            f"{device.name}，{there:.0f} GB；一路说话约需 {needed:.1f} GB，每多一路（slots）再加 {each:.1f} GB",
+            f"{device.name}, {there:.0f} GB; one speaker takes about {needed:.1f} GB, each further one (slots) "
+            f"{each:.1f} GB more",
         )
-        return Finding("GPU", there > needed, detail)
-    needed = (model + others + caches) / 1e9
+        return [ears, Finding("GPU", there > needed, detail)]
+    needed = (lm + listener + flow + vocoder + voice + speaker + work) / 1e9
     detail = tr(
         f"没有 GPU；{os.cpu_count()} 个核，需要约 {needed:.1f} GB 内存。完整模型在 CPU 上达不到实时，对话请用内置声音",
         f"no GPU; {os.cpu_count()} cores, needs about {needed:.1f} GB of memory. At full size a CPU cannot keep up "
         "with speech; for conversation use the embedded voice",
     )
-    return Finding("CPU", True, detail)
+    return [ears, Finding("CPU", True, detail)]
 
 
 def _loaded(checkpoint: Path) -> Finding:
