@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64 << 20
 """Of a reference recording; half a minute of uncompressed studio sound has 17 MB."""
-AUDIO, CARD = "reference.wav", "voice.yaml"
+AUDIO, FURTHER, CARD = "reference.wav", "reference-{}.wav", "voice.yaml"
 _NAME = re.compile(r"\w[\w.-]{0,63}")
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
@@ -129,13 +130,30 @@ class Library:
         card, folder = self.card(name), self.audio(name).parent
         return Voice(card.name, (card.language,), f"{card.name} · 克隆 / cloned", folder)
 
+    def recordings(self, name: str) -> list[Path]:
+        """The recording of a voice, verified, and whatever further ones were added with it.
+
+        Raises:
+            SpeechError: As `audio`.
+        """
+        return [self.audio(name), *sorted(self._folder_of(name).glob(FURTHER.format("*")))]
+
     def add(
-        self, recording: Path, *, name: str, transcript: str, consent: str, language: str = "zh", licence: str = ""
+        self,
+        recording: Path,
+        *,
+        name: str,
+        transcript: str,
+        consent: str,
+        language: str = "zh",
+        licence: str = "",
+        further: Sequence[Path] = (),
     ) -> Card:
         """Take a recording into the library. The voice appears only when it is complete.
 
         Args:
             recording: WAV, FLAC, OGG or MP3; kept as 24-bit mono WAV.
+            further: More of the same person, for voice matching, which profits from them.
             name: A safe file name that no voice has yet, in upper or lower case.
             transcript: What is said in it.
             consent: Who allowed the cloning, how and for what; never empty.
@@ -152,7 +170,7 @@ class Library:
             raise SpeechError("the transcript is empty; the model needs to know what is said in the recording")
         if not consent.strip():
             raise SpeechError("the consent is empty; say who allowed this voice to be cloned, how and for what")
-        samples, rate = load_recording(recording)
+        recorded = [load_recording(path) for path in (recording, *further)]
         taken = {known.casefold() for known in self.names()}
         if name.casefold() in taken or (self.folder / name).exists():
             raise SpeechError(f"there is a voice {name!r} already; choose another name or remove that one")
@@ -162,7 +180,8 @@ class Library:
         except OSError as error:
             raise SpeechError(f"{self.folder} cannot be written: {error.strerror}") from error
         try:
-            soundfile.write(adding / AUDIO, samples, rate, subtype="PCM_24")
+            for i, (samples, rate) in enumerate(recorded, 1):
+                soundfile.write(adding / (FURTHER.format(i) if i > 1 else AUDIO), samples, rate, subtype="PCM_24")
             created = datetime.now().astimezone().isoformat(timespec="seconds")
             card = Card(
                 name, language, transcript.strip(), consent.strip(), licence.strip(), created, _sha256(adding / AUDIO)
@@ -221,7 +240,7 @@ def load_recording(path: Path) -> tuple[NDArray[np.float32], int]:
 
 
 def can_clone(synthesizer: Synthesizer) -> bool:
-    """Whether its engine speaks with recorded voices; the embedded one knows only its own."""
+    """Whether its engine speaks with any recorded voice; the embedded one needs to have been matched to it first."""
     return synthesizer.engine.name != "kokoro"
 
 
@@ -243,7 +262,8 @@ def speaker(synthesizer: Synthesizer, library: Library, name: str | None) -> Voi
     if not can_clone(synthesizer):
         raise UnknownVoice(
             f"{name!r} is a recorded voice, and the embedded engine cannot clone: it speaks as "
-            f"{', '.join(voice.name for voice in own)}. Use --engine glm for {name!r}"
+            f"{', '.join(voice.name for voice in own)}. Match it with `glm-tts voices match {name}`, "
+            f"or use --engine glm for {name!r}"
         )
     return library.voice(name)
 

@@ -68,7 +68,7 @@ def warn(message: str) -> None:
 
 def engine_settings(engine: str, checkpoint: Path | None, voices: Path | None) -> dict[str, Any]:
     """What `tts_service.load` needs to know for an engine."""
-    return {"checkpoint": checkpoint, "voices": voices} if engine == "glm" else {}
+    return {"voices": voices} | ({"checkpoint": checkpoint} if engine == "glm" else {})
 
 
 def load_engine(engine: str, checkpoint: Path | None = None, voices: Path | None = None) -> Synthesizer:
@@ -77,7 +77,7 @@ def load_engine(engine: str, checkpoint: Path | None = None, voices: Path | None
     Args:
         engine: `kokoro` or `glm`.
         checkpoint: GLM-TTS's; None: where `download` puts it.
-        voices: The library that GLM-TTS speaks from; None: the user's.
+        voices: The library of recorded voices; None: the user's.
     """
     import tts_service
 

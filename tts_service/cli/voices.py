@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from tts_service.cli.console import EXIT_FAILED, JsonOption, LibraryOption, err, out, recognise
+from tts_service.cli.console import EXIT_FAILED, EngineOption, JsonOption, LibraryOption, err, out, recognise, warn
 from tts_service.engine import SpeechError
 from tts_service.wording import tr
 
@@ -23,6 +23,16 @@ app = typer.Typer(
     help=tr("声音库：列出、添加、查看、检查、删除。", "The voice library: list, add, show, check, remove."),
     no_args_is_help=True,
 )
+QualityOption = Annotated[
+    str,
+    typer.Option(
+        help=tr(
+            "声音匹配：fast 约半分钟；best 需要 torch，要几分钟，更像",
+            "Voice matching: fast, half a minute; best, minutes with torch and a closer match",
+        )
+    ),
+]
+SeedOption = Annotated[int, typer.Option(help=tr("随机种子", "Seed"))]
 NameArgument = Annotated[str, typer.Argument(help=tr("声音名", "Name of the voice"))]
 
 
@@ -50,35 +60,83 @@ def list_(voices: LibraryOption = None, as_json: JsonOption = False) -> None:
         err.print(tr(f"{library.folder} 里还没有声音", f"no voices in {library.folder} yet"), markup=False)
 
 
-@app.command(help=tr("把一段录音加入声音库", "Take a recording into the library"))
+@app.command(
+    help=tr("把录音加入声音库，并让内置引擎学像它", "Take recordings into the library, match the embedded voice")
+)
 def add(
-    file: Annotated[Path, typer.Argument(help=tr("录音：WAV、FLAC、OGG 或 MP3", "Recording: WAV, FLAC, OGG or MP3"))],
-    name: Annotated[str, typer.Option(help=tr("声音名", "Name of the voice"))],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help=tr(
+                "录音：WAV、FLAC、OGG 或 MP3；同一个人的可以给多段",
+                "Recordings: WAV, FLAC, OGG or MP3; several of one person help the matching",
+            )
+        ),
+    ],
     consent: Annotated[
         str, typer.Option(help=tr("授权说明：谁同意克隆、怎样同意、用途", "Who allowed the cloning, how, and for what"))
     ],
+    name: Annotated[
+        str | None, typer.Option(help=tr("声音名；不给则用文件名", "Name of the voice; left out: that of the file"))
+    ] = None,
     transcript: Annotated[
-        str | None, typer.Option(help=tr("录音的文字；不给则自动识别", "What is said; left out: it is recognised"))
+        str | None,
+        typer.Option(
+            help=tr("（第一段）录音的文字；不给则自动识别", "What is said (first); left out: it is recognised")
+        ),
     ] = None,
     language: Annotated[str, typer.Option(help=tr("zh 或 en", "zh or en"))] = "zh",
     licence: Annotated[str, typer.Option(help=tr("使用许可", "Licence of the voice"))] = "",
+    engine: EngineOption = "kokoro",
+    quality: QualityOption = "fast",
+    seed: SeedOption = 0,
     voices: LibraryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure, transcribe where asked, store."""
-    from tts_service.reference import measure
+    """Measure, transcribe where asked, store; for the embedded engine match."""
+    from tts_service.reference import advice, measure
     from tts_service.voices import Library, load_recording, safe_name
 
-    safe_name(name)
-    samples, rate = load_recording(file)
-    quality = measure(samples, rate)
-    if quality.unusable:
-        raise SpeechError(f"{file}: " + "; ".join(quality.unusable))
+    name = safe_name(name if name is not None else files[0].stem)
+    recordings = [load_recording(file) for file in files]
+    for file, (samples, rate) in zip(files, recordings, strict=True):
+        found = measure(samples, rate)
+        if found.unusable:
+            raise SpeechError(f"{file}: " + "; ".join(found.unusable))
+        if found.doubts:
+            warn(f"{file}: " + "; ".join(found.doubts))
+            err.print(advice(), markup=False)
     if transcript is None:
-        transcript = recognise(samples, rate)
+        transcript = recognise(*recordings[0])
         err.print(tr(f"识别结果：{transcript}", f"recognised: {transcript}"), markup=False)
     library = Library(voices)
-    library.add(file, name=name, transcript=transcript, consent=consent, language=language, licence=licence)
+    library.add(
+        files[0],
+        name=name,
+        transcript=transcript,
+        consent=consent,
+        language=language,
+        licence=licence,
+        further=files[1:],
+    )
+    if engine == "kokoro":
+        _match(library, name, quality, seed)
+    _show(library, name, as_json)
+
+
+@app.command(help=tr("让内置引擎学像一个已加入的声音", "Match the embedded voice to a voice of the library"))
+def match(
+    name: NameArgument,
+    quality: QualityOption = "fast",
+    seed: SeedOption = 0,
+    voices: LibraryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit again, for instance with more patience."""
+    from tts_service.voices import Library
+
+    library = Library(voices)
+    _match(library, name, quality, seed)
     _show(library, name, as_json)
 
 
@@ -141,7 +199,61 @@ def _described(library: Library, name: str) -> dict[str, Any]:
         quality = measure(*load_recording(library.audio(name)))
     except SpeechError as error:
         return {"name": name, "error": str(error)}
-    return {**asdict(card), **quality.measures(), "unusable": quality.unusable, "doubts": quality.doubts}
+    return {
+        **asdict(card),
+        **_matched(library, name, card.sha256),
+        **quality.measures(),
+        "unusable": quality.unusable,
+        "doubts": quality.doubts,
+    }
+
+
+def _matched(library: Library, name: str, sha256: str) -> dict[str, Any]:
+    """What the embedded engine made of it, if it has been asked to."""
+    from tts_service.kokoro.matched import WORDING, Matched, matched_file
+
+    path = matched_file(library.folder / name, sha256)
+    if not path.exists():
+        return {}
+    found = Matched.load(path)
+    return {
+        "embedded": f"{WORDING}, {found.quality}",
+        "similarity": round(found.match.after, 3),
+        "similarity_before": round(found.match.before, 3),
+    }
+
+
+def _match(library: Library, name: str, quality: str, seed: int) -> None:
+    """Fit with progress, and say honestly what it came to."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from tts_service.kokoro.fitting import fit
+    from tts_service.recogniser import Recogniser
+
+    recogniser = Recogniser()
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err, disable=not err.is_terminal
+    ) as bar:
+        task = bar.add_task(tr("声音匹配", "voice matching"), total=1.0)
+        result = fit(
+            library,
+            name,
+            lambda samples, rate: recogniser.transcribe(samples).text,
+            quality=quality,
+            seed=seed,
+            progress=lambda stage, fraction: bar.update(task, description=stage, completed=fraction),
+        )
+    found, (start, reached) = result.match, result.errors
+    err.print(
+        tr(
+            f"声音匹配（内置）：与录音的相似度 {found.before:.2f} -> {found.after:.2f}（1 为同一段录音）；"
+            f"{result.sentences} 句试听，错 {reached} 处，原声 {start} 处。这是接近，不是克隆；真正的克隆用 GLM-TTS。",
+            f"voice matching (embedded): similarity to the recording {found.before:.2f} -> {found.after:.2f} "
+            f"(1 is the recording itself); over {result.sentences} sentences Whisper misheard {reached} words or "
+            f"syllables, {start} from the voice it started from. This comes near and is no clone: GLM-TTS clones.",
+        ),
+        markup=False,
+    )
 
 
 def _show(library: Library, name: str, as_json: bool) -> None:

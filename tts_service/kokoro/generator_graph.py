@@ -45,12 +45,12 @@ def generator_model(weights: Weights) -> onnx.ModelProto:
     Output:
         audio: float32 [300 x (to - from)], 24 kHz.
     """
-    graph = _Generator(weights).build()
+    graph = Generator(weights).build()
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=9, producer_name="pipecat-glm-tts")
 
 
-class _Generator:
+class Generator:
     """Collects nodes and initializers under numbered names, so that equal weights give equal bytes."""
 
     def __init__(self, weights: Weights) -> None:
@@ -59,6 +59,7 @@ class _Generator:
         self._initializers: list[onnx.TensorProto] = []
 
     def build(self) -> onnx.GraphProto:
+        """The graph; see `generator_model`."""
         affines = [iter(self._many("Split", f"affine{i}", count=VECTORS, axis=0, num_outputs=VECTORS)) for i in (0, 1)]
         start, end = self._many("Split", "inner", count=2, axis=0, num_outputs=2)
         harmonics, scale, zero = self._many("DynamicQuantizeLinear", self._harmonics("source"), count=3)

@@ -62,11 +62,11 @@ class StreamingNetwork:
     def begin(self, tokens: NDArray[np.int64], voice: KokoroVoice, speed: float, should_stop: StopSignal) -> Utterance:
         """Run the front."""
         style = voice.style(len(tokens) - 2)
-        feeds = {"tokens": tokens[None], "style": style[None], "speed": np.array([speed], np.float32)}
+        feeds = {"tokens": tokens[None], "style": style[None], "speed": np.array([speed * voice.rate], np.float32)}
         frames, pitch, energy, durations = run(self._front, [FRAMES, PITCH, ENERGY, DURATIONS], feeds, should_stop)
         affines = self.styling.affines(style, voice.normalisation, silent_share(energy[0]))
         utterance = _StreamingUtterance(self, voice, affines, frames[0], pitch[0])
-        utterance.durations, utterance.audible = durations, _audible(energy[0])
+        utterance.durations, utterance.audible = durations, audible(energy[0])
         return utterance
 
 
@@ -114,10 +114,10 @@ class WholeNetwork:
         feeds = {
             "tokens": tokens[None],
             "style": voice.style(len(tokens) - 2)[None],
-            "speed": np.array([speed], np.float32),
+            "speed": np.array([speed * voice.rate], np.float32),
         }
         audio, energy, durations = run(self._stock, ["audio", ENERGY, DURATIONS], feeds, should_stop)
-        return _WholeUtterance(audio.ravel(), durations, _audible(energy[0]))
+        return _WholeUtterance(audio.ravel(), durations, audible(energy[0]))
 
 
 class _WholeUtterance:
@@ -137,7 +137,8 @@ def silent_share(energy: NDArray[np.float32]) -> float:
     return float(np.mean(energy <= 0))
 
 
-def _audible(energy: NDArray[np.float32]) -> tuple[int, int]:
+def audible(energy: NDArray[np.float32]) -> tuple[int, int]:
+    """The first frame of an energy curve [n] that can be heard, and one past the last."""
     frames = np.flatnonzero(energy > 0)
     return (int(frames[0]), int(frames[-1]) + 1) if len(frames) else (0, len(energy))
 

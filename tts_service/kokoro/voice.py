@@ -76,6 +76,10 @@ class KokoroVoice:
     styles: NDArray[np.float32]
     """[rows, 256]: row n - 1 serves n symbols; columns 0 to 127 steer timbre, the rest prosody."""
     normalisation: Normalisation
+    rate: float = 1.0
+    """Tempo factor that the voice brings along."""
+    pause: float = 1.0
+    """Factor of the silences between pieces."""
 
     def style(self, symbols: int) -> NDArray[np.float32]:
         """The style vector [256] for an utterance of that many symbols."""
@@ -134,20 +138,28 @@ class Styling:
         convolution alone, whose scale and bias are folded in.
         """
         result = []
-        for stage in (0, 1):
-            channels, array = CHANNELS[stage], {k[:-1]: v for k, v in self._arrays.items() if k.endswith(str(stage))}
-            projected = (style[:128] @ array["matrix"]).reshape(NORMS, 2 * channels) + array["bias"]
-            gamma, beta = projected[:, :channels], projected[:, channels:]
+        for stage, projected in enumerate(self.projections(style)):
+            convolution = self._arrays[f"scale{stage}"], self._arrays[f"shift{stage}"]
             mean, variance = normalisation.at(stage, silence)
-            scale = (1 + gamma) / np.sqrt(variance + EPSILON)
-            shift = (beta - scale * mean) * array["alpha"]
-            scale = scale * array["alpha"]
-            rows = np.empty((NORMS // 2, 4, channels), np.float32)
+            scale = projected[:, 0] / np.sqrt(variance + EPSILON)
+            shift = projected[:, 1] - scale * mean
+            rows = np.empty((NORMS // 2, 4, CHANNELS[stage]), np.float32)
             rows[:, 0], rows[:, 1] = scale[0::2], shift[0::2]
-            rows[:, 2] = scale[1::2] * array["scale"][1::2]
-            rows[:, 3] = scale[1::2] * array["shift"][1::2] + shift[1::2]
+            rows[:, 2] = scale[1::2] * convolution[0][1::2]
+            rows[:, 3] = scale[1::2] * convolution[1][1::2] + shift[1::2]
             result.append(rows.ravel())
         return result[0], result[1]
+
+    def projections(self, style: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Per stage [24, 2, channels]: `1 + gamma` and `beta` of each norm, times the alpha of the snake after it."""
+        found = []
+        for stage in (0, 1):
+            array = {name: self._arrays[f"{name}{stage}"] for name in ("matrix", "bias", "alpha")}
+            rows = (style[:128] @ array["matrix"]).reshape(NORMS, -1) + array["bias"]
+            rows = rows.reshape(NORMS, 2, CHANNELS[stage])
+            rows[:, 0] += 1
+            found.append(rows * array["alpha"][:, None])
+        return found
 
     def source(self, pitch: NDArray[np.float32]) -> NDArray[np.float32]:
         """The harmonic source: nine sines of the pitch, weighted and squashed.

@@ -1,0 +1,133 @@
+"""From a voice of the library to one that the embedded engine speaks with: match, guard, measure, store."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from tts_service.audio import resample
+from tts_service.engine import SpeechError
+from tts_service.kokoro.calibrate import calibrate, statistics_session
+from tts_service.kokoro.derived import derive
+from tts_service.kokoro.intelligibility import SENTENCES, errors, units
+from tts_service.kokoro.matched import Matched, matched_file
+from tts_service.kokoro.matching import Match, Matcher, Progress, tokens_of
+from tts_service.kokoro.model import cache_directory, model_file
+from tts_service.kokoro.network import StreamingNetwork, open_session
+from tts_service.kokoro.speaker import SAMPLE_RATE
+from tts_service.kokoro.voice import Styling
+from tts_service.voices import Library, load_recording
+
+GUARDED = {"fast": 6, "best": len(SENTENCES)}
+"""Sentences that Whisper must understand."""
+TOLERANCE = 0.03
+"""More of their syllables and words may be misheard than from the packaged voice."""
+WEAKER = (1.0, 0.7, 0.4, 0.0)
+"""Shares of the way from the packaged voice to the match, tried in turn until the guard is content."""
+
+Transcribe = Callable[[NDArray[np.float32], int], str]
+"""Samples [n] and their rate in Hz -> what is heard, an empty text if nothing."""
+
+
+def fit(
+    library: Library,
+    name: str,
+    transcribe: Transcribe,
+    *,
+    quality: str = "fast",
+    seed: int = 0,
+    cache_dir: Path | None = None,
+    threads: int = 2,
+    progress: Progress = lambda stage, fraction: None,
+) -> Matched:
+    """Match a voice of the library and keep the result beside its recording.
+
+    Args:
+        library: Where the voice is.
+        name: Of the voice.
+        transcribe: Hears whether the voice is understood.
+        quality: `fast` (half a minute, no torch) or `best` (minutes, needs torch).
+        seed: Of the choice of sentences; equal seeds give equal voices.
+        cache_dir: As in `KokoroEngine.load`.
+        threads: Cores that one computation may use.
+        progress: Told what is being done and how far it is, 0 to 1.
+
+    Raises:
+        SpeechError: The voice is missing or damaged, `best` lacks torch, or the result cannot be stored.
+    """
+    if quality not in GUARDED:
+        raise SpeechError(f"the quality is {quality!r}; it must be fast or best")
+    if quality == "best" and importlib.util.find_spec("torch") is None:
+        raise SpeechError("--quality best needs torch: pip install torch, or use --quality fast")
+    recordings = []
+    for path in library.recordings(name):
+        samples, rate = load_recording(path)
+        recordings.append(resample(samples, rate, SAMPLE_RATE) if rate != SAMPLE_RATE else samples)
+    cache = cache_directory(cache_dir)
+    matcher = Matcher.load(cache, threads)
+    share = 0.5 if quality == "fast" else 0.15
+    match = matcher.match(recordings, lambda stage, fraction: progress(stage, share * fraction))
+    if quality == "best":
+        from tts_service.kokoro.refinement import refine
+
+        model = onnx.load(model_file(cache))
+        match = refine(
+            match, matcher, recordings, model, threads, seed, lambda stage, f: progress(stage, 0.15 + 0.55 * f)
+        )
+        share = 0.7
+    match, mistakes = guarded(
+        match,
+        matcher,
+        recordings,
+        transcribe,
+        GUARDED[quality],
+        lambda stage, f: progress(stage, share + (0.85 - share) * f),
+    )
+    progress("measuring the voice", 0.85)
+    stock = model_file(cache)
+    derived = derive(lambda: stock, cache, lambda stage, fraction: None)
+    network = StreamingNetwork(
+        open_session(derived.front, threads), open_session(derived.generator, threads), Styling.load(derived.styling)
+    )
+    normalisation = calibrate(statistics_session(stock, threads), network, match.styles)
+    found = Matched(match, normalisation, quality, GUARDED[quality], mistakes)
+    found.save(matched_file(library.audio(name).parent, library.card(name).sha256))
+    progress("matched", 1.0)
+    return found
+
+
+def guarded(
+    match: Match,
+    matcher: Matcher,
+    recordings: Sequence[NDArray[np.float32]],
+    transcribe: Transcribe,
+    count: int,
+    progress: Progress,
+) -> tuple[Match, tuple[int, int]]:
+    """The match, or as much of it as keeps the voice understood.
+
+    Returns:
+        The match, and how many syllables and words Whisper misheard from the voice it started from and from this one.
+    """
+    progress("checking that it is understood", 0.0)
+    said = [units(text) for text in SENTENCES[:count]]
+    allowed = TOLERANCE * sum(map(len, said))
+
+    def misheard(delta: NDArray[np.float32]) -> int:
+        heard = [matcher.say(tokens_of(text), match.base, delta) for text in SENTENCES[:count]]
+        return sum(
+            errors(units(transcribe(samples, SAMPLE_RATE)), words) for samples, words in zip(heard, said, strict=True)
+        )
+
+    before = misheard(np.zeros_like(match.delta))
+    for i, share in enumerate(WEAKER):
+        progress("checking that it is understood", 0.5 + i / (2 * len(WEAKER)))
+        weaker = match if share == 1 else matcher.weakened(match, share, recordings)
+        if share == 0 or (after := misheard(weaker.delta)) <= before + allowed:
+            return weaker, (before, after if share else before)
+    raise AssertionError("the packaged voice itself is the last resort")

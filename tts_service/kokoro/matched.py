@@ -1,0 +1,122 @@
+"""Voices of the library that have been matched for this engine: a file beside the recording holds the result."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Container
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from loguru import logger
+
+from tts_service.engine import SpeechError, Voice
+from tts_service.kokoro.matching import Match
+from tts_service.kokoro.model import MODEL_SHA256, published
+from tts_service.kokoro.voice import KokoroVoice, Normalisation
+from tts_service.voices import Library
+
+WORDING = "voice matching (embedded)"
+"""What such a voice is called wherever it is offered; it is no clone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """A match with what the engine needs besides, and how it was come by."""
+
+    match: Match
+    normalisation: Normalisation
+    quality: str
+    """`fast` or `best`."""
+    sentences: int
+    """That Whisper was asked to understand."""
+    errors: tuple[int, int]
+    """Syllables and words of them misheard: from the voice it started from, and from this one."""
+
+    def voice(self) -> KokoroVoice:
+        """As the engine speaks it."""
+        return KokoroVoice(self.match.styles, self.normalisation, self.match.rate, self.match.pause)
+
+    def save(self, path: Path) -> None:
+        """Write the file, whole or not at all."""
+        match = self.match
+        arrays = self.normalisation.arrays("voice") | {
+            "base": np.array(match.base),
+            "delta": match.delta,
+            "numbers": np.array([match.rate, match.pause, match.before, match.after]),
+            "quality": np.array(self.quality),
+            "counts": np.array([self.sentences, *self.errors]),
+        }
+        with published(path) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Matched:
+        """Read what `save` wrote.
+
+        Raises:
+            SpeechError: The file is missing or damaged.
+        """
+        try:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+                rate, pause, before, after = (float(number) for number in arrays["numbers"])
+                sentences, *errors = (int(count) for count in arrays["counts"])
+                match = Match(str(arrays["base"]), arrays["delta"], rate, pause, before, after)
+                normalisation = Normalisation.of("voice", arrays)
+                return cls(match, normalisation, str(arrays["quality"]), sentences, (errors[0], errors[1]))
+        except (OSError, KeyError, ValueError, IndexError, BadZipFile) as error:
+            raise SpeechError(
+                f"{path} cannot be read ({error}); match the voice again: glm-tts voices match {path.parent.name}"
+            ) from error
+
+
+class MatchedVoices:
+    """Those voices of a library that this engine can speak with."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+
+    def voices(self, taken: Container[str]) -> list[Voice]:
+        """All whose name is not taken by a voice of the engine's own."""
+        found = []
+        for name in self._library.names():
+            folder = self._library.folder / name
+            try:
+                exists = matched_file(folder, self._library.card(name).sha256).exists()
+            except SpeechError as error:
+                logger.warning(f"the voice {name!r} is left out: {error}")
+                continue
+            if exists and name not in taken:
+                found.append(Voice(name, description=f"{name} · 声音匹配（内置） / {WORDING}", folder=folder))
+        return found
+
+
+def matched_file(folder: Path, sha256: str) -> Path:
+    """Where the match for a recording of that content and for this model lies in the voice's folder."""
+    key = hashlib.sha256(f"{MODEL_SHA256} {sha256}".encode()).hexdigest()[:12]
+    return folder / f"kokoro-{key}.npz"
+
+
+def matched(voice: Voice) -> KokoroVoice:
+    """A voice of the library as the engine speaks it.
+
+    Raises:
+        SpeechError: It has not been matched, or the file is damaged.
+    """
+    assert voice.folder is not None
+    library = Library(voice.folder.parent)
+    path = matched_file(voice.folder, library.card(voice.name).sha256)
+    if not path.exists():
+        raise SpeechError(
+            f"{voice.name!r} is a recorded voice that has not been matched for the embedded engine: "
+            f"glm-tts voices match {voice.name}"
+        )
+    return _read(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, _written: int) -> KokoroVoice:
+    return Matched.load(path).voice()
