@@ -214,7 +214,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="10 s of speech instead of 60")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--size", choices=["scaled", "full"], help="default: full on a GPU, scaled on the CPU")
+    parser.add_argument("--concurrency", help="numbers of callers, as 1,4,16,32; see glm_callers")
+    parser.add_argument("--slots", type=int, help="with --concurrency: segments decoded at once")
+    parser.add_argument("--stress", type=float, help="with --concurrency: seconds of cancels and injected errors")
     arguments = parser.parse_args()
+    if arguments.concurrency:
+        from tests.benchmarks import glm_callers
+
+        return glm_callers.main(arguments)
     device = torch.device(arguments.device)
     full = arguments.size == "full" or (arguments.size is None and device.type == "cuda")
     if device.type == "cuda":
