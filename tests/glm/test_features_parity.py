@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from tests.glm.conftest import CASES, CHECKPOINT, Case, golden_json, make_audio, wnormal, wuniform
 from tts_service.audio import load_audio
 from tts_service.glm import acoustics, exact
-from tts_service.glm.mel import prompt_mel, slaney_mel_filters
+from tts_service.glm.mel import prompt_mel, slaney_mel_filters, whisper_mel
 from tts_service.glm.speaker import SpeakerEncoder
 from tts_service.glm.speech_tokenizer import load_speech_tokenizer
 from tts_service.glm.tokenizer import TextTokenizer
@@ -40,6 +41,12 @@ def test_resampling():
         torch.testing.assert_close(ours, case[f"resample_{rate}_to_16000"], atol=2e-6, rtol=0)
 
 
+def made(recipe):
+    """Audio of (seed, milliseconds, f0)."""
+    seed, milliseconds, f0 = recipe.tolist()
+    return torch.from_numpy(make_audio(seed, 16000, milliseconds / 1000, f0))
+
+
 @pytest.mark.parametrize("name", ["main", "pool_before_vq", "noncausal_max"])
 def test_speech_tokens(name):
     case = Case(f"whisper_vq_{name}")
@@ -53,9 +60,24 @@ def test_speech_tokens(name):
     for key in [key for key in case if ".audio_" in key]:
         audio = case[key]
         if audio.dtype == torch.int32:
-            seed, milliseconds, f0 = audio.tolist()
-            audio = torch.from_numpy(make_audio(seed, 16000, milliseconds / 1000, f0))
+            audio = made(audio)
         assert model.encode(audio).equal(case[key.replace("audio", "extract")].long())
+
+
+def test_speech_tokens_of_a_padded_batch():
+    case, golden = Case("whisper_vq_main"), Case("whisper_vq_batch")
+    model = load_speech_tokenizer(CHECKPOINT / "speech_tokenizer")
+    sounds = [made(case["b.audio_0"]), case["b.audio_1"], made(case["b.audio_2"])]
+    real = golden["b.attention_mask"].bool()
+    padded = torch.stack([F.pad(sound, (0, 160 * real.shape[1] - len(sound))) for sound in sounds])
+    features = whisper_mel(padded, 128)
+    torch.testing.assert_close(features[1, :, :240], golden["b.features_row1_first240"], atol=1e-4, rtol=0)
+    ids, valid, hidden = model(features, real)
+    assert [int(row.sum()) for row in valid] == [133, 52, 238]
+    assert ids[valid].equal(golden["b.token_ids"][valid].long())
+    torch.testing.assert_close(hidden[:, :60], golden["b.hidden_pre_vq"], atol=2e-4, rtol=0)
+    visible = model._visible(golden["block_mask_bs5_attn"].bool(), 5) == 0
+    assert visible.equal(golden["block_mask_bs5"][:, 0].bool())
 
 
 def test_speech_tokens_of_long_and_of_stereo_audio():

@@ -84,11 +84,50 @@ def test_chunks_that_follow_the_earlier_trajectory(flow):
         torch.testing.assert_close(mel, case[f"mel_{number}"], atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("number", [0, 1, 2, 3])
+def test_parts_of_the_estimator(flow):
+    case, parts, dit = Case("flow_estimator"), Case("flow_parts"), flow.estimator
+    tokens = case["tokens_0"].long()
+    for frames in (13, 60, 67):
+        embedded = dit.embed_tokens(tokens[:, torch.arange(frames) * tokens.shape[1] // frames])
+        torch.testing.assert_close(embedded, parts[f"text_embed_{frames}"], atol=2e-5, rtol=0)
+    time = dit.time_embed(torch.tensor([0, 0.1, 0.37, 0.999, 1]))
+    torch.testing.assert_close(time, parts["time_embed"], atol=2e-5, rtol=0)
+    condition = wnormal(1100, (1, 60, 80))
+    condition[:, 20:] = 0
+    features = dit.embed_tokens(tokens.repeat_interleave(2, dim=1))
+    inputs = [wnormal(1000, (1, 60, 80)), condition, features]
+    mixed = dit.emb_concator(inputs, None)
+    torch.testing.assert_close(mixed, parts["concat_60"], atol=2e-5, rtol=0)
+    angle = torch.arange(60)[:, None] * dit.rotary_embed.inv_freq
+    assert angle.repeat_interleave(2, dim=1).equal(parts["rope_freqs_60"][0])
+    modulation = dit.modulate(torch.tensor([0.37]), parts["block0_in_temb"][:, 128:])
+    seen = []
+    handle = dit.transformer_blocks[0].register_forward_hook(lambda module, args, out: seen.append(out))
+    dit(inputs, modulation)
+    handle.remove()
+    torch.testing.assert_close(seen[0], parts["block0_out"], atol=2e-5, rtol=0)
+
+
+def test_positions_beyond_the_table_stay_at_its_end(flow):
+    table = flow.estimator.text_emb_layer
+    blocks, table.text_blocks = table.text_blocks, torch.nn.ModuleList()
+    try:
+        positions = flow.estimator.embed_tokens(torch.zeros(1, 4120, dtype=torch.long))[0]
+    finally:
+        table.text_blocks = blocks
+    assert positions[4095:].equal(positions[4095].expand(25, -1))
+    assert not positions[4094].equal(positions[4095])
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 4])
 def test_configuration_variants(number):
     case, setting = Case("flow_config_variants"), Case("flow_config_variants").meta["cases"][str(number)]
     prefix = f"{0 if number == 2 else number}."  # case 2 differs from case 0 only in its configuration
-    source = CASES / "flow_config_variants_weights.safetensors"
+    name, speaker = "variants", wnormal(80 + number, (192,))
+    if number == 4:
+        name, speaker = "wavlm", torch.cat([speaker, wnormal(94, (256,))])
+        case |= Case("flow_parts")
+    source = CASES / f"flow_config_{name}_weights.safetensors"
     tensors = {k.removeprefix(prefix): v.float() for k, v in read_tensors([source]).items() if k.startswith(prefix)}
     with torch.device("meta"):
         flow = Flow(FlowConfig(**setting["flow_kwargs"]), DiTSizes.of(tensors))
@@ -97,6 +136,6 @@ def test_configuration_variants(number):
     mel, _ = solve(
         flow, case[f"tokens_{number}"][0].long(), case[f"prompt_tokens_{number}"][0].long(),
         wnormal(70 + number, (24, 80)),
-        wnormal(80 + number, (192,)), lambda frames: wnormal(seed, shape), steps=setting["n_timesteps"],
+        speaker, lambda frames: wnormal(seed, shape), steps=setting["n_timesteps"],
     )  # fmt: skip
     torch.testing.assert_close(mel, case[f"mel_{number}"], atol=1e-4, rtol=0)

@@ -20,6 +20,8 @@ from tts_service.glm.tokenizer import SPEECH_TOKENS
 
 GUIDANCE = 0.7
 STEPS = 10
+SPEAKER = 192
+"""Numbers in a speaker vector."""
 
 
 class Flow(nn.Module):
@@ -30,7 +32,7 @@ class Flow(nn.Module):
         self.config = config
         self.estimator = DiT(sizes)
         concatenated = not config.remove_spkr_concat_condition
-        self.spk_embed_affine_layer = nn.Linear(192, config.spk_embed_dim) if concatenated else None
+        self.spk_embed_affine_layer = nn.Linear(SPEAKER, config.spk_embed_dim) if concatenated else None
 
     def schedule(self, steps: int) -> list[float]:
         """Euler times in the reference's float32 accumulation, from 0: [steps + 1]."""
@@ -48,8 +50,9 @@ class Flow(nn.Module):
         return int(tokens / self.config.input_frame_rate * self.config.mel_framerate)
 
     def speaker_condition(self, speaker: Tensor) -> Tensor:
-        """Unit vector [1, n] of a raw speaker vector [n]."""
-        return F.normalize(speaker[None], dim=-1, eps=1e-12)
+        """Unit vectors [1, n] of a raw speaker vector [192], in the wavlm variant followed by one of [256]."""
+        parts = speaker[None].split([SPEAKER, len(speaker) - SPEAKER], dim=-1)
+        return torch.cat([F.normalize(part, dim=-1, eps=1e-12) for part in parts], dim=-1)
 
 
 def load_flow(folder: Path, device: torch.device | str = "cpu") -> Flow:
@@ -131,7 +134,7 @@ def solve(
         tokens: Speech tokens [L].
         prompt_tokens: Of the reference audio, [Lp]; may be empty.
         prompt_mel: Of the reference audio, [P, 80].
-        speaker: Raw speaker vector [n].
+        speaker: Raw speaker vector [192], or [448] in the wavlm variant.
         noise: Called once with the number of frames T; answers [1, T, 80].
         steps: Euler steps.
         blocks: Block sizes in tokens for the block-causal mask; None for full attention.
@@ -156,7 +159,7 @@ def solve(
     branch_ids = torch.cat([ids, torch.zeros_like(ids) if config.speech_token_cfg else ids])
     parts = [torch.cat([condition, torch.zeros_like(condition)]), dit.embed_tokens(branch_ids)]
     if flow.spk_embed_affine_layer is not None:
-        projected = flow.spk_embed_affine_layer(unit)[:, None].expand(-1, total, -1)
+        projected = flow.spk_embed_affine_layer(unit[:, :SPEAKER])[:, None].expand(-1, total, -1)
         parts.insert(1, torch.cat([projected, torch.zeros_like(projected)]))
     visible = None
     if blocks is not None:
