@@ -204,10 +204,10 @@ class _Block(nn.Module):
 
     def forward(self, h: Tensor, modulation: Tensor, where: _Where, memory: StepMemory | None, layer: int) -> Tensor:
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = modulation.chunk(6, dim=-1)
-        y = F.layer_norm(h, h.shape[-1:], eps=1e-6) * (1 + scale_a) + shift_a
-        h = h + gate_a * self.attn(y, where, memory, layer)
-        y = F.layer_norm(h, h.shape[-1:], eps=1e-6) * (1 + scale_f) + shift_f
-        return h + gate_f * self.ff(y)
+        y = torch.addcmul(shift_a, F.layer_norm(h, h.shape[-1:], eps=1e-6), scale_a)
+        h = torch.addcmul(h, gate_a, self.attn(y, where, memory, layer))
+        y = torch.addcmul(shift_f, F.layer_norm(h, h.shape[-1:], eps=1e-6), scale_f)
+        return torch.addcmul(h, gate_f, self.ff(y))
 
 
 class _Rotary(nn.Module):
@@ -222,19 +222,20 @@ class _Rotary(nn.Module):
 class _Where:
     """What all blocks of one pass share about frames."""
 
-    cos: Tensor
-    """[T, 32] or [B, T, 32], as `sin`."""
-    sin: Tensor
+    turn: Tensor
+    """Rotation of each pair of channels as a complex number, [T, 32] or [B, T, 32]."""
     visible: Tensor | None
     """bool, broadcastable to [B, heads, T, keys]; None: everything."""
     real: Tensor | None
     """bool [B, T], False on padding; None: no padding."""
 
     def rotate(self, x: Tensor) -> Tensor:
-        """Interleaved rotary embedding of the first 64 channels, that is of head 0 alone, as the model was trained."""
-        even, odd = x[..., 0:HEAD_DIM:2], x[..., 1:HEAD_DIM:2]
-        turned = torch.stack([even * self.cos - odd * self.sin, odd * self.cos + even * self.sin], dim=-1)
-        return torch.cat([turned.flatten(-2), x[..., HEAD_DIM:]], dim=-1)
+        """Interleaved rotary embedding of the first 64 channels, that is of head 0 alone, as the model was trained.
+
+        In place: on a GPU the flow is bound by the number of launches, and this is one of them.
+        """
+        torch.view_as_complex(x[..., :HEAD_DIM].unflatten(-1, (-1, 2))).mul_(self.turn)
+        return x
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +286,10 @@ class DiT(nn.Module):
         z = self.time_embed(time)
         z = F.silu(z if speaker is None else torch.cat([z, speaker], dim=-1))
         blocks = torch.stack([block.attn_norm(z) for block in cast("list[_Block]", self.transformer_blocks)])
-        return Modulation(blocks, self.norm_out(z))
+        out = self.norm_out(z)
+        for scale in (*blocks.chunk(6, dim=-1)[1::3], out.chunk(2, dim=-1)[0]):
+            scale += 1  # scales are given as what is beyond one
+        return Modulation(blocks, out)
 
     def embed_tokens(self, ids: Tensor, start: int = 0, memory: TokenMemory | None = None) -> Tensor:
         """Token features [B, T, E] of one id a frame [B, T]; independent of time and noise."""
@@ -319,8 +323,8 @@ class DiT(nn.Module):
             h = self.emb_concator(parts, memory)
             frame = torch.arange(h.shape[1], device=h.device) + start
             angle = frame[..., None].float() * self.rotary_embed.inv_freq
-            where = _Where(angle.cos(), angle.sin(), visible, real)
+            where = _Where(torch.polar(torch.ones_like(angle), angle), visible, real)
             for number, block in enumerate(self.transformer_blocks):
                 h = block(h, modulation.blocks[number], where, memory, number)
             scale, shift = modulation.out.chunk(2, dim=-1)
-            return self.proj_out(F.layer_norm(h, h.shape[-1:], eps=1e-6) * (1 + scale) + shift)
+            return self.proj_out(torch.addcmul(shift, F.layer_norm(h, h.shape[-1:], eps=1e-6), scale))
