@@ -254,3 +254,22 @@ def test_breaths_are_not_heard_and_the_wait_for_a_slot_is_reported(library):
         assert all(end.wait(120) for end in ends)
     assert all(len(chunk.samples) or chunk.timings for chunk in chunks)
     assert max(report.queue_wait for report in reports) > 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="graphs need a GPU")
+def test_recorded_steps_draw_what_eager_ones_draw():
+    from tts_service.glm.cuda import StepGraphs
+
+    lm = load_lm(CHECKPOINT / "llm", torch.bfloat16, "cuda")
+    drawn = []
+    for recorded in (False, True):
+        decoder = Decoder(lm, SpeechHead(lm, IDS), lm.new_cache(4, 512 + GROUP))
+        if recorded:
+            decoder.step = StepGraphs(decoder)
+        scheduler, segments = Scheduler(decoder, flight=1), [segment_of(number) for number in range(6)]
+        for segment in segments:
+            scheduler.join(segment)
+        while not all(segment.spoken for segment in segments):
+            scheduler.step()
+        drawn.append([segment.tokens for segment in segments])
+    assert drawn[0] == drawn[1]

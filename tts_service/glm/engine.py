@@ -46,7 +46,7 @@ from tts_service.voices import Library, load_recording
 
 CONTEXT = 4096
 """Positions in a sequence's KV cache: reference, 30 s of history, the text and the longest answer to it."""
-_BLOCK, _SLOTS_ON_A_GPU = 4, 32
+_BLOCK, _SLOTS_ON_A_GPU = 4, 16
 _GENEROUS = 1.2
 """How much longer than the reference's pace suggests a segment is taken to be."""
 _VOICES_READY = 4
@@ -160,7 +160,7 @@ class GLMEngine:
             voices: The voice library; None for the user's own.
             device: `cuda`, `cuda:1`, `cpu`, ...; None for the GPU if there is one.
             slots: Segments whose tokens are decoded at once; the rest wait. Each takes memory (`glm-tts doctor`). None:
-                32 on a GPU, else 4.
+                16 on a GPU, which is plenty for 32 conversations, else 4.
             chunking: How speech is cut into chunks.
             progress: Told what is being read and how far it is, 0 to 1.
 
