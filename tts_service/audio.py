@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,10 +18,10 @@ Samples = NDArray[np.float32]
 
 
 def load_audio(source: str | Path | bytes | BinaryIO, *, max_seconds: float = 600.0) -> tuple[Samples, int]:
-    """Decode an audio file (WAV, FLAC, OGG, MP3, AIFF; whatever libsndfile reads).
+    """Decode an audio file (WAV, FLAC, OGG, MP3, AIFF and what else libsndfile reads; M4A).
 
     Args:
-        source: A path, the file's bytes, or an open binary file.
+        source: A path, the file's bytes, or an open binary file that can seek.
         max_seconds: Longer files are refused before they are decoded.
 
     Returns:
@@ -31,20 +32,54 @@ def load_audio(source: str | Path | bytes | BinaryIO, *, max_seconds: float = 60
     """
     name = str(source) if isinstance(source, str | Path) else "the uploaded audio"
     try:
-        with soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
-            if file.frames > max_seconds * file.samplerate:
-                raise SpeechError(
-                    f"{name} is {file.frames / file.samplerate:.0f} s long; at most {max_seconds:.0f} s are read"
-                )
-            samples = file.read(dtype="float32", always_2d=True).T
-            rate = file.samplerate
+        with open(source, "rb") if isinstance(source, str | Path) else _opened(source) as file:
+            is_mp4 = file.read(12)[4:8] == b"ftyp"
+            file.seek(0)
+            samples, rate = (_decode_mp4 if is_mp4 else _decode)(file, max_seconds)
+    except _TooLong as error:
+        raise SpeechError(f"{name} is {error} long; at most {max_seconds:.0f} s are read") from error
     except (soundfile.LibsndfileError, OSError, TypeError, ValueError) as error:
-        raise SpeechError(f"{name} cannot be read as audio ({error}); use WAV, FLAC, OGG or MP3") from error
+        raise SpeechError(f"{name} cannot be read as audio ({error}); use WAV, FLAC, OGG, MP3 or M4A") from error
     if samples.shape[1] == 0:
         raise SpeechError(f"{name} holds no sound")
     if not np.isfinite(samples).all():
         raise SpeechError(f"{name} holds samples that are not numbers")
     return np.ascontiguousarray(samples), rate
+
+
+class _TooLong(Exception):
+    """With how long it is."""
+
+
+def _opened(source: bytes | BinaryIO) -> AbstractContextManager[BinaryIO]:
+    """An open file stays open: it is the caller's."""
+    return nullcontext(io.BytesIO(source) if isinstance(source, bytes) else source)
+
+
+def _decode(file: BinaryIO, max_seconds: float) -> tuple[Samples, int]:
+    with soundfile.SoundFile(file) as sound:
+        if sound.frames > max_seconds * sound.samplerate:
+            raise _TooLong(f"{sound.frames / sound.samplerate:.0f} s")
+        return sound.read(dtype="float32", always_2d=True).T, sound.samplerate
+
+
+def _decode_mp4(file: BinaryIO, max_seconds: float) -> tuple[Samples, int]:
+    """AAC or ALAC in an MP4 container, what telephones record. FFmpeg may take the file for nothing else."""
+    import av
+
+    pieces: list[Samples] = []
+    length = 0
+    with av.open(file, "r", format="mp4") as container:
+        if not container.streams.audio:
+            raise ValueError("there is no sound in it")
+        stream = container.streams.audio[0]
+        planar = av.AudioResampler("fltp", rate=stream.rate)
+        for frame in container.decode(stream):
+            pieces += [part.to_ndarray().astype(np.float32) for part in planar.resample(frame)]
+            length += frame.samples
+            if length > max_seconds * stream.rate:
+                raise _TooLong(f"more than {max_seconds:.0f} s")
+    return np.concatenate(pieces or [np.zeros((1, 0), np.float32)], axis=1), stream.rate
 
 
 def resample(samples: Samples, rate: int, new_rate: int) -> Samples:
