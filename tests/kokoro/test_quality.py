@@ -114,13 +114,13 @@ def test_whisper_hears_as_well_as_in_the_stock_rendering(spoken):
     assert ours <= stock + 0.01 * total
 
 
-def test_log_mel_distance_to_the_float_rendering(engine, stock, mel_distance):
+def test_log_mel_distance_to_the_float_rendering(engine, whole, stock, mel_distance):
     options = ort.SessionOptions()
     options.intra_op_num_threads = 2
     reference = ort.InferenceSession(
         float_model(onnx.load(stock)).SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    stop, distances = StopSignal(), []
+    stop, distances, of_stock = StopSignal(), [], []
     for i, text in enumerate(("好的。", *CHINESE[:4], "Of course.", *ENGLISH[:4])):
         voice = list(engine._voices.values())[i % 5]
         symbols = encode(analyze(text))
@@ -135,11 +135,15 @@ def test_log_mel_distance_to_the_float_rendering(engine, stock, mel_distance):
         ours = np.concatenate(parts)
         feeds = {"tokens": tokens[None], "style": voice.style(len(tokens) - 2)[None], "speed": np.ones(1, np.float32)}
         audio = reference.run(["audio"], feeds | {DURATIONS: utterance.durations})[0]
-        distances.append(mel_distance(ours, audio[300 * utterance.audible[0] : 300 * end]))
-    print("\nlog-mel L1 to float32:", np.round(distances, 3))
-    # The stock file itself, by its integer activations, is 0.2 to 0.3 away from float32.
-    assert np.mean(distances) <= 0.3
-    assert max(distances) <= 0.5
+        audible = slice(300 * utterance.audible[0], 300 * end)
+        distances.append(mel_distance(ours, audio[audible]))
+        integer = whole._network.begin(tokens, voice, 1.0, stop).samples(0, len(audio) // 300, stop)
+        of_stock.append(mel_distance(integer[audible], audio[audible]))
+    print("\nlog-mel L1 to float32:", np.round(distances, 3), "of the stock file:", np.round(of_stock, 3))
+    assert np.mean(distances) <= 0.25
+    assert max(distances) <= 0.35
+    # The stock file is itself that far away, by its integer activations; streaming adds next to nothing.
+    assert np.mean(distances) <= np.mean(of_stock) + 0.03
 
 
 def test_loudness(spoken):

@@ -22,7 +22,7 @@ from tts_service.kokoro.front_graph import DURATIONS, ENERGY
 from tts_service.kokoro.matched import MatchedVoices, matched
 from tts_service.kokoro.model import MODEL_VARIABLE, cache_directory, model_file, style_tables
 from tts_service.kokoro.network import Network, Stopped, StreamingNetwork, WholeNetwork, open_session
-from tts_service.kokoro.symbols import Piece, pieces
+from tts_service.kokoro.symbols import MARKS, Piece, pieces
 from tts_service.kokoro.voice import FRAME, SAMPLE_RATE, KokoroVoice, Normalisation, Styling
 from tts_service.voices import Library
 
@@ -45,6 +45,10 @@ PAUSES = {",": 0.1, ":": 0.14, ";": 0.2, "—": 0.14, "…": 0.3, ".": 0.32, "!"
 PARAGRAPH_PAUSE = 0.65
 LEAD = 0.03
 """Seconds by which the sound of a symbol begins before the boundary that the durations give."""
+REACH = 0.1
+"""Seconds around the boundary in which the sound after a pause sets in, by the model's own energy curve."""
+RISE = 0.01
+"""Seconds from there until it is loud enough to be heard."""
 FADE_IN, FADE_OUT = 120, 480
 """Samples."""
 KNEE = 0.9
@@ -52,7 +56,14 @@ KNEE = 0.9
 
 
 class KokoroEngine:
-    """Kokoro-82M on the CPU. One engine serves many utterances, one step at a time."""
+    """Kokoro-82M on the CPU. One engine serves many utterances, one step at a time.
+
+    Front and generator are two sessions that never compute at once. Both share every operator between `threads` cores:
+    the thread that asks, and `threads - 1` of their own that sleep between steps. The operators themselves run one
+    after the other. Two threads bring the first sound a sixth sooner than one; one suffices to speak in a quarter of
+    real time, which leaves the rest of two cores to recognition and transport. ONNX Runtime's default, all cores and
+    spinning, would take them.
+    """
 
     name = "kokoro"
     sample_rate = SAMPLE_RATE
@@ -176,8 +187,9 @@ class KokoroEngine:
         ends = 2 * np.cumsum(utterance.durations)
         first, last = utterance.audible
         start, end = max(0, first - PREROLL), min(int(ends[-1]), last + TAIL)
-        offset = silence - LEAD - start * FRAME / SAMPLE_RATE
-        timings = _timings(piece, pronunciation, ends, offset, silence + (end - start - 1) * FRAME / SAMPLE_RATE, begun)
+        begins = _begins(piece, ends, utterance.onsets) - start * FRAME / SAMPLE_RATE
+        begins = begun + silence + np.clip(begins, -silence, (end - start - 1) * FRAME / SAMPLE_RATE)
+        timings = _timings(piece, pronunciation, begins)
         history.append(_pause(piece, pronunciation) * voice.pause)
 
         until, position = begun, start
@@ -215,17 +227,31 @@ def _pause(piece: Piece, pronunciation: Pronunciation) -> float:
     return PARAGRAPH_PAUSE if any(token.text == "\n" for token in closing) else PAUSES[piece.mark]
 
 
-def _timings(
-    piece: Piece, pronunciation: Pronunciation, ends: NDArray[np.int64], offset: float, longest: float, begun: float
-) -> tuple[CharTiming, ...]:
-    """When each span begins, by the model's own durations; within the piece, which begins at `begun`."""
-    begins: dict[tuple[int, int], float] = {}
-    for position, owner in enumerate(piece.owners):
+def _begins(piece: Piece, ends: NDArray[np.int64], onsets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """When each symbol begins to sound, in seconds from the first frame, never falling.
+
+    Within speech the model's durations tell; after a pause its energy curve does, which is exact where the durations
+    differ by the sound: a plosive is silent first, a fricative early.
+    """
+    seconds = ends[: len(piece.symbols)] * FRAME / SAMPLE_RATE - LEAD
+    heard = onsets * FRAME / SAMPLE_RATE + RISE
+    for position in range(len(piece.symbols)):
+        before = piece.symbols[:position].rstrip(" ˈˌ")
+        if (not before or before[-1] in MARKS) and len(heard):
+            nearest = heard[np.abs(heard - seconds[position]).argmin()]
+            if abs(nearest - seconds[position]) <= REACH:
+                seconds[position] = nearest
+    return np.maximum.accumulate(seconds)
+
+
+def _timings(piece: Piece, pronunciation: Pronunciation, begins: NDArray[np.float64]) -> tuple[CharTiming, ...]:
+    """When each span begins, given when each symbol does."""
+    spans: dict[tuple[int, int], float] = {}
+    for second, owner in zip(begins, piece.owners, strict=True):
         token = pronunciation.tokens[owner]
         if token.kind != "pause":
-            second = float(ends[position]) * FRAME / SAMPLE_RATE + offset
-            begins.setdefault((token.start, token.end), begun + min(max(0.0, second), longest))
-    return tuple(CharTiming(start, end, second) for (start, end), second in begins.items())
+            spans.setdefault((token.start, token.end), float(second))
+    return tuple(CharTiming(start, end, second) for (start, end), second in spans.items())
 
 
 def _limited(samples: NDArray[np.float32]) -> NDArray[np.float32]:

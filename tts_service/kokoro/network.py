@@ -11,6 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from tts_service.engine import SpeechError, StopSignal
+from tts_service.kokoro.forecast import Forecast, summary
 from tts_service.kokoro.front_graph import DURATIONS, ENERGY, FRAMES, PITCH
 from tts_service.kokoro.voice import FRAME, KokoroVoice, Styling
 
@@ -29,6 +30,8 @@ class Utterance(Protocol):
     """Length of each token, the leading and trailing pad included, in units of two frames; [T]."""
     audible: tuple[int, int]
     """The first frame that can be heard and one past the last."""
+    onsets: NDArray[np.int64]
+    """The frames at which sound sets in after silence."""
 
     def samples(self, start: int, end: int, should_stop: StopSignal) -> NDArray[np.float32]:
         """The audio of the frames [start, end), float32 [300 x (end - start)].
@@ -52,27 +55,44 @@ class Network(Protocol):
 
 
 class StreamingNetwork:
-    """The derived graphs: first audio after the front and one small chunk."""
+    """The derived graphs: first audio after the front and one small chunk.
 
-    def __init__(self, front: ort.InferenceSession, generator: ort.InferenceSession, styling: Styling) -> None:
+    Args:
+        front: Session of the derived front.
+        generator: Session of the derived generator.
+        styling: The generator's style projections.
+        forecast: How statistics follow from frames; None for the packaged one.
+    """
+
+    def __init__(
+        self,
+        front: ort.InferenceSession,
+        generator: ort.InferenceSession,
+        styling: Styling,
+        forecast: Forecast | None = None,
+    ) -> None:
         self._front = front
         self.generator = generator
         self.styling = styling
+        self.forecast = forecast or Forecast.load()
 
     def begin(self, tokens: NDArray[np.int64], voice: KokoroVoice, speed: float, should_stop: StopSignal) -> Utterance:
         """Run the front."""
         style = voice.style(len(tokens) - 2)
         feeds = {"tokens": tokens[None], "style": style[None], "speed": np.array([speed * voice.rate], np.float32)}
         frames, pitch, energy, durations = run(self._front, [FRAMES, PITCH, ENERGY, DURATIONS], feeds, should_stop)
-        affines = self.styling.affines(style, voice.normalisation, silent_share(energy[0]))
+        own = voice.normalisation
+        deviation = summary(frames[0]) - own.summary
+        affines = self.styling.affines(style, own.statistics + self.forecast(deviation))
         utterance = _StreamingUtterance(self, voice, affines, frames[0], pitch[0])
-        utterance.durations, utterance.audible = durations, audible(energy[0])
+        utterance.durations, utterance.audible, utterance.onsets = durations, audible(energy[0]), _onsets(energy[0])
         return utterance
 
 
 class _StreamingUtterance:
     durations: NDArray[np.int64]
     audible: tuple[int, int]
+    onsets: NDArray[np.int64]
 
     def __init__(
         self,
@@ -117,13 +137,20 @@ class WholeNetwork:
             "speed": np.array([speed * voice.rate], np.float32),
         }
         audio, energy, durations = run(self._stock, ["audio", ENERGY, DURATIONS], feeds, should_stop)
-        return _WholeUtterance(audio.ravel(), durations, audible(energy[0]))
+        return _WholeUtterance(audio.ravel(), durations, audible(energy[0]), _onsets(energy[0]))
 
 
 class _WholeUtterance:
-    def __init__(self, audio: NDArray[np.float32], durations: NDArray[np.int64], audible: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        audio: NDArray[np.float32],
+        durations: NDArray[np.int64],
+        audible: tuple[int, int],
+        onsets: NDArray[np.int64],
+    ) -> None:
         self.durations = durations
         self.audible = audible
+        self.onsets = onsets
         self._audio = audio
 
     def samples(self, start: int, end: int, should_stop: StopSignal) -> NDArray[np.float32]:
@@ -132,15 +159,14 @@ class _WholeUtterance:
         return self._audio[FRAME * start : FRAME * end]
 
 
-def silent_share(energy: NDArray[np.float32]) -> float:
-    """How much of an utterance cannot be heard, 0 to 1, by its energy curve."""
-    return float(np.mean(energy <= 0))
-
-
 def audible(energy: NDArray[np.float32]) -> tuple[int, int]:
     """The first frame of an energy curve [n] that can be heard, and one past the last."""
     frames = np.flatnonzero(energy > 0)
     return (int(frames[0]), int(frames[-1]) + 1) if len(frames) else (0, len(energy))
+
+
+def _onsets(energy: NDArray[np.float32]) -> NDArray[np.int64]:
+    return np.flatnonzero(np.diff(energy > 0, prepend=False) & (energy > 0))
 
 
 def open_session(model: Path | bytes, threads: int) -> ort.InferenceSession:

@@ -36,37 +36,37 @@ def norms(stage: int) -> Iterator[tuple[str, int, int]]:
 class Normalisation:
     """What the generator's instance norms see when this voice speaks, measured by `tts_service.kokoro.calibrate`.
 
-    The statistics of an utterance depend on how much of it is silence: a reply of one syllable is half silence, a long
-    sentence hardly a tenth. So each mean and each logarithm of a variance is a straight line over that share.
+    This is the average over its sentences; how a single one differs is told by `tts_service.kokoro.forecast`.
     """
 
-    mean: tuple[NDArray[np.float32], NDArray[np.float32]]
-    """Per stage [2, 24, channels]: value at no silence, slope."""
-    log_variance: tuple[NDArray[np.float32], NDArray[np.float32]]
-    """Per stage [2, 24, channels], likewise."""
-    shares: tuple[float, float] = (0.0, 1.0)
-    """The least and the most silence that was measured; beyond, the lines are not followed."""
+    statistics: NDArray[np.float32]
+    """Means and logarithms of variances, stage by stage [2, 24, channels], flat: [18432]."""
+    summary: NDArray[np.float32]
+    """The average summary of the same sentences, [1024]."""
     gain: float = 1.0
     """Brings the streaming rendering to the level of the stock one."""
 
-    def at(self, stage: int, silence: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Mean and variance, [24, channels], for an utterance of which that share is silent."""
-        share = np.float32(np.clip(silence, *self.shares))
-        mean, log_variance = self.mean[stage], self.log_variance[stage]
-        return mean[0] + share * mean[1], np.exp(log_variance[0] + share * log_variance[1])
-
     def arrays(self, name: str) -> dict[str, NDArray]:
         """As named arrays, for an `.npz` that holds several voices."""
-        tables = {f"{name}.mean{i}": table for i, table in enumerate(self.mean)}
-        tables |= {f"{name}.log_variance{i}": table for i, table in enumerate(self.log_variance)}
-        return tables | {f"{name}.shares": np.array(self.shares), f"{name}.gain": np.array(self.gain)}
+        return {
+            f"{name}.statistics": self.statistics,
+            f"{name}.summary": self.summary,
+            f"{name}.gain": np.array(self.gain),
+        }
 
     @classmethod
     def of(cls, name: str, arrays: Mapping[str, NDArray]) -> Normalisation:
         """The voice `name` out of an `.npz` of several."""
-        mean, variance = ((arrays[f"{name}.{kind}0"], arrays[f"{name}.{kind}1"]) for kind in ("mean", "log_variance"))
-        low, high = arrays[f"{name}.shares"]
-        return cls(mean, variance, (float(low), float(high)), float(arrays[f"{name}.gain"]))
+        return cls(arrays[f"{name}.statistics"], arrays[f"{name}.summary"], float(arrays[f"{name}.gain"]))
+
+
+def by_stage(statistics: NDArray[np.float32]) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Flat statistics as mean and logarithm of the variance, [24, channels] each, stage by stage."""
+    start = 0
+    for channels in CHANNELS:
+        mean, log_variance = statistics[start : start + 2 * NORMS * channels].reshape(2, NORMS, channels)
+        yield mean, log_variance
+        start += 2 * NORMS * channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +129,19 @@ class Styling:
         np.savez(file, allow_pickle=False, **self._arrays)
 
     def affines(
-        self, style: NDArray[np.float32], normalisation: Normalisation, silence: float
+        self, style: NDArray[np.float32], statistics: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The inputs `affine0` and `affine1` of the generator, [48 x channels], for this much silence.
+        """The inputs `affine0` and `affine1` of the generator, [48 x channels], for these statistics [18432].
 
         AdaIN is `(1 + gamma) (x - mean) / sqrt(variance + epsilon) + beta` with gamma and beta linear in `style[:128]`
         (Huang and Belongie 2017, as in StyleTTS 2). The snake's alpha multiplies it; before a second norm stands a
         convolution alone, whose scale and bias are folded in.
         """
         result = []
-        for stage, projected in enumerate(self.projections(style)):
+        both = zip(self.projections(style), by_stage(statistics), strict=True)
+        for stage, (projected, (mean, log_variance)) in enumerate(both):
             convolution = self._arrays[f"scale{stage}"], self._arrays[f"shift{stage}"]
-            mean, variance = normalisation.at(stage, silence)
-            scale = projected[:, 0] / np.sqrt(variance + EPSILON)
+            scale = projected[:, 0] / np.sqrt(np.exp(log_variance) + EPSILON)
             shift = projected[:, 1] - scale * mean
             rows = np.empty((NORMS // 2, 4, CHANNELS[stage]), np.float32)
             rows[:, 0], rows[:, 1] = scale[0::2], shift[0::2]
