@@ -56,7 +56,7 @@ def scheduler_of(lm, slots=8, blocks=(4,), **settings):
 
 def segment_of(number, should_stop=never, longest=40):
     dice = random.Random(number)
-    prompt = [dice.randrange(1500) for _ in range(dice.randrange(1, 120))]
+    prompt = [dice.randrange(1500) for _ in range(dice.randrange(1, 330))]
     limits = Limits(longest // 4, dice.randrange(longest // 2, longest))
     return Segment(prompt, limits, ("ras", "topk")[number % 2], number, Deaf(), should_stop)
 

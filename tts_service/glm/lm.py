@@ -71,28 +71,10 @@ class KVCache:
         for store in (self.keys, self.values):
             store[:, target, :, :length] = store[:, source, :, :length]
 
-    def write(self, layer: int, keys: Tensor, values: Tensor, positions: Tensor) -> None:
-        """Store [B, kv_heads, T, head_dim] at `positions` [B, T]."""
-        rows = torch.arange(len(positions), device=positions.device)[:, None]
+    def write(self, layer: int, keys: Tensor, values: Tensor, rows: Tensor, positions: Tensor) -> None:
+        """Store [B, kv_heads, T, head_dim] of `rows` [B, 1] at `positions` [B, T]."""
         self.keys[layer][rows, :, positions] = keys.transpose(1, 2)
         self.values[layer][rows, :, positions] = values.transpose(1, 2)
-
-
-class _RMSNorm(nn.Module):
-    def __init__(self, width: int, eps: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(width))
-        self.eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        wide = x.float()
-        return self.weight * (wide * (wide.pow(2).mean(-1, keepdim=True) + self.eps).rsqrt()).to(x.dtype)
-
-
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding that pairs dimension i with i + head_dim / 2."""
-    first, second = x.float().chunk(2, dim=-1)
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x.dtype)
 
 
 class _Attention(nn.Module):
@@ -113,13 +95,13 @@ class _Attention(nn.Module):
         q = self.q_proj(x).view(batch, length, self.heads, self.head_dim).transpose(1, 2)
         k = self.k_proj(x).view(batch, length, self.kv_heads, self.head_dim).transpose(1, 2)
         v = self.v_proj(x).view(batch, length, self.kv_heads, self.head_dim).transpose(1, 2)
-        cache.write(layer, _rotate(k, where.cos, where.sin), v, where.positions)
+        cache.write(layer, where.rotate(k), v, where.rows, where.positions)
         # the query heads of one key head are asked as if they were more positions: no key is copied for them
         mixed = F.scaled_dot_product_attention(
-            _rotate(q, where.cos, where.sin).reshape(batch, self.kv_heads, -1, self.head_dim),
+            where.rotate(q).reshape(batch, self.kv_heads, -1, self.head_dim),
             cache.keys[layer, :, :, : where.span],
             cache.values[layer, :, :, : where.span],
-            attn_mask=where.visible,
+            attn_mask=where.mask,
         )
         return self.o_proj(mixed.view(batch, self.heads, length, self.head_dim).transpose(1, 2).flatten(2))
 
@@ -140,8 +122,8 @@ class _Layer(nn.Module):
         super().__init__()
         self.self_attn = _Attention(config)
         self.mlp = _MLP(config)
-        self.input_layernorm = _RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.post_attention_layernorm = _RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.input_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
 
     def forward(self, x: Tensor, where: _Where, cache: KVCache, layer: int) -> Tensor:
         x = x + self.self_attn(self.input_layernorm(x), where, cache, layer)
@@ -153,22 +135,47 @@ class _Llama(nn.Module):
         super().__init__()
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(_Layer(config) for _ in range(config.num_hidden_layers))
-        self.norm = _RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
 
 
 @dataclass(frozen=True, slots=True)
 class _Where:
     """What all layers of one pass share about positions."""
 
+    rows: Tensor
+    """[B, 1]."""
     positions: Tensor
     """[B, T]."""
     span: int
     """Cache positions looked at, [0, span)."""
-    visible: Tensor
-    """bool [B, 1, heads a key head * T, span]."""
+    mask: Tensor
+    """To be added to the scores, [B, 1, heads a key head * T, span]."""
     cos: Tensor
-    """[B, 1, T, head_dim / 2], as `sin`."""
+    """[B, 1, T, head_dim]."""
     sin: Tensor
+    """The same, the first half negated."""
+
+    @classmethod
+    def of(cls, positions: Tensor, span: int, config: LMConfig, dtype: torch.dtype) -> _Where:
+        half, device = config.head_dim // 2, positions.device
+        frequency = config.rope_theta ** (-torch.arange(half, device=device, dtype=torch.float32) / half)
+        angle = positions[:, None, :, None].float() * frequency
+        sin, cos = angle.sin(), angle.cos()
+        hidden = torch.arange(span, device=device) > positions[:, None, :, None]
+        sharing = config.num_attention_heads // config.num_key_value_heads
+        mask = torch.zeros(hidden.shape, dtype=dtype, device=device).masked_fill(hidden, float("-inf"))
+        return cls(
+            torch.arange(len(positions), device=device)[:, None],
+            positions,
+            span,
+            mask.repeat(1, 1, sharing, 1),
+            torch.cat([cos, cos], dim=-1),
+            torch.cat([-sin, sin], dim=-1),
+        )
+
+    def rotate(self, x: Tensor) -> Tensor:
+        """Rotary embedding of [B, heads, T, head_dim] that pairs dimension i with i + head_dim / 2; in float32."""
+        return torch.addcmul(x * self.cos, x.roll(x.shape[-1] // 2, -1), self.sin).to(x.dtype)
 
 
 class SpeechLM(nn.Module):
@@ -210,12 +217,7 @@ class SpeechLM(nn.Module):
         Returns:
             Hidden states after the last norm, [B, T, hidden].
         """
-        half = self.config.head_dim // 2
-        frequency = self.config.rope_theta ** (-torch.arange(half, device=ids.device, dtype=torch.float32) / half)
-        angle = positions[:, None, :, None].float() * frequency
-        visible = torch.arange(span, device=ids.device) <= positions[:, None, :, None]
-        sharing = self.config.num_attention_heads // self.config.num_key_value_heads
-        where = _Where(positions, span, visible.repeat(1, 1, sharing, 1), angle.cos(), angle.sin())
+        where = _Where.of(positions, span, self.config, self.head.dtype)
         x = self.model.embed_tokens(ids)
         for number, layer in enumerate(self.model.layers):
             x = layer(x, where, cache, number)
