@@ -111,13 +111,12 @@ def test_timings_meet_the_sound(engine, voice):
     ]:
         chunks = speak(engine, text, voice)
         timings = {timing.start: timing.seconds for chunk in chunks for timing in chunk.timings}
-        heard = loud(samples(chunks), -30)
+        heard = loud(samples(chunks), -33)
         errors.append(np.flatnonzero(heard)[0] * 0.005 - timings[0])
         near = int(timings[after] / 0.005)
         rising = np.flatnonzero(~heard[:-1] & heard[1:]) + 1
         errors.append(min(rising - near, key=abs) * 0.005)
-    assert np.abs(np.median(errors)) <= 0.04
-    assert np.mean(np.abs(errors) <= 0.06) >= 0.75
+    assert np.abs(errors).max() <= 0.04
 
 
 def test_speed(engine):
