@@ -318,7 +318,7 @@ def recording(engine, tmp_path):
 
 
 def test_the_life_of_a_voice(run, recording):
-    add = ["voices", "add", recording, "--name", "mine", "--consent", "我本人"]
+    add = ["voices", "add", recording, "--engine", "glm", "--name", "mine", "--consent", "我本人"]
     code, out, err = run(*add)
     assert code == 0, err
     assert "公园" in err  # recognised

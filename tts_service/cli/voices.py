@@ -230,7 +230,7 @@ def _match(library: Library, name: str, quality: str, seed: int) -> None:
     from tts_service.kokoro.fitting import fit
     from tts_service.recogniser import Recogniser
 
-    recogniser = Recogniser()
+    recognisers = {language: Recogniser(languages=(language,)) for language in ("zh", "en")}
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err, disable=not err.is_terminal
     ) as bar:
@@ -238,19 +238,19 @@ def _match(library: Library, name: str, quality: str, seed: int) -> None:
         result = fit(
             library,
             name,
-            lambda samples, rate: recogniser.transcribe(samples).text,
+            lambda samples, language: recognisers[language].transcribe(samples).text,
             quality=quality,
             seed=seed,
             progress=lambda stage, fraction: bar.update(task, description=stage, completed=fraction),
         )
-    found, (start, reached) = result.match, result.errors
+    found, reached = result.match, result.errors[1]
     err.print(
         tr(
             f"声音匹配（内置）：与录音的相似度 {found.before:.2f} -> {found.after:.2f}（1 为同一段录音）；"
-            f"{result.sentences} 句试听，错 {reached} 处，原声 {start} 处。这是接近，不是克隆；真正的克隆用 GLM-TTS。",
+            f"Whisper 试听 {result.sentences} 句，听错 {reached} 处。这是接近，不是克隆；真正的克隆用 GLM-TTS。",
             f"voice matching (embedded): similarity to the recording {found.before:.2f} -> {found.after:.2f} "
-            f"(1 is the recording itself); over {result.sentences} sentences Whisper misheard {reached} words or "
-            f"syllables, {start} from the voice it started from. This comes near and is no clone: GLM-TTS clones.",
+            f"(1 is the recording itself); in {result.sentences} sentences Whisper misheard {reached} words or "
+            f"syllables. This comes near and is no clone: GLM-TTS clones.",
         ),
         markup=False,
     )

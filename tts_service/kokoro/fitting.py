@@ -30,8 +30,8 @@ TOLERANCE = 0.03
 WEAKER = (1.0, 0.7, 0.4, 0.0)
 """Shares of the way from the packaged voice to the match, tried in turn until the guard is content."""
 
-Transcribe = Callable[[NDArray[np.float32], int], str]
-"""Samples [n] and their rate in Hz -> what is heard, an empty text if nothing."""
+Transcribe = Callable[[NDArray[np.float32], str], str]
+"""Samples [n] at 16 kHz and their language, `zh` or `en` -> what is heard, an empty text if nothing."""
 
 
 def fit(
@@ -108,26 +108,32 @@ def guarded(
     transcribe: Transcribe,
     count: int,
     progress: Progress,
-) -> tuple[Match, tuple[int, int]]:
+) -> tuple[Match, tuple[int | None, int]]:
     """The match, or as much of it as keeps the voice understood.
 
     Returns:
-        The match, and how many syllables and words Whisper misheard from the voice it started from and from this one.
+        The match, and how many syllables and words Whisper misheard from the voice it started from (None: there was no
+        need to ask) and from this one.
     """
     progress("checking that it is understood", 0.0)
     said = [units(text) for text in SENTENCES[:count]]
     allowed = TOLERANCE * sum(map(len, said))
 
     def misheard(delta: NDArray[np.float32]) -> int:
-        heard = [matcher.say(tokens_of(text), match.base, delta) for text in SENTENCES[:count]]
-        return sum(
-            errors(units(transcribe(samples, SAMPLE_RATE)), words) for samples, words in zip(heard, said, strict=True)
-        )
+        heard = [
+            transcribe(matcher.say(tokens_of(text), match.base, delta), "en" if text.isascii() else "zh")
+            for text in SENTENCES[:count]
+        ]
+        return sum(errors(units(text), words) for text, words in zip(heard, said, strict=True))
 
-    before = misheard(np.zeros_like(match.delta))
+    before: int | None = None
     for i, share in enumerate(WEAKER):
-        progress("checking that it is understood", 0.5 + i / (2 * len(WEAKER)))
+        progress("checking that it is understood", i / len(WEAKER))
         weaker = match if share == 1 else matcher.weakened(match, share, recordings)
-        if share == 0 or (after := misheard(weaker.delta)) <= before + allowed:
-            return weaker, (before, after if share else before)
-    raise AssertionError("the packaged voice itself is the last resort")
+        after = misheard(weaker.delta)
+        if after <= allowed:  # so few that no voice could do much better
+            return weaker, (before, after)
+        before = misheard(np.zeros_like(match.delta)) if before is None else before
+        if after <= before + allowed:
+            return weaker, (before, after)
+    raise AssertionError("the packaged voice, which is the last resort, is as well understood as itself")

@@ -33,8 +33,8 @@ class Matched:
     """`fast` or `best`."""
     sentences: int
     """That Whisper was asked to understand."""
-    errors: tuple[int, int]
-    """Syllables and words of them misheard: from the voice it started from, and from this one."""
+    errors: tuple[int | None, int]
+    """Syllables and words of them misheard: from the voice it started from (None: not measured), and from this one."""
 
     def voice(self) -> KokoroVoice:
         """As the engine speaks it."""
@@ -48,7 +48,7 @@ class Matched:
             "delta": match.delta,
             "numbers": np.array([match.rate, match.pause, match.before, match.after]),
             "quality": np.array(self.quality),
-            "counts": np.array([self.sentences, *self.errors]),
+            "counts": np.array([self.sentences, -1 if self.errors[0] is None else self.errors[0], self.errors[1]]),
         }
         with published(path) as partial, partial.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -63,10 +63,12 @@ class Matched:
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
                 rate, pause, before, after = (float(number) for number in arrays["numbers"])
-                sentences, *errors = (int(count) for count in arrays["counts"])
+                sentences, start, reached = (int(count) for count in arrays["counts"])
                 match = Match(str(arrays["base"]), arrays["delta"], rate, pause, before, after)
                 normalisation = Normalisation.of("voice", arrays)
-                return cls(match, normalisation, str(arrays["quality"]), sentences, (errors[0], errors[1]))
+                return cls(
+                    match, normalisation, str(arrays["quality"]), sentences, (start if start >= 0 else None, reached)
+                )
         except (OSError, KeyError, ValueError, IndexError, BadZipFile) as error:
             raise SpeechError(
                 f"{path} cannot be read ({error}); match the voice again: glm-tts voices match {path.parent.name}"

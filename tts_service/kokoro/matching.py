@@ -29,7 +29,7 @@ from tts_service.kokoro.voice import VOICED, style_row
 
 PROBES = ("明天有雨，出门带伞。", "我们坐地铁去比较快。", "Thank you for calling, good night.")
 """What a candidate says to be compared: two seconds each, both languages."""
-ROUNDS = 7
+ROUNDS = 6
 PULL, COLOUR, DOUBT = 0.02, 0.02, 0.05
 """Weights of the distance from the packaged voice, of the colour and of the doubt beside the cosine; see `propose`."""
 RANGE = (0.25, 1.3)
@@ -103,23 +103,24 @@ class Matcher:
         likeness = response.packaged @ wanted.embedding
         # Near in timbre, but above all in pitch, which is hard to move far.
         distance = np.abs(response.pitches - np.median([manner.pitch for manner in manners]))
-        base = list(tables)[int(np.argmax(likeness - 0.3 * distance))]
+        chosen = int(np.argmax(likeness - 0.3 * distance))
+        base = list(tables)[chosen]
         progress("matching pitch and energy", 0.1)
-        prosody = self._prosody(tables[base], manners, response)
+        louder = float(np.median([manner.dynamics for manner in manners]) / response.dynamics[chosen])
+        prosody = self._prosody(tables[base], manners, louder, response.prosody[chosen])
         pitch = prosody_features(self.curves(tables[base], prosody))[0]
 
         start = (self._middle_row(tables[base]) - self._centre)[:TIMBRE] / self.unit[:TIMBRE]
         best: tuple[float, Style, list[NDArray[np.float32]]] | None = None
-        z = start
         for i in range(self._rounds):
             progress("matching the timbre", 0.2 + 0.8 * i / self._rounds)
+            z = response.propose(wanted, start, pitch, pull=PULL, colour=COLOUR, doubt=DOUBT)
             delta = np.concatenate([(z - start) * self.unit[:TIMBRE], prosody])
             heard, renderings = self.probe(tables[base], delta)
             similarity = float(heard.embedding @ wanted.embedding)
             if best is None or similarity > best[0]:
                 best = similarity, delta, renderings
             response.observe(z, pitch, heard)
-            z = response.propose(wanted, start, pitch, pull=PULL, colour=COLOUR, doubt=DOUBT)
         assert best is not None
         after, delta, renderings = best
         ours = Manner.of(np.concatenate(renderings))
@@ -150,12 +151,19 @@ class Matcher:
         colour = np.mean([Manner.of(samples).colour for samples in recordings], axis=0)
         return Heard(embedding / np.linalg.norm(embedding), colour)
 
-    def _prosody(self, table: NDArray[np.float32], manners: Sequence[Manner], response: Response) -> Style:
-        """The change of the prosody half [128] that brings pitch, range and energy to those of the recordings."""
+    def _prosody(
+        self, table: NDArray[np.float32], manners: Sequence[Manner], louder: float, directions: Style
+    ) -> Style:
+        """The change of the prosody half [128] that brings pitch, range and energy to those of the recordings.
+
+        Args:
+            table: Of the packaged voice, [rows, 256].
+            manners: Of the recordings.
+            louder: How many times wider their range of loudness is than the packaged voice's.
+            directions: [3, 128], see `Response`.
+        """
         delta = np.zeros(256 - TIMBRE)
         found = prosody_features(self.curves(table, delta))
-        spoken = Manner.of(np.concatenate(self.probe(table, np.zeros(256))[1]))
-        louder = np.median([manner.dynamics for manner in manners]) / spoken.dynamics
         wanted = np.array(
             [
                 np.clip(
@@ -169,7 +177,7 @@ class Matcher:
         for _ in range(4):
             step = np.linalg.solve(slopes, wanted - found)
             step *= min(1.0, 0.5 / np.abs(step[:2]).max())
-            delta = delta + step @ response.prosody * self.unit[TIMBRE:]
+            delta = delta + step @ directions * self.unit[TIMBRE:]
             previous, found = found, prosody_features(self.curves(table, delta))
             slopes += np.outer(found - previous - slopes @ step, step) / (step @ step)
         return delta

@@ -39,9 +39,10 @@ class Response:
         self.centre, self.unit = arrays["centre"], arrays["unit"]
         """Of the packaged styles: mean [256] and spread [256]."""
         self.prosody = arrays["prosody"].astype(np.float64)
-        """[3, 128]: changes of the prosody half, in its units, that raise each of `prosody_features` by one."""
-        self.packaged, self.pitches = arrays["packaged"], arrays["pitches"]
-        """What the packaged voices sound like: embeddings [5, 256] and pitches in octaves [5]."""
+        """[5, 3, 128]: for each packaged voice the changes of the prosody half, in its units, that raise each of
+        `prosody_features` by one."""
+        self.packaged, self.pitches, self.dynamics = arrays["packaged"], arrays["pitches"], arrays["dynamics"]
+        """What the packaged voices sound like: embeddings [5, 256], pitches in octaves [5] and dynamics in dB [5]."""
         self._linear, self._smooth, self._length, self._noise, self._pitch = arrays["kernel"]
         self._mean, self._spread = arrays["output_mean"].astype(np.float64), arrays["output_spread"].astype(np.float64)
         self._inputs = arrays["inputs"].astype(np.float64)

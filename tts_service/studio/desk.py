@@ -21,8 +21,9 @@ from tts_service.synthesizer import Synthesizer
 from tts_service.voices import Library
 
 NO_CLONING = (
-    "内置引擎只有自带的声音，不能克隆；克隆需要 GLM-TTS 引擎。 / "
-    "The embedded engine speaks in its own voices and cannot clone; cloning needs the GLM-TTS engine."
+    "内置引擎不能克隆，只能用 `glm-tts voices match 名称` 学像一段录音（声音匹配）；克隆需要 GLM-TTS 引擎。 / "
+    "The embedded engine cannot clone; `glm-tts voices match NAME` brings it near a recording (voice matching). "
+    "Cloning needs the GLM-TTS engine."
 )
 
 

@@ -19,14 +19,17 @@ from tts_service.kokoro.manner import Manner
 from tts_service.kokoro.matching import Matcher, prosody_features, style_spread
 from tts_service.kokoro.model import style_tables
 from tts_service.kokoro.response import TIMBRE, Response
+from tts_service.kokoro.training.responses import PROSODY
 
+RIDGE = 0.3
+"""Of the regression, as a share of the mean variance."""
 TARGET = Path(__file__).parents[1] / "response.npz"
 
 
 def collected(folder: Path) -> dict[str, NDArray]:
     """All batches: styles [n, 256], said [n], embeddings [n, 256], colours [n, 40], prosody [n, 3]."""
     rows: dict[str, list[NDArray]] = {}
-    for path in sorted(folder.glob("*.npz")):
+    for path in sorted(folder.glob("[0-9]*.npz")):
         with np.load(path) as batch:
             curves = np.split(batch["curves"], np.cumsum(batch["lengths"])[:-1], axis=1)
             audio = np.split(batch["audio"], np.cumsum(batch["samples"])[:-1])
@@ -42,21 +45,23 @@ def collected(folder: Path) -> dict[str, NDArray]:
     return {name: np.concatenate(values) for name, values in rows.items()}
 
 
-def prosody_directions(z: NDArray, prosody: NDArray) -> NDArray:
-    """The least changes [3, 128] that move one of the three features by one and leave the others, by ridge."""
-    x = z - z.mean(axis=0)
-    y = prosody - prosody.mean(axis=0)
-    slopes = np.linalg.solve(x.T @ x + 0.05 * len(x) * np.eye(x.shape[1]), x.T @ y)
-    foretold = [np.corrcoef(x @ slopes[:, i], y[:, i])[0, 1] for i in range(y.shape[1])]
-    logger.info(f"pitch, range, energy foretold with a correlation of {np.round(foretold, 3)}")
-    return np.linalg.pinv(slopes)
+def prosody_directions(folder: Path) -> NDArray:
+    """Per voice the least changes [5, 3, 128] that move one of the features by one and leave the others, by ridge."""
+    with np.load(folder / PROSODY) as collected:
+        changes, answers = collected["changes"], collected["answers"]
+    found = []
+    for x, y in zip(changes, answers, strict=True):
+        slopes = np.linalg.solve(x.T @ x + RIDGE * np.trace(x.T @ x) / len(x.T) * np.eye(len(x.T)), x.T @ y)
+        found.append(np.linalg.pinv(slopes))
+    return np.stack(found)
 
 
 def main() -> None:
     """Choose, learn, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    data = collected(parser.parse_args().folder)
+    folder = parser.parse_args().folder
+    data = collected(folder)
     centre, unit = style_spread()
     z = (data["styles"] - centre) / unit
     outputs = np.concatenate([data["embeddings"], data["colours"]], axis=1)
@@ -67,7 +72,7 @@ def main() -> None:
     arrays = {
         "centre": centre.astype(np.float32),
         "unit": unit.astype(np.float32),
-        "prosody": prosody_directions(z[:, TIMBRE:], data["prosody"]).astype(np.float32),
+        "prosody": prosody_directions(folder).astype(np.float32),
         **packaged(),
         "output_mean": average.astype(np.float32),
         "output_spread": spread.astype(np.float32),
@@ -75,7 +80,7 @@ def main() -> None:
     pitch = data["prosody"][:, 0]
     kept = np.arange(len(z)) % 5 > 0
     best, chosen = np.inf, None
-    grid = itertools.product((0.1, 0.3), (1.0,), (0.7, 1.0, 1.5), (0.3, 0.7, 1.5), (3.0, 6.0))
+    grid = itertools.product((0.1, 0.3), (1.0,), (1.0,), (0.3, 0.6), (6.0,))
     for kernel in grid:
         inputs = np.concatenate([z[:, :TIMBRE], kernel[4] * (pitch[:, None] - 7.5)], axis=1)
         learnt = arrays | {"kernel": np.array(kernel), "inputs": inputs[kept], "outputs": outputs[kept] / spread}
@@ -97,10 +102,11 @@ def main() -> None:
 
 
 def packaged() -> dict[str, NDArray]:
-    """What the packaged voices sound like: embeddings [5, 256] and pitches in octaves [5]."""
+    """What the packaged voices sound like: embeddings [5, 256], pitches in octaves [5], dynamics in dB [5]."""
     matcher = Matcher.load()
     heard = [matcher.probe(table, np.zeros(256)) for table in style_tables().values()]
     return {
+        "dynamics": np.array([Manner.of(np.concatenate(said)).dynamics for _, said in heard]),
         "packaged": np.stack([one.embedding for one, _ in heard]),
         "pitches": np.array([prosody_features(matcher.curves(t, np.zeros(128)))[0] for t in style_tables().values()]),
     }

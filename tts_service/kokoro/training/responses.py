@@ -19,14 +19,16 @@ from numpy.typing import NDArray
 
 from tts_service.audio import resample
 from tts_service.kokoro.derived import derive
-from tts_service.kokoro.matching import PROBES, style_spread, tokens_of
+from tts_service.kokoro.matching import PROBES, Matcher, prosody_features, style_spread, tokens_of
 from tts_service.kokoro.model import cache_directory, model_file, style_tables
 from tts_service.kokoro.network import open_session
 from tts_service.kokoro.rendering import Renderer
+from tts_service.kokoro.response import TIMBRE
 from tts_service.kokoro.speaker import SpeakerEncoder
 from tts_service.kokoro.voice import SAMPLE_RATE, Styling, style_row
 
 BATCH = 25
+PROSODY, PROSODY_PAIRS = "prosody.npz", 110
 MALE = 4
 """Index of the only male table: two styles of five begin near it."""
 
@@ -44,6 +46,24 @@ def random_style(rows: NDArray[np.float32], random: np.random.Generator) -> NDAr
     return (mixed + noise).astype(np.float32)
 
 
+def collect_prosody(target: Path) -> None:
+    """How pitch, its range and energy answer to the prosody half: pairs of opposite changes around every voice."""
+    matcher, unit = Matcher.load(), style_spread()[1][TIMBRE:]
+    random = np.random.default_rng(0)
+    changes = 0.4 * random.normal(size=(len(style_tables()), PROSODY_PAIRS, 256 - TIMBRE))
+    answers = np.array(
+        [
+            [
+                prosody_features(matcher.curves(table, change * unit))
+                - prosody_features(matcher.curves(table, -change * unit))
+                for change in around
+            ]
+            for table, around in zip(style_tables().values(), changes, strict=True)
+        ]
+    )
+    np.savez(target, changes=changes, answers=answers / 2)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write batches until there are enough."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -51,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--count", type=int, default=2000)
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)
+    if not (options.folder / PROSODY).exists():
+        collect_prosody(options.folder / PROSODY)
     cache = cache_directory()
     stock = model_file(cache)
     derived = derive(lambda: stock, cache, lambda stage, fraction: None)

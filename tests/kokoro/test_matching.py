@@ -1,0 +1,250 @@
+"""Voice matching, with speech that the model itself renders in the part of persons who are not among its voices."""
+
+import numpy as np
+import pyloudnorm
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from g2p import analyze
+from tts_service import SpeechError, SynthesisOptions, UnknownVoice
+from tts_service.audio import resample
+from tts_service.cli import app
+from tts_service.engine import StopSignal
+from tts_service.kokoro import KokoroEngine
+from tts_service.kokoro.fitting import guarded
+from tts_service.kokoro.intelligibility import SENTENCES
+from tts_service.kokoro.manner import Manner, pitch
+from tts_service.kokoro.matched import Matched, matched_file
+from tts_service.kokoro.matching import Match, Matcher, prosody_features, style_spread, tokens_of
+from tts_service.kokoro.model import style_tables
+from tts_service.kokoro.speaker import SpeakerEncoder, mel, mel_filters
+from tts_service.kokoro.voice import style_row
+from tts_service.voices import Library, speaker
+
+SEEN = ("我昨天去了一趟图书馆，借了三本书。", "He told me that the road was closed.")
+UNSEEN = ("孩子们在院子里放风筝。", "The concert was better than I expected.")
+
+
+@pytest.fixture(scope="module")
+def matcher(cache):
+    return Matcher.load(cache, threads=2)
+
+
+@pytest.fixture(scope="module")
+def person(matcher):
+    """`person(texts, excitement)` -> samples at 16 kHz of somebody between two voices and a good way off."""
+    tables, (_, unit) = style_tables(), style_spread()
+    noise = 0.35 * np.random.default_rng(5).normal(size=256) * unit
+    noise[128:] = 0
+
+    def say(texts, excitement=0.0):
+        said = []
+        for text in texts:
+            tokens = tokens_of(text)
+            calm, lively = (style_row(tables[name], len(tokens) - 2) for name in ("jm_kumo", "jf_tebukuro"))
+            style = 0.55 * calm + 0.45 * lively + noise
+            style[128:] += excitement * (lively - calm)[128:]
+            rendering = matcher.renderer.render(tokens, style.astype(np.float32))
+            said.append(resample(rendering.samples, 24000, 16000))
+        return said
+
+    return say
+
+
+@pytest.fixture(scope="module")
+def library(person, cache, tmp_path_factory):
+    """A library to which the command has added that person."""
+    folder = tmp_path_factory.mktemp("library")
+    recording = folder.parent / "somebody.wav"
+    soundfile.write(recording, np.concatenate(person(SEEN)), 16000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LC_ALL", "C.UTF-8")
+        patch.setenv("GLM_TTS_CACHE", str(cache))
+        result = CliRunner().invoke(
+            app, ["voices", "add", str(recording), "--consent", "nobody real", "--voices", str(folder)]
+        )
+    assert result.exit_code == 0, result.output
+    assert "voice matching (embedded)" in result.output
+    assert "GLM-TTS clones" in result.output
+    return Library(folder)
+
+
+@pytest.fixture(scope="module")
+def listening(library, cache):
+    """An engine that knows the library."""
+    engine = KokoroEngine.load(cache_dir=cache, voices=library.folder)
+    yield engine
+    engine.close()
+
+
+def speak(engine, voice, texts=UNSEEN):
+    chunks = [c for text in texts for c in engine.synthesize(analyze(text), voice, SynthesisOptions(), StopSignal())]
+    return np.concatenate([chunk.samples for chunk in chunks])
+
+
+def test_a_matched_voice_is_like_the_person_on_what_the_fit_never_heard(library, listening, person):
+    encoder = SpeakerEncoder()
+    wanted = np.concatenate(person(UNSEEN))
+    *packaged, matched = listening.voices()
+    assert matched.name == "somebody"
+    heard = {v.name: resample(speak(listening, v), 24000, 16000) for v in (*packaged, matched)}
+    likeness = {name: float(encoder.embed(samples) @ encoder.embed(wanted)) for name, samples in heard.items()}
+    print("\n", {name: round(value, 3) for name, value in likeness.items()})
+    assert likeness["somebody"] >= max(likeness[voice.name] for voice in packaged) + 0.05
+    assert abs(Manner.of(heard["somebody"]).pitch - Manner.of(wanted).pitch) < 2 / 12
+
+
+def test_a_matched_voice_streams_as_the_stock_model_would_and_as_loud_as_the_others(
+    library, listening, cache, mel_distance
+):
+    matched = listening.voices()[-1]
+    whole = KokoroEngine.load(cache_dir=cache, voices=library.folder, whole=True)
+    text = UNSEEN[:1]
+    ours, stock = speak(listening, matched, text), speak(whole, whole.voices()[-1], text)
+    whole.close()
+    assert len(list(listening.synthesize(analyze(text[0]), matched, SynthesisOptions(), StopSignal()))) > 2
+    assert mel_distance(ours, stock) < 0.4
+    meter = pyloudnorm.Meter(24000)
+    levels = [meter.integrated_loudness(speak(listening, voice)) for voice in (listening.voices()[0], matched)]
+    assert abs(levels[0] - levels[1]) < 2
+
+
+def test_the_packaged_voices_are_as_before(engine, listening):
+    for ours, theirs in zip(engine.voices()[:2], listening.voices()[:2], strict=True):
+        assert ours == theirs
+        np.testing.assert_array_equal(speak(engine, ours, UNSEEN[:1]), speak(listening, theirs, UNSEEN[:1]))
+
+
+def test_a_voice_without_its_match_is_told_how_to_get_one(library, listening, tmp_path):
+    voice = library.voice("somebody")
+    path = matched_file(voice.folder, library.card("somebody").sha256)
+    aside = path.rename(tmp_path / path.name)
+    try:
+        assert [v.name for v in listening.voices()] == ["mei", "lan", "zhu", "ju", "song"]
+        with pytest.raises(SpeechError, match="glm-tts voices match somebody"):
+            speak(listening, voice)
+        path.write_bytes(b"PK\x03\x04 no archive")
+        with pytest.raises(SpeechError, match="match the voice again: glm-tts voices match somebody"):
+            speak(listening, voice)
+    finally:
+        aside.replace(path)
+    assert Matched.load(path).quality == "fast"
+
+
+def test_a_recorded_voice_that_nobody_matched_is_refused_by_name(library, listening, tmp_path):
+    class Desk:
+        engine, voices = listening, staticmethod(listening.voices)
+
+    other = Library(tmp_path)
+    other.add(library.audio("somebody"), name="other", transcript="-", consent="nobody real")
+    with pytest.raises(UnknownVoice, match=r"glm-tts voices match other.*--engine glm"):
+        speaker(Desk, other, "other")
+    assert speaker(Desk, library, "somebody").folder == library.folder / "somebody"
+
+
+def test_excitement_carries_over(matcher, person):
+    calm, excited = (
+        matcher.match([np.concatenate(person(SEEN, excitement))], lambda stage, fraction: None)
+        for excitement in (-0.2, 0.4)
+    )
+    low, high = (prosody_features(matcher.curves(style_tables()[m.base], m.delta[128:])) for m in (calm, excited))
+    assert high[0] > low[0] + 0.25, "the excited voice is not higher"
+    assert (
+        Manner.of(np.concatenate(person(SEEN, 0.4))).pitch > Manner.of(np.concatenate(person(SEEN, -0.2))).pitch + 0.3
+    )
+
+
+def test_tempo_and_pauses_carry_over(cache, person):
+    matcher = Matcher.load(cache, threads=2, rounds=1)
+    first, second = person(SEEN)
+    slow = [np.concatenate([s, np.zeros(9600, np.float32)]) for s in (resample(first, 16000, 20000), second)]
+    hurried = np.concatenate([resample(first, 20000, 16000), np.zeros(2400, np.float32), second])
+    calm, quick = (matcher.match([r], lambda stage, fraction: None) for r in (np.concatenate(slow), hurried))
+    assert quick.rate > 1.1 * calm.rate
+    assert quick.pause < calm.pause
+
+
+def test_equal_recordings_give_equal_voices(cache, person):
+    recordings, matches = person(SEEN), []
+    for _ in range(2):
+        matches.append(Matcher.load(cache, threads=2, rounds=2).match(recordings, lambda stage, fraction: None))
+    np.testing.assert_array_equal(matches[0].delta, matches[1].delta)
+    assert matches[0].after == matches[1].after
+
+
+@pytest.mark.parametrize(("limit", "share"), [(1.0, 1.0), (0.5, 0.4), (0.1, 0.0)])
+def test_a_voice_that_is_not_understood_is_weakened(limit, share):
+    """A listener who understands nobody that has moved further than `limit` from a packaged voice."""
+
+    class Mouth:
+        said = 0
+
+        def say(self, tokens, base, delta):
+            sentence, self.said = self.said % 6, self.said + 1
+            return np.array([delta[0], sentence])
+
+        def weakened(self, match, weaker, recordings):
+            return Match(match.base, match.delta * weaker, 1.0, 1.0, 0.5, 0.6)
+
+    def transcribe(samples, language):
+        return SENTENCES[int(samples[1])] if samples[0] <= limit else "嗯"
+
+    match = Match("jm_kumo", np.ones(256, np.float32), 1.0, 1.0, 0.5, 0.9)
+    found, (_, after) = guarded(match, Mouth(), [], transcribe, 6, lambda stage, fraction: None)
+    assert found.delta[0] == pytest.approx(share)
+    assert after == 0
+
+
+def test_the_mel_spectrum_is_librosas():
+    import torch
+    from faster_whisper.feature_extractor import FeatureExtractor
+
+    samples = np.random.default_rng(0).normal(size=16000).astype(np.float32)
+    np.testing.assert_allclose(mel_filters(), FeatureExtractor.get_mel_filters(16000, 400, n_mels=40), atol=1e-6)
+    window = torch.hann_window(400)
+    spectrum = torch.stft(torch.tensor(samples), 400, 160, window=window, pad_mode="constant", return_complex=True)
+    expected = mel_filters() @ spectrum.abs().square().numpy()
+    np.testing.assert_allclose(mel(samples), expected.T, rtol=1e-3, atol=1e-3)
+
+
+def test_pitch_is_the_models_own(matcher):
+    for name, table in style_tables().items():
+        tokens = tokens_of(UNSEEN[0])
+        rendering = matcher.renderer.render(tokens, style_row(table, len(tokens) - 2))
+        heard = pitch(resample(rendering.samples, 24000, 16000))
+        true = rendering.pitch[np.minimum(np.arange(len(heard)) * 4 // 5, len(rendering.pitch) - 1)]
+        both = (heard > 0) & (true > 50)
+        assert both.sum() > 50
+        assert np.median(np.abs(np.log2(heard[both] / true[both]))) < 0.05, name
+
+
+def test_the_gradient_is_that_of_the_similarity(matcher, stock):
+    """Needs torch, as `--quality best` does."""
+    torch = pytest.importorskip("torch")
+    import onnx
+
+    from tts_service.kokoro.refinement import Decoder, Listener
+
+    tokens = tokens_of("今天天气很好。")
+    style = style_row(style_tables()["jm_kumo"], len(tokens) - 2)
+    rendering = matcher.renderer.render(tokens, style)
+    bounds = 300 * rendering.begin, 300 * (rendering.begin + len(rendering.pitch))
+    decoder, listener, encoder = Decoder(onnx.load(stock), 2), Listener(), SpeakerEncoder()
+    sentence = decoder.prepare(tokens, style, rendering.durations, bounds)
+    timbre = torch.tensor(style[:128], requires_grad=True)
+    samples = decoder(sentence, timbre)
+    embedding = listener.embed(listener.mel(samples))
+    same = encoder.embed(resample(samples.detach().numpy(), 24000, 16000))
+    assert float(embedding.detach() @ torch.from_numpy(same)) > 0.99
+    assert same @ encoder.embed(resample(rendering.samples, 24000, 16000)) > 0.75
+
+    target = torch.zeros(256)
+    target[::2] = 0.1
+    (embedding @ target).backward()
+    step = 0.01 * timbre.grad / timbre.grad.norm()
+    with torch.no_grad():
+        ahead, behind = (
+            listener.embed(listener.mel(decoder(sentence, timbre + sign * step))) @ target for sign in (1, -1)
+        )
+    assert float(ahead - behind) / 0.02 == pytest.approx(float(timbre.grad.norm()), rel=0.1)
