@@ -97,7 +97,7 @@ class Models:
                 cannot be written.
         """
         progress(f"loading the voice ({settings.voice.engine})")
-        place = "checkpoint" if settings.voice.engine == "glm" else "model"
+        place = {"glm": "checkpoint", "remote": "address"}.get(settings.voice.engine, "model")
         chosen: dict[str, Any] = {place: settings.voice.model}
         synthesizer = await asyncio.to_thread(tts_service.load, settings.voice.engine, **chosen)
         try:

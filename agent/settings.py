@@ -65,7 +65,7 @@ class VoiceSettings(Section):
     engine: str = "kokoro"
     model: Path | None = None
     """kokoro: a local copy of the model; None: the one that comes as packages. glm: the checkpoint folder; None: the
-    one that `glm-tts download` fills."""
+    one that `glm-tts download` fills. remote: the address of the Ray cluster; None: this machine's."""
     name: str | None = None
     """One of the engine's voices; None: its first."""
     speed: float = Field(1.0, ge=0.5, le=2.0)

@@ -17,6 +17,7 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,8 @@ from tts_service.wording import tr
 if TYPE_CHECKING:
     from ray.serve import Application
 
-APPLICATION = "glm-tts"
-"""The name under which the replicas are found."""
+APPLICATION = "default"
+"""The name under which the replicas are found; `serve run` gives this one."""
 _ATTEMPTS = 4
 """Replicas that may be lost under one segment."""
 
@@ -96,10 +97,11 @@ def build(arguments: dict[str, Any]) -> Application:
     import ray
     from ray import serve
 
-    settings = dict(arguments)
+    # the command line hands everything over as text
+    settings = {name: int(value) if str(value).isdigit() else value for name, value in arguments.items()}
     engine = settings.pop("engine", "glm")
     least, most, ongoing, waiting = (
-        int(settings.pop(name, usual)) for name, usual in (("least", 1), ("most", 4), ("ongoing", 32), ("waiting", 64))
+        settings.pop(name, usual) for name, usual in (("least", 1), ("most", 4), ("ongoing", 32), ("waiting", 64))
     )
     ray.init(ignore_reinit_error=True)
     usual_gpus = 1 if engine == "glm" and ray.cluster_resources().get("GPU") else 0
@@ -139,11 +141,11 @@ class RemoteEngine:
         """How many segments each replica has begun."""
 
     @classmethod
-    def load(cls, address: str = "auto", *, application: str = APPLICATION) -> RemoteEngine:
+    def load(cls, address: Path | str | None = None, *, application: str = APPLICATION) -> RemoteEngine:
         """Connect.
 
         Args:
-            address: Of the Ray cluster, `auto` for the one that this machine belongs to.
+            address: Of the Ray cluster, `host:6379`; None: the one that `RAY_ADDRESS` names or this machine belongs to.
             application: Name that the replicas were started under.
 
         Raises:
@@ -163,13 +165,14 @@ class RemoteEngine:
             ) from error
         owns_connection = not ray.is_initialized()
         try:
-            ray.init(address=address, log_to_driver=False, ignore_reinit_error=True)
+            ray.init(address=str(address or "auto"), log_to_driver=False, ignore_reinit_error=True)
             return cls(serve.get_app_handle(application), owns_connection=owns_connection)
         except (ConnectionError, RayServeException, ray.exceptions.RayError) as error:
             if owns_connection:
                 ray.shutdown()
+            reason = str(error).strip().splitlines()[-1]
             raise SpeechError(
-                f"no {application!r} is served on the Ray cluster {address} ({str(error).strip().splitlines()[-1]}); "
+                f"no voice is served as {application!r} on the Ray cluster ({reason}); "
                 "start it there with: serve run tts_service.remote:build engine=glm"
             ) from error
 

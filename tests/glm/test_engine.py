@@ -1,6 +1,7 @@
 """The engine as the rest of the project uses it, with the tiny checkpoint standing in for the published one."""
 
 import random
+import weakref
 
 import numpy as np
 import pytest
@@ -297,8 +298,9 @@ def test_unloading_frees_the_models_and_the_next_utterance_reads_them_again(libr
     engine = GLMEngine.load(CHECKPOINT, voices=library.folder, device="cpu")
     voice = engine.voices()[0]
     expected = samples_of(speak(engine, voice))
+    models = [weakref.ref(engine._loaded().lm), weakref.ref(engine._loaded().flow)]
     engine.unload()
-    assert engine._models is None
+    assert [model() for model in models] == [None, None]
     assert np.array_equal(samples_of(speak(engine, voice)), expected)
 
 

@@ -24,7 +24,7 @@ def engine():
 
     ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
     serve.start(http_options={"location": "NoServer"})
-    serve.run(build({"engine": "kokoro", "threads": 1, "least": 2, "most": 2}), name="voice", route_prefix=None)
+    serve.run(build({"engine": "kokoro", "threads": "1", "least": "2", "most": "2"}), name="voice", route_prefix=None)
     engine = RemoteEngine.load(application="voice")
     yield engine
     engine.close()

@@ -68,6 +68,8 @@ def warn(message: str) -> None:
 
 def engine_settings(engine: str, checkpoint: Path | None, voices: Path | None) -> dict[str, Any]:
     """What `tts_service.load` needs to know for an engine."""
+    if engine == "remote":
+        return {}
     return {"voices": voices} | ({"checkpoint": checkpoint} if engine == "glm" else {})
 
 
@@ -75,7 +77,7 @@ def load_engine(engine: str, checkpoint: Path | None = None, voices: Path | None
     """Load an engine, saying so where somebody watches.
 
     Args:
-        engine: `kokoro` or `glm`.
+        engine: `kokoro`, `glm` or `remote`.
         checkpoint: GLM-TTS's; None: where `download` puts it.
         voices: The library of recorded voices; None: the user's.
     """

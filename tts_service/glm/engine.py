@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -224,6 +225,7 @@ class GLMEngine:
         """Free the models' memory; the next utterance reads them again."""
         self._models = None
         self._ready.clear()
+        gc.collect()  # decoder and step hold each other
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
