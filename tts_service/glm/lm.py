@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -77,6 +78,14 @@ class KVCache:
         self.values[layer][rows, :, positions] = values.transpose(1, 2)
 
 
+def _joined(*layers: nn.Linear) -> Tensor:
+    """The weights of layers with one input as one, so that a step has one product to launch; they become its parts."""
+    weight = torch.cat([layer.weight for layer in layers])
+    for layer, part in zip(layers, weight.split([layer.out_features for layer in layers]), strict=True):
+        layer.weight = nn.Parameter(part, requires_grad=False)
+    return weight
+
+
 class _Attention(nn.Module):
     def __init__(self, config: LMConfig) -> None:
         super().__init__()
@@ -90,15 +99,19 @@ class _Attention(nn.Module):
         self.v_proj = nn.Linear(config.hidden_size, self.kv_heads * self.head_dim, bias=False)
         self.o_proj = nn.Linear(self.heads * self.head_dim, config.hidden_size, bias=False)
 
+    @cached_property
+    def _qkv(self) -> Tensor:
+        return _joined(self.q_proj, self.k_proj, self.v_proj)
+
     def forward(self, x: Tensor, where: _Where, cache: KVCache, layer: int) -> Tensor:
         batch, length, _ = x.shape
-        q = self.q_proj(x).view(batch, length, self.heads, self.head_dim).transpose(1, 2)
-        k = self.k_proj(x).view(batch, length, self.kv_heads, self.head_dim).transpose(1, 2)
-        v = self.v_proj(x).view(batch, length, self.kv_heads, self.head_dim).transpose(1, 2)
-        cache.write(layer, where.rotate(k), v, where.rows, where.positions)
+        heads = F.linear(x, self._qkv).view(batch, length, -1, self.head_dim).transpose(1, 2)
+        turned, v = heads.split([self.heads + self.kv_heads, self.kv_heads], dim=1)
+        q, k = where.rotate(turned).split([self.heads, self.kv_heads], dim=1)
+        cache.write(layer, k, v, where.rows, where.positions)
         # the query heads of one key head are asked as if they were more positions: no key is copied for them
         mixed = F.scaled_dot_product_attention(
-            where.rotate(q).reshape(batch, self.kv_heads, -1, self.head_dim),
+            q.reshape(batch, self.kv_heads, -1, self.head_dim),
             cache.keys[layer, :, :, : where.span],
             cache.values[layer, :, :, : where.span],
             attn_mask=where.mask,
@@ -113,8 +126,13 @@ class _MLP(nn.Module):
         self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
         self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
 
+    @cached_property
+    def _gate_up(self) -> Tensor:
+        return _joined(self.gate_proj, self.up_proj)
+
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        gate, up = F.linear(x, self._gate_up).chunk(2, dim=-1)
+        return self.down_proj(F.silu(gate) * up)
 
 
 class _Layer(nn.Module):

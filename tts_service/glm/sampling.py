@@ -77,17 +77,18 @@ def next_tokens(
     """
     early = (step < shortest)[:, None]
     is_end = torch.arange(logits.shape[1], device=logits.device) == end
-    index = step[:, None] * (logits.shape[1] + sampling.top_k)
+    lanes = logits.shape[1] + sampling.top_k  # a step's random numbers: for the candidates, then for everything
+    index = step[:, None] * lanes + torch.arange(lanes, device=logits.device)
+    pace = -uniform(seed[:, None], Purpose.SAMPLING, index).log()
     probabilities = logits.masked_fill(ras[:, None] & early & is_end, float("-inf")).softmax(-1)
     weights, ids = candidates(probabilities, ras, sampling)
     # for top-k the published loop draws again until it is not the end, which is a draw among the others
     weights = weights.masked_fill(early & (ids == end), 0.0)
-    choice = ids.gather(1, _race(weights, seed, index))
+    choice = ids.gather(1, _race(weights, pace[:, : weights.shape[1]]))
     repeated = ras[:, None] & ((recent == choice).sum(-1, keepdim=True) >= sampling.window * sampling.repetition)
-    return torch.where(repeated, _race(probabilities, seed, index + sampling.top_k), choice).squeeze(1)
+    return torch.where(repeated, _race(probabilities, pace[:, sampling.top_k :]), choice).squeeze(1)
 
 
-def _race(weights: Tensor, seed: Tensor, index: Tensor) -> Tensor:
-    """Index [B, 1] of the winner; `index` [B, 1] is where each row's random numbers start."""
-    lane = index + torch.arange(weights.shape[1], device=weights.device)
-    return (weights / -uniform(seed[:, None], Purpose.SAMPLING, lane).log()).argmax(-1, keepdim=True)
+def _race(weights: Tensor, pace: Tensor) -> Tensor:
+    """Index [B, 1] of the winner: the greatest weight per unit of exponential `pace`."""
+    return (weights / pace).argmax(-1, keepdim=True)
