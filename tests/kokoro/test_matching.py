@@ -7,7 +7,7 @@ import soundfile
 from typer.testing import CliRunner
 
 from g2p import analyze
-from tts_service import SpeechError, SynthesisOptions, UnknownVoice
+from tts_service import SpeechError, SynthesisOptions, Synthesizer, UnknownVoice
 from tts_service.audio import resample
 from tts_service.cli import app
 from tts_service.engine import StopSignal
@@ -71,11 +71,15 @@ def library(person, cache, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def listening(library, cache):
+def synthesizer(library, cache):
+    with Synthesizer(KokoroEngine.load(cache_dir=cache, voices=library.folder)) as synthesizer:
+        yield synthesizer
+
+
+@pytest.fixture(scope="module")
+def listening(synthesizer):
     """An engine that knows the library."""
-    engine = KokoroEngine.load(cache_dir=cache, voices=library.folder)
-    yield engine
-    engine.close()
+    return synthesizer.engine
 
 
 def speak(engine, voice, texts=UNSEEN):
@@ -132,20 +136,18 @@ def test_a_voice_without_its_match_is_told_how_to_get_one(library, listening, tm
     assert Matched.load(path).quality == "fast"
 
 
-def test_a_recorded_voice_that_nobody_matched_is_refused_by_name(library, listening, tmp_path):
-    class Desk:
-        engine, voices = listening, staticmethod(listening.voices)
-
+def test_a_recorded_voice_that_nobody_matched_is_refused_by_name(library, synthesizer, tmp_path):
     other = Library(tmp_path)
     other.add(library.audio("somebody"), name="other", transcript="-", consent="nobody real")
     with pytest.raises(UnknownVoice, match=r"glm-tts voices match other.*--engine glm"):
-        speaker(Desk, other, "other")
-    assert speaker(Desk, library, "somebody").folder == library.folder / "somebody"
+        speaker(synthesizer, other, "other")
+    assert speaker(synthesizer, library, "somebody").folder == library.folder / "somebody"
 
 
 def test_excitement_carries_over(matcher, person):
+    quick = Matcher(matcher.renderer, SpeakerEncoder(), rounds=1)
     calm, excited = (
-        matcher.match([np.concatenate(person(SEEN, excitement))], lambda stage, fraction: None)
+        quick.match([np.concatenate(person(SEEN, excitement))], lambda stage, fraction: None)
         for excitement in (-0.2, 0.4)
     )
     low, high = (prosody_features(matcher.curves(style_tables()[m.base], m.delta[128:])) for m in (calm, excited))
@@ -155,8 +157,8 @@ def test_excitement_carries_over(matcher, person):
     )
 
 
-def test_tempo_and_pauses_carry_over(cache, person):
-    matcher = Matcher.load(cache, threads=2, rounds=1)
+def test_tempo_and_pauses_carry_over(matcher, person):
+    matcher = Matcher(matcher.renderer, SpeakerEncoder(), rounds=1)
     first, second = person(SEEN)
     slow = [np.concatenate([s, np.zeros(9600, np.float32)]) for s in (resample(first, 16000, 20000), second)]
     hurried = np.concatenate([resample(first, 20000, 16000), np.zeros(2400, np.float32), second])
@@ -165,10 +167,9 @@ def test_tempo_and_pauses_carry_over(cache, person):
     assert quick.pause < calm.pause
 
 
-def test_equal_recordings_give_equal_voices(cache, person):
-    recordings, matches = person(SEEN), []
-    for _ in range(2):
-        matches.append(Matcher.load(cache, threads=2, rounds=2).match(recordings, lambda stage, fraction: None))
+def test_equal_recordings_give_equal_voices(matcher, person):
+    recordings, quick = person(SEEN), Matcher(matcher.renderer, SpeakerEncoder(), rounds=2)
+    matches = [quick.match(recordings, lambda stage, fraction: None) for _ in range(2)]
     np.testing.assert_array_equal(matches[0].delta, matches[1].delta)
     assert matches[0].after == matches[1].after
 
