@@ -100,7 +100,7 @@ class LocalMaker:
             voice = [file_sha256(task.prompt_audio), task.prompt_text or ""]
         else:
             found = speaker(self._synthesizer, self._library, who)
-            voice = [found.name, self._library.card(found.name).sha256 if found.folder else ""]
+            voice = [found.name, self._library.identity(found.name) if found.folder else ""]
         return [self._synthesizer.engine.name, self._dictionary, *voice]
 
     def check(self, task: Task) -> str | None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tts_service.audio import resample
+from tts_service.kokoro.manner import pitch
 from tts_service.wording import tr
 
 MIN_SECONDS, MAX_SECONDS = 3.0, 30.0
@@ -44,6 +45,11 @@ class Quality:
     pitch_gap: float
     """Octaves between the two pitches that the speech falls into, if each has a fifth of it; large for a man beside a
     woman, blind to two voices of one pitch."""
+    voiced: float
+    """Share of the recording that has a pitch."""
+    steady: float
+    """Share of the fifths of a second with a pitch in which it stays within a third of a semitone: a tenth in speech,
+    most in music."""
 
     @property
     def unusable(self) -> list[str]:
@@ -60,6 +66,10 @@ class Quality:
             found.append(
                 tr(f"只有 {self.speech_seconds:.1f} 秒有人声", f"only {self.speech_seconds:.1f} s of it are speech")
             )
+        elif self.voiced < 0.03:
+            found.append(tr("听不到人声，只有噪声", "there is noise and no voice in it"))
+        elif self.steady > 0.5:
+            found.append(tr("这是音乐或歌唱，不是说话", "it is music or singing, not speech"))
         return found
 
     @property
@@ -98,10 +108,11 @@ def measure(samples: Samples, rate: int) -> Quality:
     low = resample(samples, rate, 16000) if rate != 16000 else samples
     frames = low[: len(low) // _FRAME * _FRAME].reshape(-1, _FRAME)
     if not len(frames):
-        return Quality(len(samples) / rate, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return Quality(len(samples) / rate, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     power = (frames.astype(np.float64) ** 2).mean(axis=1) + 1e-10
     loud, quiet = np.quantile(power, 0.95), np.quantile(power, 0.08)
     speech = power > loud * 10**-2.5
+    track = pitch(low)
     return Quality(
         seconds=len(samples) / rate,
         speech_seconds=float(speech.sum()) * _FRAME / 16000 if loud > 1e-7 else 0.0,
@@ -110,6 +121,8 @@ def measure(samples: Samples, rate: int) -> Quality:
         bandwidth=_bandwidth(samples, rate),
         echo=_echo(low),
         pitch_gap=_pitch_gap(low, speech),
+        voiced=float((track > 0).mean()),
+        steady=_steady(track),
     )
 
 
@@ -143,6 +156,14 @@ def _echo(samples: Samples) -> float:
     spectrum = np.log(np.abs(np.fft.rfft(samples.astype(np.float64))) ** 2 + 1e-10)
     cepstrum = np.abs(np.fft.irfft(spectrum - spectrum.mean()))[960:6400]
     return float(cepstrum.max() / (cepstrum.std() + 1e-12))
+
+
+def _steady(track: NDArray[np.float64]) -> float:
+    if len(track) < 20:
+        return 0.0
+    windows = np.lib.stride_tricks.sliding_window_view(track, 20)
+    windows = windows[windows.min(axis=1) > 0]
+    return float((np.ptp(np.log2(windows), axis=1) < 1 / 36).mean()) if len(windows) else 0.0
 
 
 def _pitch_gap(samples: Samples, speech: NDArray[np.bool_]) -> float:

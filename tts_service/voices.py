@@ -138,6 +138,14 @@ class Library:
         """
         return [self.audio(name), *sorted(self._folder_of(name).glob(FURTHER.format("*")))]
 
+    def identity(self, name: str) -> str:
+        """What decides how a voice sounds: the hash of its recording, and of the embedded engine's match if it has one.
+
+        Raises:
+            SpeechError: As `card`.
+        """
+        return " ".join([self.card(name).sha256, *map(_sha256, sorted(self._folder_of(name).glob("kokoro-*.npz")))])
+
     def add(
         self,
         recording: Path,

@@ -209,6 +209,16 @@ def test_recordings_that_cannot_be_used(seconds, said, monkeypatch):
     assert any(said in reason for reason in quality.unusable)
 
 
+def test_music_and_noise_are_no_voices(monkeypatch):
+    monkeypatch.setenv("LC_ALL", "C")
+    random, seconds = np.random.default_rng(0), np.arange(24000 * 6) / 24000
+    notes = np.repeat(random.choice([196, 220, 262, 294, 330], 12), 12000)
+    music = sum(np.sin(2 * np.pi * notes * m * seconds) for m in (1, 1.26, 1.5, 2)) * np.exp(-3 * (seconds % 0.5)) / 5
+    noise = random.normal(0, 0.1, len(seconds))
+    for samples, said in ((music, "music"), (noise, "no voice")):
+        assert any(said in reason for reason in measure(samples.astype(np.float32), 24000).unusable)
+
+
 def test_the_embedded_engine_says_that_it_cannot_clone(tone, library, recording, monkeypatch):
     library.add(recording, name="mine", **CONSENT)
     assert speaker(tone, library, "mine") == Voice("mine", ("zh",), "mine · 克隆 / cloned", library.folder / "mine")
