@@ -87,7 +87,7 @@ class Matcher:
     @classmethod
     def load(cls, cache_dir: Path | None = None, threads: int = 1, rounds: int = ROUNDS) -> Matcher:
         """With the packaged model; the first time, prepare it in the cache. See `KokoroEngine.load`."""
-        return cls(Renderer.load(cache_directory(cache_dir), threads), SpeakerEncoder(), rounds)
+        return cls(Renderer(cache_directory(cache_dir), threads), SpeakerEncoder(), rounds)
 
     def match(self, recordings: Sequence[NDArray[np.float32]], progress: Progress) -> Match:
         """Fit a style.

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import helper
 
@@ -46,23 +45,16 @@ class Renderer:
     """Renders tokens in a style.
 
     Args:
-        front: Session of the derived front.
-        stock: The stock model, for the weights of the generator.
-        styling: The generator's style projections.
+        cache: Where the model is prepared the first time.
         threads: Cores that a rendering may use.
     """
 
-    def __init__(self, front: ort.InferenceSession, stock: onnx.ModelProto, styling: Styling, threads: int) -> None:
-        self._front = front
-        self._styling = styling
-        self._generator = open_session(_whole_generator(stock), threads)
-
-    @classmethod
-    def load(cls, cache: Path, threads: int) -> Renderer:
-        """Open the model, preparing it in the cache the first time."""
+    def __init__(self, cache: Path, threads: int) -> None:
         stock = model_file(cache)
         derived = derive(lambda: stock, cache, lambda stage, fraction: None)
-        return cls(open_session(derived.front, threads), onnx.load(stock), Styling.load(derived.styling), threads)
+        self._front = open_session(derived.front, threads)
+        self._generator = open_session(_whole_generator(onnx.load(stock)), threads)
+        self._styling = Styling.load(derived.styling)
 
     def prosody(self, tokens: NDArray[np.int64], style: NDArray[np.float32]) -> Rendering:
         """What the front alone tells, in a tenth of the time: a rendering without samples."""

@@ -13,19 +13,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx
 from loguru import logger
 from numpy.typing import NDArray
 
 from tts_service.audio import resample
-from tts_service.kokoro.derived import derive
 from tts_service.kokoro.matching import PROBES, Matcher, prosody_features, style_spread, tokens_of
-from tts_service.kokoro.model import cache_directory, model_file, style_tables
-from tts_service.kokoro.network import open_session
+from tts_service.kokoro.model import cache_directory, style_tables
 from tts_service.kokoro.rendering import Renderer
 from tts_service.kokoro.response import TIMBRE
 from tts_service.kokoro.speaker import SpeakerEncoder
-from tts_service.kokoro.voice import SAMPLE_RATE, Styling, style_row
+from tts_service.kokoro.voice import SAMPLE_RATE, style_row
 
 BATCH = 25
 PROSODY, PROSODY_PAIRS = "prosody.npz", 110
@@ -73,10 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     if not (options.folder / PROSODY).exists():
         collect_prosody(options.folder / PROSODY)
-    cache = cache_directory()
-    stock = model_file(cache)
-    derived = derive(lambda: stock, cache, lambda stage, fraction: None)
-    renderer = Renderer(open_session(derived.front, 1), onnx.load(stock), Styling.load(derived.styling), 1)
+    renderer = Renderer(cache_directory(), 1)
     encoder, tables, probes = SpeakerEncoder(), list(style_tables().values()), [tokens_of(text) for text in PROBES]
     for batch in range(options.count // BATCH):
         target = options.folder / f"{batch:04d}.npz"
