@@ -23,8 +23,8 @@ OPTIONAL = {tr("32 kHz 声码器", "32 kHz vocoder"): ("vocos2d/generator_jit.ck
 _PACKAGES = ("torch", "tokenizers", "safetensors", "kaldi-native-fbank", "onnxruntime", "onnx")
 _FRAME_BYTES = 10 * 18 * 2 * 2 * 768 * 4
 """Keys and values of a mel frame in the published flow: 10 ODE steps, 18 layers, 2 guidance branches, float32."""
-_SPEAKER_BYTES = 410 * _FRAME_BYTES + 4104 * 28 * 2 * 512 * 2
-"""Of everyone who speaks at full size: 410 frames in the flow, a row of the language model's cache (16 bits)."""
+_SPEAKER_BYTES = 710 * _FRAME_BYTES + 4104 * 28 * 2 * 512 * 2
+"""Of everyone who speaks at full size: 710 frames in the flow, a row of the language model's cache (16 bits)."""
 _VOICE_BYTES = 220 * _FRAME_BYTES
 """Of a voice at full size: the prompt of a reference of 5 s, shared by all who speak with it."""
 _WORK_BYTES = 0.3e9 + 0.7e9
