@@ -19,7 +19,7 @@ LONGEST_PIECE = 180
 """Symbols; about ten seconds. The cost of the front grows with the piece, and nothing is heard before it is done."""
 LONGEST_FIRST_PIECE = 60
 """Symbols; about three seconds."""
-LONGEST_OPENING = 85
+LONGEST_OPENING = 70
 """Symbols that the first piece of all may run to if no mark comes before: what the front reads in time for a first
 sound after 150 ms. Beyond, it is cut between words."""
 LONE_WORD = 12
