@@ -181,8 +181,9 @@ def _listed(synthesizer: Synthesizer, library: Library) -> list[dict[str, Any]]:
         {"id": voice.name, "languages": voice.languages, "description": voice.description, "usable": True}
         for voice in synthesizer.voices()
     ]
-    usable = can_clone(synthesizer)
-    return [*own, *({"id": name, "description": "克隆 / cloned", "usable": usable} for name in library.names())]
+    usable, known = can_clone(synthesizer), {voice["id"] for voice in own}
+    recorded = [name for name in library.names() if name not in known]
+    return [*own, *({"id": name, "description": "克隆 / cloned", "usable": usable} for name in recorded)]
 
 
 def _loading() -> JSONResponse:
