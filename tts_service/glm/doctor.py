@@ -21,14 +21,6 @@ PARTS: dict[str, tuple[str, ...]] = {
 }
 OPTIONAL = {tr("32 kHz 声码器", "32 kHz vocoder"): ("vocos2d/generator_jit.ckpt",)}
 _PACKAGES = ("torch", "tokenizers", "safetensors", "kaldi-native-fbank", "onnxruntime", "onnx")
-_FRAME_BYTES = 10 * 18 * 2 * 2 * 768 * 4
-"""Keys and values of a mel frame in the published flow: 10 ODE steps, 18 layers, 2 guidance branches, float32."""
-_SPEAKER_BYTES = 710 * _FRAME_BYTES + 4104 * 28 * 2 * 512 * 2
-"""Of everyone who speaks at full size: 710 frames in the flow, a row of the language model's cache (16 bits)."""
-_VOICE_BYTES = 220 * _FRAME_BYTES
-"""Of a voice at full size: the prompt of a reference of 5 s, shared by all who speak with it."""
-_WORK_BYTES = 0.3e9 + 0.7e9
-"""The language model's output rows in float32; what a CUDA process and its computations take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,30 +82,26 @@ def _matching(checkpoint: Path, pattern: str) -> list[Path]:
 def _machine(checkpoint: Path) -> list[Finding]:
     import torch
 
-    from tts_service.glm import acoustics
+    from tts_service.glm import acoustics, memory
 
-    lm, _, listener, flow, vocoder, _ = (
-        sum(path.stat().st_size for pattern in patterns for path in _matching(checkpoint, pattern))
-        for patterns in PARTS.values()
-    )
-    voice, speaker, work = (_VOICE_BYTES, _SPEAKER_BYTES, _WORK_BYTES) if lm > 1e9 else (0, 0, 0)
     ears = Finding(tr("重采样与滤波器组", "resampling and filter banks"), True, acoustics.provider())
     if torch.cuda.is_available():
         device = torch.cuda.get_device_properties(0)
-        # the language model's float32 is read at 16 bits, and the speech tokenizer waits on the CPU
-        needed = (lm / 2 + flow + vocoder + voice + speaker + work) / 1e9
-        there, each = device.total_memory / 1e9, speaker / 1e9
+        least, room = memory.NETWORKS + memory.VOICE + memory.WORK + memory.SPEAKER, memory.slots(device.total_memory)
+        there, needed, each = (number / 1e9 for number in (device.total_memory, least, memory.SPEAKER))
         detail = tr(
-            f"{device.name}，{there:.0f} GB；一路说话约需 {needed:.1f} GB，每多一路（slots）再加 {each:.1f} GB",
-            f"{device.name}, {there:.0f} GB; one speaker takes about {needed:.1f} GB, each further one (slots) "
-            f"{each:.1f} GB more",
+            f"{device.name}，{there:.1f} GB；一路约需 {needed:.1f} GB，每多一路再加 {each:.1f} GB；可同时 {room} 路",
+            f"{device.name}, {there:.1f} GB; one speaker takes about {needed:.1f} GB, each further one {each:.1f} GB "
+            f"more; room for {room} at once",
         )
-        return [ears, Finding("GPU", there > needed, detail)]
-    needed = (lm + listener + flow + vocoder + voice + speaker + work) / 1e9
+        return [ears, Finding("GPU", device.total_memory >= least, detail)]
+    weights = sum(
+        path.stat().st_size for globs in PARTS.values() for glob in globs for path in _matching(checkpoint, glob)
+    )
     detail = tr(
-        f"没有 GPU；{os.cpu_count()} 个核，需要约 {needed:.1f} GB 内存。完整模型在 CPU 上达不到实时，对话请用内置声音",
-        f"no GPU; {os.cpu_count()} cores, needs about {needed:.1f} GB of memory. At full size a CPU cannot keep up "
-        "with speech; for conversation use the embedded voice",
+        f"没有 GPU；{os.cpu_count()} 个核，权重占 {weights / 1e9:.2f} GB。完整模型在 CPU 上达不到实时，对话请用内置声音",
+        f"no GPU; {os.cpu_count()} cores, the weights take {weights / 1e9:.2f} GB of memory. At full size a CPU cannot "
+        "keep up with speech; for conversation use the embedded voice",
     )
     return [ears, Finding("CPU", True, detail)]
 

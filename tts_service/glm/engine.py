@@ -26,7 +26,7 @@ from tts_service.engine import (
     UnknownVoice,
     Voice,
 )
-from tts_service.glm import hift
+from tts_service.glm import hift, memory
 from tts_service.glm.checkpoint import VOCODER_32K, CheckpointError, require
 from tts_service.glm.decode import GROUP, Decoder, Limits, SpeechHead, speech_tokens
 from tts_service.glm.download import checkpoint_folder
@@ -47,7 +47,7 @@ from tts_service.voices import Library, load_recording
 
 CONTEXT = 4096
 """Positions in a sequence's KV cache: reference, 30 s of history, the text and the longest answer to it."""
-_BLOCK, _SLOTS_ON_A_GPU = 4, 16
+_BLOCK = 4
 _GENEROUS = 1.2
 """How much longer than the reference's pace suggests a segment is taken to be."""
 _VOICES_READY = 4
@@ -57,7 +57,8 @@ _VOICES_READY = 4
 def _decoder(lm: SpeechLM, head: SpeechHead, slots: int | None) -> Decoder:
     """One block size for all steps, so that nobody's tokens depend on how many others there are."""
     on_gpu = lm.device.type == "cuda"
-    slots = slots or (_SLOTS_ON_A_GPU if on_gpu else _BLOCK)
+    if slots is None:
+        slots = memory.slots(torch.cuda.get_device_properties(lm.device).total_memory) if on_gpu else _BLOCK
     block = slots if on_gpu else _BLOCK  # a GPU reads the weights for one row as fast as for all
     rows = -(-slots // block) * block
     return Decoder(lm, head, lm.new_cache(rows, CONTEXT + GROUP), blocks=[block])  # a group may run on past the end
@@ -161,7 +162,7 @@ class GLMEngine:
             voices: The voice library; None for the user's own.
             device: `cuda`, `cuda:1`, `cpu`, ...; None for the GPU if there is one.
             slots: Segments whose tokens are decoded at once; the rest wait. Each takes memory (`glm-tts doctor`). None:
-                16 on a GPU, which is plenty for 32 conversations, else 4.
+                as many as the GPU has room for, 16 at most, else 4.
             chunking: How speech is cut into chunks.
             progress: Told what is being read and how far it is, 0 to 1.
 
