@@ -99,7 +99,8 @@ def _machine(checkpoint: Path) -> list[Finding]:
         path.stat().st_size for globs in PARTS.values() for glob in globs for path in _matching(checkpoint, glob)
     )
     detail = tr(
-        f"没有 GPU；{os.cpu_count()} 个核，权重占 {weights / 1e9:.2f} GB。完整模型在 CPU 上达不到实时，对话请用内置声音",
+        f"没有 GPU；{os.cpu_count()} 个核，权重占 {weights / 1e9:.2f} GB。"
+        "完整模型在 CPU 上达不到实时，对话请用内置声音",
         f"no GPU; {os.cpu_count()} cores, the weights take {weights / 1e9:.2f} GB of memory. At full size a CPU cannot "
         "keep up with speech; for conversation use the embedded voice",
     )
