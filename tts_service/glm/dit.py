@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tts_service.glm.joined import joined
 from tts_service.glm.precision import tf32
 
 if TYPE_CHECKING:
@@ -169,15 +171,19 @@ class _Attention(nn.Module):
         self.to_v = nn.Linear(width, width)
         self.to_out = nn.ModuleList([nn.Linear(width, width)])
 
+    @cached_property
+    def _qkv(self) -> tuple[Tensor, Tensor | None]:
+        return joined(self.to_q, self.to_k, self.to_v)
+
     def forward(self, x: Tensor, where: _Where, memory: StepMemory | None, layer: int) -> Tensor:
-        heads = (*x.shape[:2], -1, HEAD_DIM)
-        q = where.rotate(self.to_q(x)).view(heads).transpose(1, 2)
-        k = where.rotate(self.to_k(x)).view(heads).transpose(1, 2)
-        v = self.to_v(x).view(heads).transpose(1, 2)
+        batch, length, _ = x.shape
+        heads = F.linear(x, *self._qkv).view(batch, length, 3, -1, HEAD_DIM)
+        where.rotate(heads[:, :, :2, 0])
+        q, kv = heads[:, :, 0].transpose(1, 2), heads[:, :, 1:].permute(2, 0, 3, 1, 4)
         if memory is None:
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=where.visible)
+            mixed = F.scaled_dot_product_attention(q, kv[0], kv[1], attn_mask=where.visible)
         else:
-            mixed = memory.attend(layer, q, k, v)
+            mixed = memory.attend(layer, q, kv)
         mixed = self.to_out[0](mixed.transpose(1, 2).flatten(2))
         return mixed if where.real is None else mixed * where.real[..., None]
 
@@ -229,13 +235,12 @@ class _Where:
     real: Tensor | None
     """bool [B, T], False on padding; None: no padding."""
 
-    def rotate(self, x: Tensor) -> Tensor:
-        """Interleaved rotary embedding of the first 64 channels, that is of head 0 alone, as the model was trained.
+    def rotate(self, x: Tensor) -> None:
+        """Interleaved rotary embedding, in place, of queries and keys of head 0 [B, T, 2, 64].
 
-        In place: on a GPU the flow is bound by the number of launches, and this is one of them.
+        The model was trained with the first 64 channels turned, that is with this head alone.
         """
-        torch.view_as_complex(x[..., :HEAD_DIM].unflatten(-1, (-1, 2))).mul_(self.turn)
-        return x
+        torch.view_as_complex(x.unflatten(-1, (-1, 2))).mul_(self.turn[..., None, :])
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,9 +86,9 @@ class FlowCache:
             after: What came before, all of which attention sees for ever.
         """
         self._after, self._stay, self._window, self._ring = after, stay, window, window + chunk
-        shape = (steps, sizes.depth, _BRANCHES, sizes.width // HEAD_DIM, stay + self._ring, HEAD_DIM)
-        self.keys = torch.empty(shape, device=device)
-        self.values = torch.empty(shape, device=device)
+        shape = (steps, sizes.depth, 2, _BRANCHES, sizes.width // HEAD_DIM, stay + self._ring, HEAD_DIM)
+        self._past = torch.empty(shape, device=device)
+        self.keys, self.values = self._past.unbind(2)
         self._left = torch.zeros(steps, 2, _BRANCHES, sizes.width, _CONV_REACH, device=device)
         self._next_left = self._left.clone()
         self.tokens = UtteranceTokens(sizes, device)
@@ -119,23 +119,22 @@ class FlowCache:
         """Put the frames before in front of a position convolution's input [2, width, T]."""
         return _extend(self._left[step, number], x, self._next_left[step, number], self.settling)
 
-    def attend(self, step: int, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attention [2, heads, T, 64] of a chunk to itself and to all that it may look back on."""
-        before = self._after
-        keys = self._with_past(k, self.keys[step, layer], before.keys[step, layer] if before else None)
-        values = self._with_past(v, self.values[step, layer], before.values[step, layer] if before else None)
-        return F.scaled_dot_product_attention(q, keys, values)
+    def attend(self, step: int, layer: int, q: Tensor, kv: Tensor) -> Tensor:
+        """Attention [2, heads, T, 64] of a chunk to itself and to all that it may look back on.
+
+        Keys and values [2, 2, heads, T, 64] go together: a GPU has half as many copies to launch.
+        """
+        own = self._past[step, layer]
+        own[:, :, :, self._places] = kv[:, :, :, : self.settling]
+        before = [self._after._past[step, layer]] if self._after else []
+        seen = torch.cat([*before, *(own[:, :, :, part] for part in self._seen), kv], dim=3)
+        return F.scaled_dot_product_attention(q, seen[0], seen[1])
 
     def finish(self) -> None:
         """The chunk is done: what settled with it is the past now."""
         self._left, self._next_left = self._next_left, self._left
         self.tokens.finish()
         self.settled += self.settling
-
-    def _with_past(self, fresh: Tensor, own: Tensor, shared: Tensor | None) -> Tensor:
-        own[:, :, self._places] = fresh[:, :, : self.settling]
-        before = [] if shared is None else [shared]
-        return torch.cat([*before, *(own[:, :, part] for part in self._seen), fresh], dim=2)
 
     def _place(self, own: int) -> int:
         return own if own < self._stay else self._stay + (own - self._stay) % self._ring
@@ -156,9 +155,15 @@ class StepMemory:
         pairs = zip(self.caches, x.split(_BRANCHES), strict=True)
         return torch.cat([cache.extend(self.step, number, own) for cache, own in pairs])
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attention [2 * utterances, heads, T, 64] to the past and the chunk itself."""
-        parts = zip(self.caches, *(tensor.split(_BRANCHES) for tensor in (q, k, v)), strict=True)
+    def attend(self, layer: int, q: Tensor, kv: Tensor) -> Tensor:
+        """Attention to the past and the chunk itself.
+
+        Args:
+            layer: Of the network.
+            q: [2 * utterances, heads, T, 64], as the result.
+            kv: Keys and values, [2, 2 * utterances, heads, T, 64].
+        """
+        parts = zip(self.caches, q.split(_BRANCHES), kv.split(_BRANCHES, dim=1), strict=True)
         return torch.cat([cache.attend(self.step, layer, *own) for cache, *own in parts])
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tts_service.glm.checkpoint import CheckpointError, configure, fill, read_json, read_tensors, require
+from tts_service.glm.joined import joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +79,6 @@ class KVCache:
         self.values[layer][rows, :, positions] = values.transpose(1, 2)
 
 
-def _joined(*layers: nn.Linear) -> Tensor:
-    """The weights of layers with one input as one, so that a step has one product to launch; they become its parts."""
-    weight = torch.cat([layer.weight for layer in layers])
-    for layer, part in zip(layers, weight.split([layer.out_features for layer in layers]), strict=True):
-        layer.weight = nn.Parameter(part, requires_grad=False)
-    return weight
-
-
 class _Attention(nn.Module):
     def __init__(self, config: LMConfig) -> None:
         super().__init__()
@@ -100,12 +93,12 @@ class _Attention(nn.Module):
         self.o_proj = nn.Linear(self.heads * self.head_dim, config.hidden_size, bias=False)
 
     @cached_property
-    def _qkv(self) -> Tensor:
-        return _joined(self.q_proj, self.k_proj, self.v_proj)
+    def _qkv(self) -> tuple[Tensor, Tensor | None]:
+        return joined(self.q_proj, self.k_proj, self.v_proj)
 
     def forward(self, x: Tensor, where: _Where, cache: KVCache, layer: int) -> Tensor:
         batch, length, _ = x.shape
-        heads = F.linear(x, self._qkv).view(batch, length, -1, self.head_dim).transpose(1, 2)
+        heads = F.linear(x, *self._qkv).view(batch, length, -1, self.head_dim).transpose(1, 2)
         turned, v = heads.split([self.heads + self.kv_heads, self.kv_heads], dim=1)
         q, k = where.rotate(turned).split([self.heads, self.kv_heads], dim=1)
         cache.write(layer, k, v, where.rows, where.positions)
@@ -127,11 +120,11 @@ class _MLP(nn.Module):
         self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
 
     @cached_property
-    def _gate_up(self) -> Tensor:
-        return _joined(self.gate_proj, self.up_proj)
+    def _gate_up(self) -> tuple[Tensor, Tensor | None]:
+        return joined(self.gate_proj, self.up_proj)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, up = F.linear(x, self._gate_up).chunk(2, dim=-1)
+        gate, up = F.linear(x, *self._gate_up).chunk(2, dim=-1)
         return self.down_proj(F.silu(gate) * up)
 
 
