@@ -19,7 +19,7 @@ from tts_service.glm.flow_stream import FlowStream, work_through
 
 
 class Segment:
-    """One segment's way through the models. Made by `Scheduler.join`."""
+    """One segment's way through the models, from `Scheduler.join` to `Scheduler.leave`."""
 
     def __init__(
         self,
