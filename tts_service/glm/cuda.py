@@ -64,4 +64,4 @@ def warm_up(decoder: Decoder, flow: Flow, chunking: Chunking, progress: Callable
     stream.end()
     while stream.ready:
         stream.chunk(lambda: False)
-    torch.cuda.synchronize()
+    torch.cuda.synchronize(device)
