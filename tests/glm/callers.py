@@ -1,5 +1,6 @@
 """Callers who come, go, hang up and break things at random, and what became of them."""
 
+import itertools
 import random
 import threading
 import time
@@ -87,13 +88,17 @@ def say(synthesizer, text, seed, patience=None):
     return samples, errors[0], utterance.report
 
 
-def crowd(synthesizer, callers, seconds, seed=0):
-    """Let so many callers come and go for a while; one in five hangs up, one in ten breaks something."""
+def crowd(synthesizer, callers, seconds, least=1, seed=0):
+    """Let so many callers come and go for a while, each at least so many times.
+
+    One in five hangs up, one in ten breaks something.
+    """
     outcome, lock, closing = Outcome(), threading.Lock(), time.monotonic() + seconds
 
     def live(number):
         dice = random.Random(f"{seed} {number}")
-        while time.monotonic() < closing:
+        turns = itertools.count()
+        while next(turns) < least or time.monotonic() < closing:
             threading.Event().wait(dice.expovariate(2.0))
             fate = dice.random()
             mine = dice.choice((PREFILL_FAILS, STEP_FAILS, FLOW_FAILS) if fate < 0.1 else SEEDS)
