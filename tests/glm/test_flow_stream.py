@@ -78,6 +78,15 @@ def test_chunks_stay_within_four_percent_of_the_whole_at_their_joins(voice, monk
         assert error(mel, exact) < 0.04
 
 
+def test_what_left_the_window_is_stood_for(voice, monkeypatch):
+    tokens = random_tokens(600)
+    exact = whole(voice, tokens, monkeypatch)
+    weighed = torch.cat(stream_of(voice, tokens, chunking=Chunking(window=60)), dim=2)
+    monkeypatch.setattr(flow_cache.FlowCache, "_standing_in", lambda self, forgotten, frames: None)
+    forgetful = torch.cat(stream_of(voice, tokens, chunking=Chunking(window=60)), dim=2)
+    assert error(weighed, exact) < 0.9 * error(forgetful, exact)
+
+
 def test_foreseeing_the_length_brings_a_long_utterance_closer_to_the_whole(voice, monkeypatch):
     tokens = random_tokens(1000)
     exact = whole(voice, tokens, monkeypatch)
@@ -100,9 +109,9 @@ def test_the_cost_of_a_chunk_is_flat(voice):
     try:
         with pytest.MonkeyPatch.context() as patch:
 
-            def spy(q, k, v):
+            def spy(q, k, v, **weights):
                 keys.append(k.shape[2])
-                return attend(q, k, v)
+                return attend(q, k, v, **weights)
 
             patch.setattr(flow_cache.F, "scaled_dot_product_attention", spy)
             stream_of(voice, random_tokens(650))

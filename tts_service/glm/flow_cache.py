@@ -12,6 +12,7 @@ chunk that was stopped or failed can be worked on again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -99,12 +100,13 @@ class FlowCache:
         """Frames at the beginning of the current chunk that settle with it."""
         self._places = torch.zeros(0, dtype=torch.long, device=device)
         self._seen: list[slice] = []
+        self._weights: Tensor | None = None
         if after:
             self._left.copy_(after._left)
             self.tokens.follow(after.tokens)
 
-    def begin(self, settling: int) -> None:
-        """Announce how many frames of the coming chunk are final."""
+    def begin(self, settling: int, frames: int) -> None:
+        """Announce how many frames the coming chunk has, and how many of them are final."""
         self.settling = self.tokens.settling = settling
         own = self.settled - self._first
         places = [self._place(frame) for frame in range(own, own + settling)]
@@ -114,6 +116,7 @@ class FlowCache:
             begin, end = self._place(max(self._stay, own - self._window)), self._place(own - 1) + 1
             ring = [slice(begin, end)] if begin < end else [slice(begin, None), slice(self._stay, end)]
             self._seen += ring
+        self._weights = self._standing_in(own - self._stay - self._window, frames)
 
     def extend(self, step: int, number: int, x: Tensor) -> Tensor:
         """Put the frames before in front of a position convolution's input [2, width, T]."""
@@ -128,13 +131,27 @@ class FlowCache:
         own[:, :, :, self._places] = kv[:, :, :, : self.settling]
         before = [self._after._past[step, layer]] if self._after else []
         seen = torch.cat([*before, *(own[:, :, :, part] for part in self._seen), kv], dim=3)
-        return F.scaled_dot_product_attention(q, seen[0], seen[1])
+        return F.scaled_dot_product_attention(q, seen[0], seen[1], attn_mask=self._weights)
 
     def finish(self) -> None:
         """The chunk is done: what settled with it is the past now."""
         self._left, self._next_left = self._next_left, self._left
         self.tokens.finish()
         self.settled += self.settling
+
+    def _standing_in(self, forgotten: int, frames: int) -> Tensor | None:
+        """Logarithmic weights [1, 1, 1, keys] of what attention sees, None while nothing has left the window.
+
+        The older half of the window stands for all before it too: all heads but one know no positions, so to them what
+        was said twenty seconds ago is like what was said ten seconds ago.
+        """
+        half = self._window // 2
+        if forgotten <= 0 or not half:
+            return None
+        begin = self._first + self._stay
+        weights = torch.zeros(1, 1, 1, begin + self._window + frames, device=self.keys.device)
+        weights[..., begin : begin + half] = math.log1p(forgotten / half)
+        return weights
 
     def _place(self, own: int) -> int:
         return own if own < self._stay else self._stay + (own - self._stay) % self._ring

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -119,7 +120,7 @@ def solve_chunks(chunks: Sequence[Chunk]) -> list[Tensor | None]:
     """
     dit = chunks[0].voice.flow.estimator
     for chunk in chunks:
-        chunk.cache.begin(chunk.settling)
+        chunk.cache.begin(chunk.settling, chunk.ids.shape[1])
     # the two guidance branches of a chunk lie side by side: guided, free, guided, free, ...
     known = torch.cat([part for c in chunks for part in (c.condition, torch.zeros_like(c.condition))])
     tokens = [dit.embed_tokens(chunk.ids, chunk.cache.settled, chunk.cache.tokens) for chunk in chunks]
@@ -162,13 +163,18 @@ class FlowStream:
         """
         self._voice, self._seed, self._chunking = voice, seed, chunking
         self._end = voice.frames + FRAMES * expected
-        tail, window = voice.tail_mel.shape[1], FRAMES * chunking.window
-        self._cache = FlowCache(
-            voice.flow.estimator.sizes, STEPS, tail, window, chunking.region, voice.prompt.keys.device, voice.prompt
-        )
         self._pending: list[int] = []
         self._chunks = 0
         self._ended = False
+
+    @cached_property
+    def _cache(self) -> FlowCache:
+        """Made for the first chunk: it is large, and who waits for his tokens has no need of it."""
+        voice, chunking = self._voice, self._chunking
+        tail, window = voice.tail_mel.shape[1], FRAMES * chunking.window
+        return FlowCache(
+            voice.flow.estimator.sizes, STEPS, tail, window, chunking.region, voice.prompt.keys.device, voice.prompt
+        )
 
     def add(self, tokens: Iterable[int]) -> None:
         """Take newly born tokens."""
