@@ -11,7 +11,7 @@ import torch
 from tests.glm.callers import FLOW_FAILS, PREFILL_FAILS, SEEDS, STEP_FAILS, TEXTS, alone, crowd, faults, say
 from tests.glm.conftest import CHECKPOINT, Case, make_audio
 from tts_service import Busy, Synthesizer
-from tts_service.glm import GLMEngine
+from tts_service.glm import GLMEngine, flow_stream
 from tts_service.glm.decode import GROUP, Decoder, Limits, SpeechHead
 from tts_service.glm.flow import load_flow
 from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice, work_through
@@ -175,6 +175,14 @@ def test_chunks_of_one_length_are_worked_on_as_one_batch_whatever_their_past(flo
             torch.testing.assert_close(mel, own, atol=1e-5, rtol=0)
         assert sizes == [6] * 10, "three utterances, two branches, ten steps"
     handle.remove()
+
+
+def test_who_has_no_chunk_yet_takes_no_memory_of_the_flow(flow, monkeypatch):
+    voice = voice_of(flow, 40)
+    monkeypatch.setattr(flow_stream, "FlowCache", lambda *args: pytest.fail("it was allocated"))
+    stream = FlowStream(voice, 0, Chunking())
+    stream.add(range(10))
+    assert not stream.ready
 
 
 def test_one_who_hangs_up_leaves_the_batch_and_the_others_do_not_notice(flow):
