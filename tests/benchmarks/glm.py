@@ -152,12 +152,12 @@ class Spoken:
     total: float = 0.0
 
 
-def speak(bench: Bench, count: int, stop: Callable[[], bool] = lambda: False) -> Spoken:
+def speak(bench: Bench, count: int, stop: Callable[[], bool] = lambda: False, seed: int = 0) -> Spoken:
     """Say so many tokens the way the engine does."""
     spoken, clock = Spoken(), Clock(bench.model.device)
-    stream = FlowStream(bench.voice, 0, Chunking(), count)
-    segment = Segment(bench.prompt, Limits(count, count), "ras", 0, stream, stop)
-    vocoder = HiFTStream(bench.model.hift, 0)
+    stream = FlowStream(bench.voice, seed, Chunking(), count)
+    segment = Segment(bench.prompt, Limits(count, count), "ras", seed, stream, stop)
+    vocoder = HiFTStream(bench.model.hift, seed)
     bench.scheduler.join(segment)
     try:
         while not segment.finished:
@@ -287,11 +287,11 @@ def click(waves: list[Tensor]) -> float:
     return float(bend[~inside].max() / bend[inside].max())
 
 
-def drift(mel: Tensor) -> tuple[float, float]:
+def drift(mel: Tensor) -> str:
     """Decibels from the first to the last tenth: of the level, and of the mean band apart from it."""
     tenth = mel.shape[2] // 10
     change = (mel[0, :, -tenth:].mean(1) - mel[0, :, :tenth].mean(1)) * 8.686
-    return float(change.mean()), float((change - change.mean()).abs().mean())
+    return f"{float(change.mean()):+.2f} dB in level, {float((change - change.mean()).abs().mean()):.2f} dB in a band"
 
 
 def megabytes(*tensors: Tensor) -> float:
@@ -305,7 +305,7 @@ def peak(device: torch.device) -> str:
     return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB, everything included"
 
 
-def measure(bench: Bench, seconds: int, minutes: float, cancels: int) -> None:
+def measure(bench: Bench, seconds: int, segments: int, cancels: int) -> None:
     """Measure and print, the stream before the exact mode."""
     device, flow = bench.model.device, bench.model.flow
     # the published rounding loses a frame of some lengths: take one that it does not shift
@@ -348,11 +348,10 @@ def measure(bench: Bench, seconds: int, minutes: float, cancels: int) -> None:
     print(f"flow caches             {megabytes(cache.keys, cache.values):8.0f} MB   each speaker,", end=" ")
     print(f"{megabytes(bench.voice.prompt.keys, bench.voice.prompt.values):.0f} MB the voice")
     print(f"peak memory             {memory}")
-    long = mel if minutes * 60 <= seconds else torch.cat(speak(bench, round(1500 * minutes)).mels, dim=2)
-    print(f"drift over {long.shape[2] / 50:4.0f} s       ", end="")
-    print("{:+8.2f} dB in level, {:.2f} dB in the mean band".format(*drift(long)))
-    print(f"  exact mode, {audio:4.0f} s    ", end="")
-    print("{:+8.2f} dB in level, {:.2f} dB in the mean band".format(*drift(exact_mel)))
+    print(f"drift over {audio:4.0f} s       {drift(mel)}   exact mode {drift(exact_mel)}")
+    if segments:
+        spoken = [torch.cat(speak(bench, 300, seed=seed).mels, dim=2) for seed in range(segments)]
+        print(f"  {12 * segments} s, {segments} segments   {drift(torch.cat(spoken, dim=2))}")
 
 
 def places(seconds: int) -> list[float]:
@@ -389,9 +388,9 @@ def main() -> None:
     with torch.inference_mode():
         bench = Bench.prepare(model, 3000)
         if arguments.quick:
-            measure(bench, seconds=15, minutes=0, cancels=10)
+            measure(bench, seconds=15, segments=0, cancels=10)
         else:
-            measure(bench, seconds=60, minutes=2, cancels=50)
+            measure(bench, seconds=60, segments=10, cancels=50)
 
 
 if __name__ == "__main__":
