@@ -265,7 +265,7 @@ def speaker(synthesizer: Synthesizer, library: Library, name: str | None) -> Voi
         return synthesizer.voice(name)
     recorded = library.names()
     if name not in recorded:
-        known = ", ".join([*(voice.name for voice in own), *recorded])
+        known = ", ".join(dict.fromkeys([*(voice.name for voice in own), *recorded]))
         raise UnknownVoice(f"there is no voice {name!r}; available: {known}")
     if not can_clone(synthesizer):
         raise UnknownVoice(
