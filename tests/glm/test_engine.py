@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import tts_service
 from g2p.pronunciation import Pronunciation, Token
 from tests.glm.conftest import CASES, CHECKPOINT, make_audio
+from tts_service import voices
 from tts_service.engine import BREATH, SpeechError, StopSignal, SynthesisOptions, UnknownVoice, Voice
 from tts_service.glm import GLMEngine
 from tts_service.glm import engine as engine_module
@@ -307,6 +308,8 @@ def test_unloading_frees_the_models_and_the_next_utterance_reads_them_again(libr
 def test_the_synthesizer_speaks_with_it(library):
     with tts_service.load("glm", checkpoint=CHECKPOINT, voices=library.folder, device="cpu") as speaker:
         chunks = list(speaker.stream("今天天气很好。", max_length=40))
+        with pytest.raises(UnknownVoice, match=r"available: tong$"):
+            voices.speaker(speaker, library, "nobody")
     assert sum(len(chunk.samples) for chunk in chunks) > 4800
 
 
