@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from tts_service.glm.fetch import Fetch
 from tts_service.glm.lm import KVCache, SpeechLM
 from tts_service.glm.sampling import Sampling, next_tokens
 from tts_service.glm.tokenizer import SPEECH_TOKENS, SpeechIds
@@ -80,27 +81,6 @@ class _State:
 
     def part(self, begin: int, end: int) -> _State:
         return _State(*(tensor[begin:end] for tensor in self))
-
-
-class Drawn:
-    """Tokens on their way from the device to the host."""
-
-    def __init__(self, tokens: Tensor) -> None:
-        """Send [rows, steps] off behind the work of the current stream."""
-        self._arrived: torch.cuda.Event | None = None
-        if tokens.device.type == "cuda":
-            self._tokens = torch.empty(tokens.shape, dtype=tokens.dtype, pin_memory=True)
-            self._tokens.copy_(tokens, non_blocking=True)
-            self._arrived = torch.cuda.Event()
-            self._arrived.record()
-        else:
-            self._tokens = tokens.clone()
-
-    def tolist(self) -> list[list[int]]:
-        """Wait for them."""
-        if self._arrived is not None:
-            self._arrived.synchronize()
-        return self._tokens.tolist()
 
 
 class Decoder:
@@ -179,7 +159,7 @@ class Decoder:
                 tensor[target] = tensor[source]
 
     @torch.inference_mode()
-    def run(self, rows: Sequence[int], length: int, steps: int = GROUP) -> Drawn:
+    def run(self, rows: Sequence[int], length: int, steps: int = GROUP) -> Fetch:
         """Draw the next tokens of some rows; an error leaves all of them as they were.
 
         Args:
@@ -205,7 +185,7 @@ class Decoder:
                 for tensor, value in zip(self._state, before, strict=True):
                     tensor.copy_(value)
                 raise
-            return Drawn(self._state.recent[:, -steps:])
+            return Fetch(self._state.recent[:, -steps:])
 
     def advance(self, begin: int, end: int, span: int) -> None:
         """Draw one token for the moving rows of [begin, end); no value is looked at on the host."""
@@ -268,7 +248,7 @@ def speech_tokens(
         elif cache is None:
             decoder.read(0, ids[:-1])
         steps = min(GROUP if cache else 1, limits.longest - made)
-        tokens = decoder.run([0], len(prompt) + made + steps, steps).tolist()[0]  # the only synchronisation
+        tokens = decoder.run([0], len(prompt) + made + steps, steps).result().tolist()[0]  # the only synchronisation
         if head.END in tokens:
             if spoken := tokens[: tokens.index(head.END)]:
                 yield spoken

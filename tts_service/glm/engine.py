@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from loguru import logger
+from numpy.typing import NDArray
 from torch import Tensor
 
 import g2p
@@ -30,6 +32,7 @@ from tts_service.glm import hift, memory
 from tts_service.glm.checkpoint import VOCODER_32K, CheckpointError, require
 from tts_service.glm.decode import GROUP, Decoder, Limits, SpeechHead, speech_tokens
 from tts_service.glm.download import checkpoint_folder
+from tts_service.glm.fetch import Fetch
 from tts_service.glm.flow import Flow, load_flow
 from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice
 from tts_service.glm.hift_stream import HiFTStream
@@ -77,6 +80,8 @@ class Models:
     listener: SpeechTokenizer
     speaker: SpeakerEncoder
     scheduler: Scheduler
+    sound: torch.cuda.Stream | None
+    """Of the vocoder, so that the next chunk of the flow need not wait for it; None on a CPU."""
 
     @classmethod
     def read(
@@ -116,8 +121,9 @@ class Models:
 
             warm_up(decoder, flow, chunking, lambda share: progress("warm-up", 0.92 + 0.08 * share))
         scheduler = Scheduler(decoder, flight=1 if device.type == "cuda" else 0)
+        sound = torch.cuda.Stream(device) if device.type == "cuda" else None
         progress("ready", 1.0)
-        return cls(text, lm, head, flow, vocoder, vocos, listener, speaker, scheduler)
+        return cls(text, lm, head, flow, vocoder, vocos, listener, speaker, scheduler, sound)
 
 
 @dataclass(slots=True)
@@ -256,18 +262,25 @@ class GLMEngine:
             return
         expected = round(_GENEROUS * 25 * ready.pace * syllables(pronunciation))
         stream = FlowStream(flow_voice, seed, self._chunking, expected)
-        tempo, vocoder = Tempo(options.speed), self._vocoder(rate, seed)
+        with torch.cuda.stream(models.sound):  # where what it keeps is used and freed
+            tempo, vocoder = Tempo(options.speed), self._vocoder(rate, seed)
         pacer = Pacer(pronunciation, ready.pace / options.speed)
         segment = Segment(prompt, limits, options.sampling, seed, stream, should_stop)
         samples = 0
 
-        def audible(mel: Tensor) -> AudioChunk | None:
+        def sound(mel: Tensor, last: bool) -> Fetch:
+            if models.sound:
+                models.sound.wait_stream(torch.cuda.current_stream(mel.device))
+                mel.record_stream(models.sound)
+            with torch.cuda.stream(models.sound):
+                return Fetch(vocoder.push(tempo.push(mel, last), last))
+
+        def audible(wave: NDArray[np.float32], last: bool) -> AudioChunk | None:
             nonlocal samples
             if segment.spoken:
                 pacer.end_at(len(segment.tokens) / 25 / options.speed)
-            wave = vocoder.push(tempo.push(mel, segment.finished), segment.finished).cpu().numpy()
             samples += len(wave)
-            timings = pacer.heard(samples / rate, segment.finished)
+            timings = pacer.heard(samples / rate, last)
             return AudioChunk(wave, rate, timings) if len(wave) or timings else None
 
         if options.kv_cache:
@@ -285,7 +298,12 @@ class GLMEngine:
                     return
                 if mel is None:
                     yield QUEUED if segment.waited is None else BREATH
-                elif chunk := audible(mel):
+                    continue
+                last = segment.finished
+                wave = sound(mel, last)
+                if wave.under_way:
+                    yield BREATH
+                if chunk := audible(wave.result().numpy(), last):
                     yield chunk
         finally:
             models.scheduler.leave(segment)

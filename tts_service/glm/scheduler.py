@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 from tts_service.engine import Busy
-from tts_service.glm.decode import GROUP, Decoder, Drawn, Limits, SpeechHead
+from tts_service.glm.decode import GROUP, Decoder, Limits, SpeechHead
+from tts_service.glm.fetch import Fetch
 from tts_service.glm.flow_stream import FlowStream, work_through
 
 
@@ -83,7 +84,7 @@ class Scheduler:
         """The segment in each slot, without gaps."""
         self._waiting: deque[Segment] = deque()
         self._present: list[Segment] = []
-        self._flying: deque[tuple[list[Segment], list[int], Drawn]] = deque()
+        self._flying: deque[tuple[list[Segment], list[int], Fetch]] = deque()
 
     @property
     def slots(self) -> int:
@@ -186,8 +187,8 @@ class Scheduler:
             segment.scheduled += GROUP
         self._flying.append((segments, slots, tokens))
 
-    def _land(self, segments: list[Segment], slots: list[int], drawn: Drawn) -> None:
-        tokens = drawn.tolist()
+    def _land(self, segments: list[Segment], slots: list[int], drawn: Fetch) -> None:
+        tokens = drawn.result().tolist()
         for segment, slot in zip(segments, slots, strict=True):
             if not segment.spoken:
                 segment.take(tokens[slot])

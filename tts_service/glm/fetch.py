@@ -1,0 +1,32 @@
+"""From the device to the host without waiting."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Fetch:
+    """A tensor on its way to the host; on the CPU it has arrived."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        """Send it off behind the work of the current stream. What becomes of the tensor afterwards does not matter."""
+        self._arrived: torch.cuda.Event | None = None
+        if tensor.device.type == "cuda":
+            self._tensor = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+            self._tensor.copy_(tensor, non_blocking=True)
+            self._arrived = torch.cuda.Event()
+            self._arrived.record()
+        else:
+            self._tensor = tensor.clone()
+
+    @property
+    def under_way(self) -> bool:
+        """Whether one would have to wait for it."""
+        return self._arrived is not None and not self._arrived.query()
+
+    def result(self) -> Tensor:
+        """Wait for it."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        return self._tensor
