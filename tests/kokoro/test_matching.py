@@ -1,5 +1,7 @@
 """Voice matching, with speech that the model itself renders in the part of persons who are not among its voices."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyloudnorm
 import pytest
@@ -18,6 +20,7 @@ from tts_service.kokoro.manner import Manner, pitch
 from tts_service.kokoro.matched import Matched, matched_file
 from tts_service.kokoro.matching import Match, Matcher, prosody_features, style_spread, tokens_of
 from tts_service.kokoro.model import style_tables
+from tts_service.kokoro.response import Heard, Response
 from tts_service.kokoro.speaker import SpeakerEncoder, mel, mel_filters
 from tts_service.kokoro.voice import style_row
 from tts_service.voices import Library, speaker
@@ -197,6 +200,21 @@ def test_a_voice_that_is_not_understood_is_weakened(limit, share):
     assert after == 0
 
 
+def test_the_response_proposes_what_it_expects_to_be_nearer_and_believes_what_it_hears():
+    response, random = Response.load(), np.random.default_rng(3)
+    start, pitch_of, weights = random.normal(0, 0.5, 128), 7.2, {"pull": 0.02, "colour": 0.02, "doubt": 0.05}
+    wanted = response.predict(random.normal(0, 0.7, 128), 7.8)
+    proposed = response.propose(wanted, start, pitch_of, **weights)
+    before, after = (response.predict(z, pitch_of).embedding @ wanted.embedding for z in (start, proposed))
+    assert 1 - after < 0.5 * (1 - before)
+    surprise = Heard(response.packaged[1], wanted.colour)
+    doubtful = response.predict(proposed, pitch_of).embedding @ surprise.embedding
+    response.observe(proposed, pitch_of, surprise)
+    assert response.predict(proposed, pitch_of).embedding @ surprise.embedding > max(0.97, doubtful)
+    away = response.propose(wanted, proposed, pitch_of, **weights)
+    assert np.linalg.norm(away - proposed) > 0.5
+
+
 def test_the_mel_spectrum_is_librosas():
     import torch
     from faster_whisper.feature_extractor import FeatureExtractor
@@ -231,7 +249,7 @@ def test_the_gradient_is_that_of_the_similarity(matcher, stock):
     style = style_row(style_tables()["jm_kumo"], len(tokens) - 2)
     rendering = matcher.renderer.render(tokens, style)
     bounds = 300 * rendering.begin, 300 * (rendering.begin + len(rendering.pitch))
-    decoder, listener, encoder = Decoder(onnx.load(stock), 2), Listener(), SpeakerEncoder()
+    decoder, listener, encoder = Decoder(onnx.load(stock), 1), Listener(), SpeakerEncoder()
     sentence = decoder.prepare(tokens, style, rendering.durations, bounds)
     timbre = torch.tensor(style[:128], requires_grad=True)
     samples = decoder(sentence, timbre)
@@ -249,3 +267,23 @@ def test_the_gradient_is_that_of_the_similarity(matcher, stock):
             listener.embed(listener.mel(decoder(sentence, timbre + sign * step))) @ target for sign in (1, -1)
         )
     assert float(ahead - behind) / 0.02 == pytest.approx(float(timbre.grad.norm()), rel=0.1)
+
+
+def test_patience_brings_it_nearer(matcher, person, stock, monkeypatch):
+    """What `--quality best` does, in eight steps from a timid match."""
+    pytest.importorskip("torch")
+    import onnx
+
+    from tts_service.kokoro import refinement
+
+    monkeypatch.setattr(refinement, "STEPS", 8)
+    monkeypatch.setattr(refinement, "EVERY", 4)
+    recordings = [np.concatenate(person(SEEN))]
+    hasty = Matcher(matcher.renderer, SpeakerEncoder(), rounds=1).match(recordings, lambda stage, fraction: None)
+    timid = hasty.delta * np.where(np.arange(256) < 128, 0.2, 1).astype(np.float32)
+    likeness = float(matcher.probe(style_tables()[hasty.base], timid)[0].embedding @ matcher.hear(recordings).embedding)
+    start = replace(hasty, delta=timid, after=likeness)
+    found = refinement.refine(start, matcher, recordings, onnx.load(stock), 1, 0, lambda stage, fraction: None)
+    print(f"\n{start.before:.3f} packaged, {start.after:.3f} timid, {found.after:.3f} refined")
+    np.testing.assert_array_equal(found.delta[128:], start.delta[128:], "pitch and timing are none of its business")
+    assert found.after > start.after + 0.01
