@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from tts_service.kokoro.float_model import float_model
 from tts_service.kokoro.front_graph import DURATIONS
@@ -55,6 +56,8 @@ STEPS, EVERY = 48, 8
 """Of Adam, and how many of them between two looks at what was held out."""
 RATE = 0.06
 """Of learning, in units of the voices' spread."""
+STAGES = 24
+"""Parts of the network; more of them take less memory at a time, and the gradient costs a third more than with one."""
 
 
 def refine(
@@ -158,12 +161,15 @@ class Decoder:
 
     def __init__(self, stock: onnx.ModelProto, threads: int) -> None:
         model = float_model(stock)
+        nodes = _between(model, TIMBRE_HALF, WAVEFORM)
+        self._stages = _stages(nodes)
+        own = {name for node in nodes for name in node.output} | {TIMBRE_HALF, ""}
+        read = dict.fromkeys(name for node in nodes for name in node.input)
         self._constants = {
-            tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in model.graph.initializer
+            tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy())
+            for tensor in model.graph.initializer
+            if tensor.name in read
         }
-        self._nodes = _between(model, TIMBRE_HALF, WAVEFORM)
-        own = {name for node in self._nodes for name in node.output} | {TIMBRE_HALF, ""}
-        read = dict.fromkeys(name for node in self._nodes for name in node.input)
         self._borders = [name for name in read if name not in own and name not in self._constants]
         del model.graph.output[:]
         model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in self._borders)
@@ -191,15 +197,48 @@ class Decoder:
 
     def __call__(self, sentence: Sentence, timbre: Tensor) -> Tensor:
         """The audible samples [n] at 24 kHz, but for a constant factor, in a timbre [128]."""
-        values = self._constants | sentence.tensors | {TIMBRE_HALF: timbre[None]}
-        for node in self._nodes:
-            arguments = [values[name] if name else None for name in node.input]
-            attributes = {item.name: helper.get_attribute_value(item) for item in node.attribute}
-            result = _OPERATORS[node.op_type](attributes, *arguments)
-            for name, value in zip(node.output, result if isinstance(result, tuple | list) else [result], strict=True):
-                values[name] = value
+        given = self._constants | sentence.tensors
+        carried = {TIMBRE_HALF: timbre[None]}
+        for stage in self._stages:
+            # keeps only what passes from stage to stage and computes the rest again on the way back
+            results = checkpoint(_run, stage, given, *(carried[name] for name in stage.reads), use_reentrant=False)
+            carried |= zip(stage.writes, results, strict=True)
         start, end = sentence.audible
-        return values[WAVEFORM].reshape(-1)[EDGE + start : EDGE + end]
+        return carried[WAVEFORM].reshape(-1)[EDGE + start : EDGE + end]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """Some consecutive nodes."""
+
+    nodes: list[onnx.NodeProto]
+    reads: list[str]
+    """What they take from earlier stages."""
+    writes: list[str]
+    """What they leave to later ones."""
+
+
+def _stages(nodes: list[onnx.NodeProto]) -> list[_Stage]:
+    """Cut a chain of nodes, which lead from `TIMBRE_HALF` to `WAVEFORM`, into `STAGES` parts."""
+    parts = [list(part) for part in np.array_split(np.array(nodes, dtype=object), STAGES)]
+    inputs = [{name for node in part for name in node.input} for part in parts]
+    outputs = [{name for node in part for name in node.output} for part in parts]
+    stages = []
+    for i, part in enumerate(parts):
+        earlier = {TIMBRE_HALF}.union(*outputs[:i])
+        later = {WAVEFORM}.union(*inputs[i + 1 :])
+        stages.append(_Stage(part, sorted(inputs[i] & earlier), sorted(outputs[i] & later)))
+    return stages
+
+
+def _run(stage: _Stage, given: dict[str, Tensor], *carried: Tensor) -> tuple[Tensor, ...]:
+    values = given | dict(zip(stage.reads, carried, strict=True))
+    for node in stage.nodes:
+        arguments = [values[name] if name else None for name in node.input]
+        attributes = {item.name: helper.get_attribute_value(item) for item in node.attribute}
+        result = _OPERATORS[node.op_type](attributes, *arguments)
+        values |= zip(node.output, result if isinstance(result, tuple | list) else [result], strict=True)
+    return tuple(values[name] for name in stage.writes)
 
 
 def _between(model: onnx.ModelProto, start: str, end: str) -> list[onnx.NodeProto]:
