@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tts_service.audio import resample
-from tts_service.kokoro.manner import pitch
+from tts_service.pitch import pitch
 from tts_service.wording import tr
 
 MIN_SECONDS, MAX_SECONDS = 3.0, 30.0

@@ -7,8 +7,9 @@ names, and judged by the others. A lone recording is cut in two halves, which sh
 (marked *). Every sentence is spoken by the streaming engine and belongs to nothing the fit has used. Before is the
 packaged voice that is most similar to the recordings the fit did not see, chosen with hindsight.
 
-Similarity is the cosine of the embedding that the fit itself climbs; the second measure has no part in it: the distance
-of pitch (semitones), formants (per cent) and long-term spectrum (dB) to the recordings that the fit did not see.
+Similarity is the cosine of the embedding that the fit itself climbs. The second measure is a distance to the recordings
+that the fit did not see: of formants (per cent), which have no part in the fit, of pitch (semitones), which is matched
+explicitly, and of the long-term spectrum (dB), which has a small weight in it.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ from g2p import analyze
 from tts_service.audio import resample
 from tts_service.engine import StopSignal, SynthesisOptions, Voice
 from tts_service.kokoro import KokoroEngine
-from tts_service.kokoro.fitting import fit
-from tts_service.kokoro.intelligibility import errors, units
-from tts_service.kokoro.manner import Manner, pitch
-from tts_service.kokoro.speaker import SpeakerEncoder
+from tts_service.kokoro.matching.fitting import fit
+from tts_service.kokoro.matching.intelligibility import errors, units
+from tts_service.kokoro.matching.manner import Manner
+from tts_service.kokoro.matching.speaker import SpeakerEncoder
+from tts_service.pitch import pitch
 from tts_service.recogniser import Recogniser
 from tts_service.voices import Library, load_recording
 

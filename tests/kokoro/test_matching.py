@@ -14,15 +14,16 @@ from tts_service.audio import resample
 from tts_service.cli import app
 from tts_service.engine import StopSignal
 from tts_service.kokoro import KokoroEngine
-from tts_service.kokoro.fitting import guarded
-from tts_service.kokoro.intelligibility import SENTENCES
-from tts_service.kokoro.manner import Manner, pitch
-from tts_service.kokoro.matched import Matched, matched_file
-from tts_service.kokoro.matching import Match, Matcher, prosody_features, style_spread, tokens_of
+from tts_service.kokoro.matching.fitting import guarded
+from tts_service.kokoro.matching.intelligibility import SENTENCES
+from tts_service.kokoro.matching.manner import Manner
+from tts_service.kokoro.matching.matcher import Match, Matcher, prosody_features, style_spread, tokens_of
+from tts_service.kokoro.matching.response import Heard, Response
+from tts_service.kokoro.matching.speaker import SpeakerEncoder, mel, mel_filters
+from tts_service.kokoro.matching.voices import Matched, matched_file
 from tts_service.kokoro.model import style_tables
-from tts_service.kokoro.response import Heard, Response
-from tts_service.kokoro.speaker import SpeakerEncoder, mel, mel_filters
 from tts_service.kokoro.voice import style_row
+from tts_service.pitch import pitch
 from tts_service.voices import Library, speaker
 
 SEEN = ("我昨天去了一趟图书馆，借了三本书。", "He told me that the road was closed.")
@@ -243,7 +244,7 @@ def test_the_gradient_is_that_of_the_similarity(matcher, stock):
     torch = pytest.importorskip("torch")
     import onnx
 
-    from tts_service.kokoro.refinement import Decoder, Listener
+    from tts_service.kokoro.matching.refinement import Decoder, Listener
 
     tokens = tokens_of("今天天气很好。")
     style = style_row(style_tables()["jm_kumo"], len(tokens) - 2)
@@ -274,7 +275,7 @@ def test_patience_brings_it_nearer(matcher, person, stock, monkeypatch):
     pytest.importorskip("torch")
     import onnx
 
-    from tts_service.kokoro import refinement
+    from tts_service.kokoro.matching import refinement
 
     monkeypatch.setattr(refinement, "STEPS", 8)
     monkeypatch.setattr(refinement, "EVERY", 4)

@@ -210,7 +210,7 @@ def _described(library: Library, name: str) -> dict[str, Any]:
 
 def _matched(library: Library, name: str, sha256: str) -> dict[str, Any]:
     """What the embedded engine made of it, if it has been asked to."""
-    from tts_service.kokoro.matched import WORDING, Matched, matched_file
+    from tts_service.kokoro.matching.voices import WORDING, Matched, matched_file
 
     path = matched_file(library.folder / name, sha256)
     if not path.exists():
@@ -227,7 +227,7 @@ def _match(library: Library, name: str, quality: str, seed: int) -> None:
     """Fit with progress, and say honestly what it came to."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from tts_service.kokoro.fitting import fit
+    from tts_service.kokoro.matching.fitting import fit
     from tts_service.recogniser import Recogniser
 
     recognisers = {language: Recogniser(languages=(language,)) for language in ("zh", "en")}

@@ -19,7 +19,7 @@ from g2p.pronunciation import Pronunciation
 from tts_service.engine import AudioChunk, CharTiming, SpeechError, StopSignal, SynthesisOptions, UnknownVoice, Voice
 from tts_service.kokoro.derived import derive, integer_products_are_exact
 from tts_service.kokoro.front_graph import DURATIONS, ENERGY
-from tts_service.kokoro.matched import MatchedVoices, matched
+from tts_service.kokoro.matching.voices import MatchedVoices, matched
 from tts_service.kokoro.model import MODEL_VARIABLE, cache_directory, model_file, style_tables
 from tts_service.kokoro.network import Network, Stopped, StreamingNetwork, WholeNetwork, open_session
 from tts_service.kokoro.symbols import MARKS, Piece, pieces

@@ -22,11 +22,9 @@ from torch.utils.checkpoint import checkpoint
 
 from tts_service.kokoro.float_model import float_model
 from tts_service.kokoro.front_graph import DURATIONS
-from tts_service.kokoro.matching import COLOUR, PULL, Match, Matcher, Progress, tokens_of
-from tts_service.kokoro.model import style_tables
-from tts_service.kokoro.network import open_session
-from tts_service.kokoro.response import TIMBRE
-from tts_service.kokoro.speaker import (
+from tts_service.kokoro.matching.matcher import COLOUR, PULL, Match, Matcher, Progress, tokens_of
+from tts_service.kokoro.matching.response import TIMBRE
+from tts_service.kokoro.matching.speaker import (
     HOP,
     LOUDNESS,
     PARTIAL,
@@ -37,6 +35,8 @@ from tts_service.kokoro.speaker import (
     mel_filters,
     without_pauses,
 )
+from tts_service.kokoro.model import style_tables
+from tts_service.kokoro.network import open_session
 from tts_service.kokoro.voice import FRAME, style_row
 
 TIMBRE_HALF = "/decoder/Slice_output_0"

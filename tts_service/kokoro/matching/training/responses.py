@@ -1,6 +1,6 @@
 """Collect how the model responds to its style: random styles, the sentences they speak, and what is heard in them.
 
-    python -m tts_service.kokoro.training.responses FOLDER [--count 2000]
+    python -m tts_service.kokoro.matching.training.responses FOLDER [--count 2000]
 
 Styles lie around the packaged voices: affine mixtures of them plus Gaussian noise. Each batch of 25 is a file of its
 own, so that a run can be stopped and resumed. `fit_responses` learns from the folder.
@@ -17,11 +17,11 @@ from loguru import logger
 from numpy.typing import NDArray
 
 from tts_service.audio import resample
-from tts_service.kokoro.matching import PROBES, Matcher, prosody_features, style_spread, tokens_of
+from tts_service.kokoro.matching.matcher import PROBES, Matcher, prosody_features, style_spread, tokens_of
+from tts_service.kokoro.matching.rendering import Renderer
+from tts_service.kokoro.matching.response import TIMBRE
+from tts_service.kokoro.matching.speaker import SpeakerEncoder
 from tts_service.kokoro.model import cache_directory, style_tables
-from tts_service.kokoro.rendering import Renderer
-from tts_service.kokoro.response import TIMBRE
-from tts_service.kokoro.speaker import SpeakerEncoder
 from tts_service.kokoro.voice import SAMPLE_RATE, style_row
 
 BATCH = 25

@@ -14,12 +14,12 @@ from tts_service.audio import resample
 from tts_service.engine import SpeechError
 from tts_service.kokoro.calibrate import calibrate, statistics_session
 from tts_service.kokoro.derived import derive
-from tts_service.kokoro.intelligibility import SENTENCES, errors, units
-from tts_service.kokoro.matched import Matched, matched_file
-from tts_service.kokoro.matching import Match, Matcher, Progress, tokens_of
+from tts_service.kokoro.matching.intelligibility import SENTENCES, errors, units
+from tts_service.kokoro.matching.matcher import Match, Matcher, Progress, tokens_of
+from tts_service.kokoro.matching.speaker import SAMPLE_RATE
+from tts_service.kokoro.matching.voices import Matched, matched_file
 from tts_service.kokoro.model import cache_directory, model_file
 from tts_service.kokoro.network import StreamingNetwork, open_session
-from tts_service.kokoro.speaker import SAMPLE_RATE
 from tts_service.kokoro.voice import Styling
 from tts_service.voices import Library, load_recording
 
@@ -73,7 +73,7 @@ def fit(
     share = 0.5 if quality == "fast" else 0.15
     match = matcher.match(recordings, lambda stage, fraction: progress(stage, share * fraction))
     if quality == "best":
-        from tts_service.kokoro.refinement import refine
+        from tts_service.kokoro.matching.refinement import refine
 
         model = onnx.load(model_file(cache))
         match = refine(

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from g2p.encode.kokoro import encode
 from g2p.frontend import analyze
 from tts_service.audio import resample
-from tts_service.kokoro.manner import Manner
+from tts_service.kokoro.matching.manner import Manner
+from tts_service.kokoro.matching.rendering import Renderer, Rendering
+from tts_service.kokoro.matching.response import TIMBRE, Heard, Response
+from tts_service.kokoro.matching.speaker import SAMPLE_RATE, SpeakerEncoder
 from tts_service.kokoro.model import cache_directory, style_tables
-from tts_service.kokoro.rendering import Renderer, Rendering
-from tts_service.kokoro.response import TIMBRE, Heard, Response
-from tts_service.kokoro.speaker import SAMPLE_RATE, SpeakerEncoder
 from tts_service.kokoro.symbols import Piece
 from tts_service.kokoro.voice import SAMPLE_RATE as MODEL_RATE
 from tts_service.kokoro.voice import VOICED, style_row

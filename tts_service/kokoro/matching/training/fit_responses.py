@@ -1,6 +1,6 @@
-"""Make `tts_service/kokoro/response.npz` from what `responses` collected.
+"""Make `tts_service/kokoro/matching/response.npz` from what `responses` collected.
 
-    python -m tts_service.kokoro.training.fit_responses FOLDER
+    python -m tts_service.kokoro.matching.training.fit_responses FOLDER
 
 Chooses the kernel on a fifth of the styles that it does not learn from, and prints how well they are foretold.
 """
@@ -15,11 +15,11 @@ import numpy as np
 from loguru import logger
 from numpy.typing import NDArray
 
-from tts_service.kokoro.manner import Manner
-from tts_service.kokoro.matching import Matcher, prosody_features, style_spread
+from tts_service.kokoro.matching.manner import Manner
+from tts_service.kokoro.matching.matcher import Matcher, prosody_features, style_spread
+from tts_service.kokoro.matching.response import TIMBRE, Response
+from tts_service.kokoro.matching.training.responses import PROSODY
 from tts_service.kokoro.model import style_tables
-from tts_service.kokoro.response import TIMBRE, Response
-from tts_service.kokoro.training.responses import PROSODY
 
 RIDGE = 0.3
 """Of the regression, as a share of the mean variance."""

@@ -1,7 +1,7 @@
-"""Make `tts_service/kokoro/speaker.onnx` from the weights in Resemblyzer's wheel.
+"""Make `tts_service/kokoro/matching/speaker.onnx` from the weights in Resemblyzer's wheel.
 
     pip download resemblyzer --no-deps
-    python -m tts_service.kokoro.training.export_speaker Resemblyzer-0.1.4-py3-none-any.whl
+    python -m tts_service.kokoro.matching.training.export_speaker Resemblyzer-0.1.4-py3-none-any.whl
 
 The weights are stored as float16, half the size; the embeddings differ by less than 1e-3 in cosine. Needs torch.
 """
