@@ -1,7 +1,7 @@
 """The flow's velocity estimator: a diffusion transformer over mel frames.
 
 The same modules run in two ways. Without a memory they see the whole utterance, as the published model does. With one
-(`flow_cache.StepMemory`) they see a few new frames, and find what came before as convolution inputs, keys and values.
+(a `FrameMemory`) they see a few new frames, and find what came before as convolution inputs, keys and values.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +18,6 @@ from torch import Tensor, nn
 
 from tts_service.glm.joined import joined
 from tts_service.glm.precision import tf32
-
-if TYPE_CHECKING:
-    from tts_service.glm.flow_cache import StepMemory
 
 HEAD_DIM = 64
 _POSITIONS = 4096
@@ -53,6 +50,18 @@ class DiTSizes:
             condition=tensors[prefix + "norm_out.linear.weight"].shape[1],
             mix=tensors[prefix + "emb_concator.proj.weight"].shape[1],
         )
+
+
+class FrameMemory(Protocol):
+    """What came before some frames at one ODE step; of the frames and branches of several utterances, each its own."""
+
+    def extend(self, number: int, x: Tensor) -> Tensor:
+        """Put the frames before in front of a position convolution's input [B, width, T]."""
+        ...
+
+    def attend(self, layer: int, q: Tensor, kv: Tensor) -> Tensor:
+        """Attention of queries [B, heads, T, 64] to keys and values [2, B, heads, T, 64] and to the past."""
+        ...
 
 
 class TokenMemory(Protocol):
@@ -135,7 +144,7 @@ class _PositionConv(nn.Module):
             nn.Conv1d(width, width, 31, groups=16), nn.Mish(), nn.Conv1d(width, width, 31, groups=16), nn.Mish()
         )
 
-    def forward(self, x: Tensor, memory: StepMemory | None) -> Tensor:
+    def forward(self, x: Tensor, memory: FrameMemory | None) -> Tensor:
         y = x.transpose(1, 2)
         for number in range(2):
             y = F.pad(y, (15, 15)) if memory is None else F.pad(memory.extend(number, y), (0, 15))
@@ -149,7 +158,7 @@ class _Mixer(nn.Module):
         self.proj = nn.Linear(inputs, width)
         self.conv_pos_embed = _PositionConv(width)
 
-    def forward(self, parts: list[Tensor], memory: StepMemory | None) -> Tensor:
+    def forward(self, parts: list[Tensor], memory: FrameMemory | None) -> Tensor:
         h = self.proj(torch.cat(parts, dim=-1))
         return self.conv_pos_embed(h, memory) + h
 
@@ -175,7 +184,7 @@ class _Attention(nn.Module):
     def _qkv(self) -> tuple[Tensor, Tensor | None]:
         return joined(self.to_q, self.to_k, self.to_v)
 
-    def forward(self, x: Tensor, where: _Where, memory: StepMemory | None, layer: int) -> Tensor:
+    def forward(self, x: Tensor, where: _Where, memory: FrameMemory | None, layer: int) -> Tensor:
         batch, length, _ = x.shape
         heads = F.linear(x, *self._qkv).view(batch, length, 3, -1, HEAD_DIM)
         where.rotate(heads[:, :, :2, 0])
@@ -208,7 +217,7 @@ class _Block(nn.Module):
         self.attn = _Attention(width)
         self.ff = _FeedForward(width)
 
-    def forward(self, h: Tensor, modulation: Tensor, where: _Where, memory: StepMemory | None, layer: int) -> Tensor:
+    def forward(self, h: Tensor, modulation: Tensor, where: _Where, memory: FrameMemory | None, layer: int) -> Tensor:
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = modulation.chunk(6, dim=-1)
         y = torch.addcmul(shift_a, F.layer_norm(h, h.shape[-1:], eps=1e-6), scale_a)
         h = torch.addcmul(h, gate_a, self.attn(y, where, memory, layer))
@@ -308,7 +317,7 @@ class DiT(nn.Module):
         start: Tensor | int = 0,
         visible: Tensor | None = None,
         real: Tensor | None = None,
-        memory: StepMemory | None = None,
+        memory: FrameMemory | None = None,
     ) -> Tensor:
         """Velocity of the frames.
 
