@@ -207,7 +207,7 @@ def test_the_dictionary_is_checked_and_effective_at_once(studio, folder):
     assert page.locator("#pinyin rt").first.inner_text() == "zhòng"
 
 
-def test_a_voice_is_added_and_kept_with_its_consent(studio, folder, tmp_path):
+def test_a_voice_is_added_kept_with_its_consent_and_matched(studio, address, folder, tmp_path):
     with tts_service.load("kokoro") as voice:
         spoken = [chunk.samples for chunk in voice.stream("今天天气很好，我们去公园散步，然后回家吃饭。")]
     soundfile.write(tmp_path / "me.wav", np.concatenate(spoken), 24000)
@@ -224,3 +224,9 @@ def test_a_voice_is_added_and_kept_with_its_consent(studio, folder, tmp_path):
     page.wait_for_function("document.querySelector('#card').innerText.includes('同意')")
     assert "<script>" in page.locator("#card").inner_text()
     assert "同意" in (folder / "voices" / "我" / "voice.yaml").read_text(encoding="utf-8")
+    page.locator("#match").click()
+    page.wait_for_function(
+        "document.querySelector('#card').innerText.includes('voice matching (embedded)')", timeout=5 * SECONDS
+    )
+    listed = {voice["id"]: voice for voice in httpx.get(f"{address}/v1/voices").json()["data"]}
+    assert "voice matching (embedded)" in listed["我"]["description"]

@@ -201,21 +201,19 @@ def _described(library: Library, name: str) -> dict[str, Any]:
         return {"name": name, "error": str(error)}
     return {
         **asdict(card),
-        **_matched(library, name, card.sha256),
+        **_matched(library, name),
         **quality.measures(),
         "unusable": quality.unusable,
         "doubts": quality.doubts,
     }
 
 
-def _matched(library: Library, name: str, sha256: str) -> dict[str, Any]:
+def _matched(library: Library, name: str) -> dict[str, Any]:
     """What the embedded engine made of it, if it has been asked to."""
-    from tts_service.kokoro.matching.voices import WORDING, Matched, matched_file
+    from tts_service.kokoro.matching.voices import WORDING, result
 
-    path = matched_file(library.folder / name, sha256)
-    if not path.exists():
+    if (found := result(library, name)) is None:
         return {}
-    found = Matched.load(path)
     return {
         "embedded": f"{WORDING}, {found.quality}",
         "similarity": round(found.match.after, 3),

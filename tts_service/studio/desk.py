@@ -21,8 +21,8 @@ from tts_service.synthesizer import Synthesizer
 from tts_service.voices import Library
 
 NO_CLONING = (
-    "内置引擎不能克隆，只能用 `glm-tts voices match 名称` 学像一段录音（声音匹配）；克隆需要 GLM-TTS 引擎。 / "
-    "The embedded engine cannot clone; `glm-tts voices match NAME` brings it near a recording (voice matching). "
+    "内置引擎不能克隆，只能在“声音”页学像一段录音（声音匹配）；克隆需要 GLM-TTS 引擎。 / "
+    "The embedded engine cannot clone; on the tab Voices it can be brought near a recording (voice matching). "
     "Cloning needs the GLM-TTS engine."
 )
 

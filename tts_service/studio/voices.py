@@ -9,6 +9,7 @@ import gradio as gr
 
 from tts_service.audio_file import save
 from tts_service.engine import SpeechError
+from tts_service.kokoro.matching.voices import WORDING, Matched, result
 from tts_service.label import Label
 from tts_service.reference import advice, measure
 from tts_service.studio.desk import NO_CLONING, Desk, told
@@ -27,6 +28,13 @@ def tab(desk: Desk, page: gr.Blocks) -> None:
             names = gr.Dropdown(desk.library.names(), label="声音 / Voice", elem_id="library", value=None)
             card = gr.Markdown(elem_id="card")
             recording = gr.Audio(label="录音 / Recording", interactive=False, type="filepath")
+            with gr.Row(visible=not desk.clones):
+                patience = gr.Radio(
+                    [("半分钟 / half a minute", "fast"), ("几分钟，更像 / minutes, closer", "best")],
+                    value="fast",
+                    label="声音匹配（内置） / Voice matching (embedded)",
+                )
+                bring = gr.Button("学像它 / Match", variant="primary", elem_id="match")
             sure = gr.Checkbox(False, label="确认删除 / Yes, delete it")
             delete = gr.Button("删除 / Delete", variant="stop")
         with gr.Column():
@@ -62,13 +70,15 @@ def tab(desk: Desk, page: gr.Blocks) -> None:
             entry, path = desk.library.card(chosen), desk.library.audio(chosen)
             found = measure(*load_recording(path))
             verdict = "；".join([*found.unusable, *found.doubts]) or "良好 / good"
-            lines = (
+            lines = [
                 f"语言 / Language: {entry.language}",
                 f"文字 / Transcript: {_plain(entry.transcript)}",
                 f"授权 / Consent: {_plain(entry.consent)}",
                 f"加入 / Added: {entry.created}",
                 f"质量 / Quality: {verdict} ({found.seconds:.1f} s, SNR {found.snr:.0f} dB)",
-            )
+            ]
+            if (match := result(desk.library, chosen)) is not None:
+                lines.append(f"声音匹配（内置） / {WORDING}: {_nearness(match)}")
             return "  \n".join(lines), str(path)
 
     def hear(path: str | None) -> tuple[str, str]:
@@ -90,6 +100,22 @@ def tab(desk: Desk, page: gr.Blocks) -> None:
             added = desk.library.add(Path(path), name=called, transcript=words, consent=allowed, language=tongue)
         gr.Info(f"已加入 / added: {added.name}")
         return gr.Dropdown(desk.library.names(), value=added.name), ""
+
+    def bring_near(chosen: str | None, how: str, bar: gr.Progress = gr.Progress()) -> str:  # noqa: B008 (so Gradio wants it)
+        from tts_service.kokoro.matching.fitting import fit
+
+        with told():
+            if not chosen:
+                raise SpeechError("请先选择声音 / choose a voice first")
+            found = fit(
+                desk.library,
+                chosen,
+                lambda samples, _: desk.transcribe(samples, 16000),
+                quality=how,
+                progress=lambda stage, fraction: bar(fraction, desc=stage),
+            )
+        gr.Info(f"{chosen}: {_nearness(found)}")
+        return show(chosen)[0]
 
     def remove(chosen: str | None, certain: bool) -> tuple[Any, bool]:
         with told():
@@ -114,10 +140,20 @@ def tab(desk: Desk, page: gr.Blocks) -> None:
     names.change(show, names, [card, recording])
     file.change(hear, file, [quality, transcript])
     add.click(store, [file, name, transcript, consent, language], [names, name])
+    bring.click(bring_near, [names, patience], card, concurrency_limit=1).then(
+        lambda: [gr.Dropdown(desk.voices()) for _ in sides], None, [who for who, _ in sides]
+    )
     delete.click(remove, [names, sure], [names, sure])
     compare.click(both, [text, sides[0][0], sides[1][0]], [sides[0][1], sides[1][1]], concurrency_limit=2)
     for who, _ in sides:
         page.load(lambda: gr.Dropdown(desk.voices()), None, who, show_progress="hidden")
+
+
+def _nearness(found: Matched) -> str:
+    return (
+        f"相似度 / similarity {found.match.before:.2f} -> {found.match.after:.2f}；"
+        f"Whisper 听错 / misheard {found.errors[1]} ({found.sentences} 句 / sentences)"
+    )
 
 
 def _plain(text: str) -> str:

@@ -102,6 +102,16 @@ def matched_file(folder: Path, sha256: str) -> Path:
     return folder / f"kokoro-{key}.npz"
 
 
+def result(library: Library, name: str) -> Matched | None:
+    """What came of matching a voice; None if nobody has.
+
+    Raises:
+        SpeechError: There is no such voice, or what came of it is damaged.
+    """
+    path = matched_file(library.folder / name, library.card(name).sha256)
+    return Matched.load(path) if path.exists() else None
+
+
 def matched(voice: Voice) -> KokoroVoice:
     """A voice of the library as the engine speaks it.
 
