@@ -40,8 +40,13 @@ class Forecast:
     """[RANK, statistics]."""
 
     def __call__(self, deviation: NDArray[np.float32]) -> NDArray[np.float32]:
-        """How far the statistics of an utterance lie from a voice's own, given how far its summary does."""
-        return np.clip(deviation @ self.directions, self.least, self.most) @ self.effects
+        """How far the statistics of an utterance lie from a voice's own, given how far its summary does.
+
+        Summed in float64 and then rounded, so that the order of the sums, which depends on the number of threads, does
+        not show: the same text sounds the same in every process.
+        """
+        scores = np.clip(deviation.astype(np.float64) @ self.directions, self.least, self.most)
+        return (scores @ self.effects).astype(np.float32)
 
     @classmethod
     def fit(
