@@ -81,7 +81,7 @@ class Synthesizer:
         if not voices:
             raise UnknownVoice(
                 f"the {self.engine.name} engine has no voice yet; give it one: "
-                "glm-tts voices add FILE --name NAME --transcript TEXT --consent STATEMENT"
+                f"glm-tts voices add FILE --engine {self.engine.name} --name NAME --transcript TEXT --consent STATEMENT"
             )
         if name is None:
             return voices[0]

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,16 +97,9 @@ class Library:
         """
         path = self._folder_of(name) / CARD
         try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8"))
+            return _card(path, path.stat().st_mtime_ns)
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
             raise SpeechError(f"{path} cannot be read: {error}") from error
-        expected = [field.name for field in fields(Card)]
-        if not isinstance(document, dict):
-            raise SpeechError(f"{path} must hold the fields {', '.join(expected)}")
-        for field in expected:
-            if not isinstance(document.get(field), str):
-                raise SpeechError(f"{path}: the field {field!r} is missing or is no text; put quotes around it")
-        return Card(**{field: document[field] for field in expected})
 
     def audio(self, name: str) -> Path:
         """The recording of a voice, verified against its card.
@@ -160,7 +154,7 @@ class Library:
         """Take a recording into the library. The voice appears only when it is complete.
 
         Args:
-            recording: WAV, FLAC, OGG or MP3; kept as 24-bit mono WAV.
+            recording: WAV, FLAC, OGG, MP3 or M4A; kept as 24-bit mono WAV.
             further: More of the same person, for voice matching, which profits from them.
             name: A safe file name that no voice has yet, in upper or lower case.
             transcript: What is said in it.
@@ -279,3 +273,16 @@ def speaker(synthesizer: Synthesizer, library: Library, name: str | None) -> Voi
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _card(path: Path, _written: int) -> Card:
+    """Read anew only when the file has: every utterance asks for the voices."""
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    expected = [field.name for field in fields(Card)]
+    if not isinstance(document, dict):
+        raise SpeechError(f"{path} must hold the fields {', '.join(expected)}")
+    for field in expected:
+        if not isinstance(document.get(field), str):
+            raise SpeechError(f"{path}: the field {field!r} is missing or is no text; put quotes around it")
+    return Card(**{field: document[field] for field in expected})

@@ -1,14 +1,11 @@
 """Does streaming cost quality? The incremental rendering against the stock model called whole and against float32."""
 
-import re
-
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pyloudnorm
 import pytest
 import soxr
-from pypinyin import lazy_pinyin
 
 from g2p import analyze
 from g2p.encode.kokoro import encode
@@ -16,6 +13,7 @@ from tts_service.engine import StopSignal, SynthesisOptions
 from tts_service.kokoro.engine import CHUNKS
 from tts_service.kokoro.float_model import float_model
 from tts_service.kokoro.front_graph import DURATIONS
+from tts_service.kokoro.matching.intelligibility import errors, units
 from tts_service.kokoro.symbols import Piece
 from tts_service.recogniser import Recogniser
 
@@ -80,23 +78,6 @@ def spoken(engine, whole):
         for texts in (CHINESE, ENGLISH)
         for i, text in enumerate(texts)
     ]
-
-
-def units(text):
-    """Syllables without tones for Chinese, words for English."""
-    if re.search("[\u4e00-\u9fff]", text):
-        return lazy_pinyin("".join(re.findall("[\u4e00-\u9fff]", text)))
-    return re.findall("[a-z']+", text.lower())
-
-
-def errors(heard, expected):
-    """Edit distance."""
-    row = list(range(len(expected) + 1))
-    for i, one in enumerate(heard, 1):
-        above, row[0] = row[0], i
-        for j, other in enumerate(expected, 1):
-            above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (one != other))
-    return row[-1]
 
 
 def test_whisper_hears_as_well_as_in_the_stock_rendering(spoken):

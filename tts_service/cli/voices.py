@@ -68,8 +68,8 @@ def add(
         list[Path],
         typer.Argument(
             help=tr(
-                "录音：WAV、FLAC、OGG 或 MP3；同一个人的可以给多段",
-                "Recordings: WAV, FLAC, OGG or MP3; several of one person help the matching",
+                "录音：WAV、FLAC、OGG、MP3 或 M4A；同一个人的可以给多段",
+                "Recordings: WAV, FLAC, OGG, MP3 or M4A; several of one person help the matching",
             )
         ),
     ],

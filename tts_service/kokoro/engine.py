@@ -19,7 +19,7 @@ from g2p.pronunciation import Pronunciation
 from tts_service.engine import AudioChunk, CharTiming, SpeechError, StopSignal, SynthesisOptions, UnknownVoice, Voice
 from tts_service.kokoro.derived import derive, integer_products_are_exact
 from tts_service.kokoro.front_graph import DURATIONS, ENERGY
-from tts_service.kokoro.matching.voices import MatchedVoices, matched
+from tts_service.kokoro.matching.voices import matched, matched_voices
 from tts_service.kokoro.model import MODEL_VARIABLE, cache_directory, model_file, style_tables
 from tts_service.kokoro.network import Network, Stopped, StreamingNetwork, WholeNetwork, open_session
 from tts_service.kokoro.symbols import MARKS, Piece, pieces
@@ -71,7 +71,7 @@ class KokoroEngine:
     def __init__(self, network: Network, voices: dict[str, KokoroVoice], library: Library | None = None) -> None:
         self._network = network
         self._voices = voices
-        self._matched = MatchedVoices(library) if library else None
+        self._library = library
 
     @classmethod
     def load(
@@ -137,7 +137,8 @@ class KokoroEngine:
     def voices(self) -> list[Voice]:
         """The five voices, the first being the default, and those of the library that have been matched."""
         own = [Voice(name, description=description) for name, (_, description) in CAST.items()]
-        return own + (self._matched.voices(CAST) if self._matched else [])
+        recorded = matched_voices(self._library) if self._library else []
+        return own + [voice for voice in recorded if voice.name not in CAST]
 
     def synthesize(
         self,

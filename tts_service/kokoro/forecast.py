@@ -30,13 +30,13 @@ def summary(frames: NDArray[np.float32]) -> NDArray[np.float32]:
 class Forecast:
     """A linear map of low rank from deviations of the summary to deviations of the statistics."""
 
-    directions: NDArray[np.float32]
+    directions: NDArray[np.float64]
     """[summaries, RANK]."""
-    least: NDArray[np.float32]
+    least: NDArray[np.float64]
     """The lowest score seen in each direction, [RANK]; beyond, the line is not followed."""
-    most: NDArray[np.float32]
+    most: NDArray[np.float64]
     """The highest, likewise."""
-    effects: NDArray[np.float32]
+    effects: NDArray[np.float64]
     """[RANK, statistics]."""
 
     def __call__(self, deviation: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -45,7 +45,7 @@ class Forecast:
         Summed in float64 and then rounded, so that the order of the sums, which depends on the number of threads, does
         not show: the same text sounds the same in every process.
         """
-        scores = np.clip(deviation.astype(np.float64) @ self.directions, self.least, self.most)
+        scores = np.clip(deviation @ self.directions, self.least, self.most)
         return (scores @ self.effects).astype(np.float32)
 
     @classmethod
@@ -73,11 +73,13 @@ class Forecast:
         directions = x.T @ (dual @ axes.T) / spread[:, None]
         scores = _centred(summaries, voices) @ directions
         tables = (directions, scores.min(axis=0), scores.max(axis=0), axes / weights)
-        return cls(*(table.astype(np.float32) for table in tables))
+        return cls(*tables)
 
     def arrays(self) -> dict[str, NDArray]:
         """As named arrays, for the `.npz` of the packaged voices."""
-        tables = {f"forecast.{name}": getattr(self, name) for name in ("directions", "least", "most")}
+        tables = {
+            f"forecast.{name}": getattr(self, name).astype(np.float32) for name in ("directions", "least", "most")
+        }
         return tables | {"forecast.effects": self.effects.astype(np.float16)}
 
     @classmethod
@@ -90,7 +92,7 @@ class Forecast:
     def of(cls, arrays: Mapping[str, NDArray]) -> Forecast:
         """Out of what `arrays` gave."""
         names = ("directions", "least", "most", "effects")
-        return cls(*(arrays[f"forecast.{name}"].astype(np.float32) for name in names))
+        return cls(*(arrays[f"forecast.{name}"].astype(np.float64) for name in names))
 
 
 def _centred(values: NDArray[np.float32], voices: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Container
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -75,25 +74,19 @@ class Matched:
             ) from error
 
 
-class MatchedVoices:
+def matched_voices(library: Library) -> list[Voice]:
     """Those voices of a library that this engine can speak with."""
-
-    def __init__(self, library: Library) -> None:
-        self._library = library
-
-    def voices(self, taken: Container[str]) -> list[Voice]:
-        """All whose name is not taken by a voice of the engine's own."""
-        found = []
-        for name in self._library.names():
-            folder = self._library.folder / name
-            try:
-                exists = matched_file(folder, self._library.card(name).sha256).exists()
-            except SpeechError as error:
-                logger.warning(f"the voice {name!r} is left out: {error}")
-                continue
-            if exists and name not in taken:
-                found.append(Voice(name, description=f"{name} · 声音匹配（内置） / {WORDING}", folder=folder))
-        return found
+    found = []
+    for name in library.names():
+        folder = library.folder / name
+        try:
+            exists = matched_file(folder, library.card(name).sha256).exists()
+        except SpeechError as error:
+            logger.warning(f"the voice {name!r} is left out: {error}")
+            continue
+        if exists:
+            found.append(Voice(name, description=f"{name} · 声音匹配（内置） / {WORDING}", folder=folder))
+    return found
 
 
 def matched_file(folder: Path, sha256: str) -> Path:
