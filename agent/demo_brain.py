@@ -21,6 +21,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import FunctionCallFromLLM, LLMService
 from pipecat.services.settings import LLMSettings
+from pypinyin import lazy_pinyin
 from wetext import Normalizer
 
 from agent.llm import get_current_time, is_chinese, last_user_text
@@ -169,11 +170,14 @@ def reply(heard: str) -> str:
         heard: What the user said, as recognised.
     """
     plain = bare(heard)
-    for pattern, answer in RULES:
-        if match := pattern.search(plain):
-            text = answer(match, heard)
-            if text:
-                return text
+    for pattern, answer in COMMANDS:
+        if (match := pattern.search(plain)) and (text := answer(match, heard)):
+            return text
+    for pattern, pair in PHRASES:
+        if pattern.search(plain):
+            return say(pair, heard)
+    if similar := sounds_like(heard):
+        return say(similar, heard)
     if is_chinese(heard):
         return (
             f"我听到你说：{heard.strip('。 ')}。我只是演示，答不上来。"
@@ -200,14 +204,28 @@ def tokens(text: str) -> Iterator[str]:
     return iter(re.findall(r"[A-Za-z0-9_']+\s*|[^A-Za-z0-9_']{1,2}", text))
 
 
+def sounds_like(heard: str) -> Pair | None:
+    """What answers the first phrase of two or more hanzi that is heard if the tones are not looked at.
+
+    Recognisers write 不用降了 for 不用讲了: the tone of a word in a sentence is hard to hear.
+    """
+    sound = syllables(heard)
+    for pattern, pair in PHRASES:
+        if any(syllables(word) in sound for word in re.findall(r"[一-鿿]{2,}", pattern.pattern)):
+            return pair
+    return None
+
+
+def syllables(text: str) -> str:
+    """Toneless pinyin with a space before and after each syllable."""
+    return f" {' '.join(lazy_pinyin(text))} "
+
+
 def asks_time(heard: str) -> bool:
     """Whether the user wants to know the time or the date."""
-    # Whisper writes 积点 for 几点 now and then: the tone is that of 积.
-    return bool(re.search(r"[几积]点|什么时间|现在.*时间|几号|几月|星期几|礼拜几|周几|什么日子|日期", heard)) or bool(
-        re.search(
-            r"\b(what('s| is)? (the )?(time|date|day)|what day|which day|current time|today's date)\b", heard.lower()
-        )
-    )
+    chinese = r"什么时间|现在.*时间|几号|几月|星期几|礼拜几|周几|什么日子|日期"
+    english = r"\b(what('s| is)? (the )?(time|date|day)|what day|which day|current time|today's date)\b"
+    return bool(re.search(f"{chinese}|{english}", heard.lower())) or syllables("几点") in syllables(heard)
 
 
 def tell_time(result: dict[str, Any], heard: str) -> str:
@@ -282,27 +300,27 @@ def repeat(match: re.Match[str], heard: str) -> str | None:
     return f"{said}{'。' if is_chinese(said) else '.'}" if said else None
 
 
-def always(pair: Pair) -> Callable[[re.Match[str], str], str | None]:
-    """A rule whose answer does not depend on the words."""
-    return lambda match, heard: say(pair, heard)
-
-
-RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], str], str | None]], ...] = (
+COMMANDS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], str], str | None]], ...] = (
     (re.compile(r"^(?:请|请你)?跟着?我(?:一起)?[读说念](?:一遍|一下)?[，,：:\s]*(?P<rest>.*)$"), repeat),
     (re.compile(r"^(?:please )?(?:repeat after me|say after me|repeat)[,:\s]*(?P<rest>.*)$"), repeat),
     (re.compile(NUMBER), calculate),
+)
+PHRASES: tuple[tuple[re.Pattern[str], Pair], ...] = (
     (
-        re.compile(r"别说了|不要说了|别讲了|不用讲了|停下|停一下|住口|安静|^停$|\b(stop|be quiet|shut up|enough)\b"),
-        always(QUIET),
+        re.compile(
+            r"别说了|不要说了|别讲了|不用讲了|停下|停一下|等一下|等等|住口|安静|^停$"
+            r"|\b(stop|be quiet|shut up|enough|wait)\b"
+        ),
+        QUIET,
     ),
-    (re.compile(r"再见|拜拜|回头见|\b(good ?bye|bye|see you)\b"), always(BYE)),
-    (re.compile(r"诗|\bpoem\b"), always(POEM)),
-    (re.compile(r"故事|\bstory\b"), always(STORY)),
-    (re.compile(r"帮助|帮忙|能做什么|会做什么|会什么|会干什么|\bhelp\b|what can you do"), always(HELP)),
-    (re.compile(r"你是谁|你叫什么|介绍一下你|who are you|your name"), always(WHO)),
-    (re.compile(r"谢谢|多谢|\b(thanks|thank you)\b"), always(THANKS)),
+    (re.compile(r"再见|拜拜|回头见|\b(good ?bye|bye|see you)\b"), BYE),
+    (re.compile(r"诗|\bpoem\b"), POEM),
+    (re.compile(r"故事|\bstory\b"), STORY),
+    (re.compile(r"帮助|帮忙|能做什么|会做什么|会什么|会干什么|\bhelp\b|what can you do"), HELP),
+    (re.compile(r"你是谁|你叫什么|介绍一下你|who are you|your name"), WHO),
+    (re.compile(r"谢谢|多谢|\b(thanks|thank you)\b"), THANKS),
     (
         re.compile(r"你好|您好|哈喽|^嗨|早上好|下午好|晚上好|\b(hello|hi|hey|good (morning|afternoon|evening))\b"),
-        always(HELLO),
+        HELLO,
     ),
 )

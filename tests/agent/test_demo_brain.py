@@ -68,6 +68,10 @@ def test_repeats_what_is_said(heard, answer):
         ("再见", "再见"),
         ("Bye bye!", "Goodbye"),
         ("停一下", "不说了"),
+        ("等一下", "不说了"),
+        ("不用降了", "不说了"),
+        ("给我讲一个古诗", "床前明月光"),
+        ("请给我讲一个股市", "灯塔"),
         ("你是谁？", "演示"),
     ],
 )
@@ -92,7 +96,8 @@ def test_it_says_what_it_is_in_its_first_sentence():
 
 
 @pytest.mark.parametrize(
-    "heard", ["请问现在几点了？", "今天星期几", "今天是几月几号", "What time is it?", "What's the date today?"]
+    "heard",
+    ["请问现在几点了？", "现在积点了", "今天星期几", "今天是几月几号", "What time is it?", "What's the date today?"],
 )
 def test_questions_for_the_time(heard):
     assert asks_time(heard)
