@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, BinaryIO, Literal, Self, cast, get_args
 
 import numpy as np
@@ -176,7 +177,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         SpeechError: The place cannot be written.
     """
-    partial = path.with_name(f".{path.name}.part")
+    partial = path.with_name(f".{path.name}.{token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("w+b") as file:

@@ -116,3 +116,19 @@ def test_files_that_carry_no_label(tmp_path, content):
     path = tmp_path / "odd.wav"
     path.write_bytes(content)
     assert content_id(read_label(path)) is None
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path):
+    """Each file is whole; the last one to be finished stays."""
+    path = tmp_path / "out.wav"
+
+    def interrupted():
+        for number, chunk in enumerate(chunks(seconds=2)):
+            if number == 3:
+                save(path, chunks(), 24000, Label("kokoro", "lan"))
+                assert soundfile.info(path).frames == 24000
+            yield chunk
+
+    save(path, interrupted(), 24000, Label("kokoro", "lan"))
+    assert soundfile.info(path).frames == 48000
+    assert list(tmp_path.iterdir()) == [path]

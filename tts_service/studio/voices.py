@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -126,16 +128,17 @@ def tab(desk: Desk, page: gr.Blocks) -> None:
             desk.library.remove(chosen)
         return gr.Dropdown(desk.library.names(), value=None), False
 
-    def both(said: str, first: str | None, second: str | None) -> list[str]:
+    def both(said: str, first: str | None, second: str | None) -> Iterator[list[str]]:
         paths = []
-        with told():
+        # Others compare too. What is yielded is copied for the page before the folder goes.
+        with told(), tempfile.TemporaryDirectory(dir=desk.folder) as folder:
             synthesizer = desk.ready()
             for side, who in zip("AB", (first, second), strict=True):
                 cast = speaker(synthesizer, desk.library, who)
-                path = desk.folder / f"compare_{side}_{cast.name}.wav"
+                path = Path(folder) / f"compare_{side}_{cast.name}.wav"
                 save(path, synthesizer.stream(said, cast), synthesizer.sample_rate, Label(desk.engine, cast.name))
                 paths.append(str(path))
-        return paths
+            yield paths
 
     names.change(show, names, [card, recording])
     file.change(hear, file, [quality, transcript])
