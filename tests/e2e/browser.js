@@ -1,7 +1,11 @@
 // Runs in the page before its own code: a tape recorder for both sides of the call, and a microphone to speak into.
 (() => {
-  const tape = { mine: [], theirs: [], messages: [], peers: [], scripted: SCRIPTED };
+  const tape = { mine: [], theirs: [], messages: [], peers: [], states: [], scripted: SCRIPTED };
   window.__tape = tape;
+  new MutationObserver(() => tape.states.push(document.body?.dataset.state)).observe(document, {
+    subtree: true,
+    attributeFilter: ["data-state"],
+  });
   const WORKLET = `registerProcessor("tape", class extends AudioWorkletProcessor {
     constructor() { super(); this.at = 0; this.buffers = [new Float32Array(4800), new Float32Array(4800)]; }
     process(inputs) {
