@@ -109,8 +109,6 @@ class Library:
         """
         card = self.card(name)
         path = self._folder_of(name) / AUDIO
-        if not path.is_file():
-            raise SpeechError(f"{path} is missing; remove the voice and add it again")
         if _sha256(path) != card.sha256:
             raise SpeechError(f"{path} has changed since it was added; remove the voice and add it again")
         return path
@@ -271,6 +269,16 @@ def speaker(synthesizer: Synthesizer, library: Library, name: str | None) -> Voi
 
 
 def _sha256(path: Path) -> str:
+    try:
+        status = path.stat()
+        return _digest(path, status.st_mtime_ns, status.st_size)
+    except OSError as error:
+        raise SpeechError(f"{path} is missing; remove the voice and add it again ({error.strerror})") from error
+
+
+@lru_cache(maxsize=1024)
+def _digest(path: Path, _written: int, _size: int) -> str:
+    """Worked out anew only when the file has changed, like `_card`."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

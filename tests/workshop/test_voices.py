@@ -1,5 +1,6 @@
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,6 +128,33 @@ def test_a_changed_recording_is_noticed(library, recording):
     path.write_bytes(path.read_bytes()[:-2] + b"\x12\x34")
     with pytest.raises(SpeechError, match="has changed"):
         library.voice("a")
+
+
+def test_a_recording_is_read_once_however_often_its_voice_is_listed(library, recording, monkeypatch):
+    library.add(recording, name="a", **CONSENT)
+    opened, read = [], Path.open
+    monkeypatch.setattr(Path, "open", lambda path, *args, **more: (opened.append(path), read(path, *args, **more))[1])
+    assert [library.voice("a") for _ in range(3)] == [library.voice("a")] * 3
+    path = library.folder / "a" / "reference.wav"
+    assert opened.count(path) == 1
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(SpeechError, match="has changed"):
+        library.voice("a")
+
+
+def test_a_recording_that_goes_away_while_it_is_looked_at_is_missing(library, recording, monkeypatch):
+    library.add(recording, name="a", **CONSENT)
+    opened = Path.open
+
+    def vanish(path, *args, **more):
+        if path.name == "reference.wav":
+            path.unlink()
+        return opened(path, *args, **more)
+
+    monkeypatch.setattr(Path, "open", vanish)
+    for _ in ("while it is read", "afterwards"):
+        with pytest.raises(SpeechError, match=r"reference\.wav is missing; remove"):
+            library.audio("a")
 
 
 @pytest.mark.parametrize(
