@@ -103,13 +103,15 @@ class SynthesisOptions:
     kv_cache: bool = True
     """False recomputes everything (GLM-TTS, to measure)."""
     max_length: int | None = None
-    """Upper bound in speech tokens per segment (GLM-TTS)."""
+    """Upper bound in speech tokens per segment, at least 1 (GLM-TTS)."""
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.speed <= 2.0:
             raise SpeechError(f"speed is {self.speed}; it must lie between 0.5 and 2.0")
         if self.sampling not in ("ras", "topk"):
             raise SpeechError(f"sampling is {self.sampling!r}; it must be 'ras' or 'topk'")
+        if self.max_length is not None and self.max_length < 1:
+            raise SpeechError(f"max_length is {self.max_length}; it must be at least 1 speech token")
 
 
 @dataclass(frozen=True, slots=True)

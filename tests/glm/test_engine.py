@@ -146,6 +146,12 @@ def test_options_are_honoured_or_refused(engine, voice):
         speak(engine, Voice("ghost"))
 
 
+@pytest.mark.parametrize("length", [0, -5])
+def test_a_segment_without_room_for_a_token_is_refused(length):
+    with pytest.raises(SpeechError, match=f"max_length is {length}"):
+        SynthesisOptions(max_length=length)
+
+
 def test_nothing_to_say_is_silence(engine, voice):
     assert speak(engine, voice, text=spell("，。")) == []
     assert speak(engine, voice, text=spell("")) == []
