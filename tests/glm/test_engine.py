@@ -152,6 +152,19 @@ def test_a_segment_without_room_for_a_token_is_refused(length):
         SynthesisOptions(max_length=length)
 
 
+def test_without_the_cache_others_are_served_after_every_token(engine, voice):
+    steps, sizes = [], []
+    handle = engine._loaded().lm.register_forward_hook(lambda *args: steps.append(1))
+    try:
+        for _ in engine.synthesize(TEXT, voice, SynthesisOptions(max_length=36, kv_cache=False), StopSignal()):
+            sizes.append(len(steps))
+            steps.clear()
+    finally:
+        handle.remove()
+    assert sum(sizes) >= 2 * 36 - 1, "a token reads the prompt and takes a step"
+    assert max(sizes) == 2
+
+
 def test_nothing_to_say_is_silence(engine, voice):
     assert speak(engine, voice, text=spell("，。")) == []
     assert speak(engine, voice, text=spell("")) == []

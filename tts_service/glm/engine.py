@@ -290,6 +290,7 @@ class GLMEngine:
                 models.lm, models.head, prompt, limits, Sampling(options.sampling), seed, should_stop, cache=None
             ):
                 segment.take(tokens)
+                yield BREATH
             segment.say_no_more()
         try:
             while not segment.finished:
