@@ -189,9 +189,9 @@ class RemoteEngine:
         history: list[Any] | None = None,
     ) -> Iterator[AudioChunk]:
         """Speak one segment; see `Engine.synthesize`."""
-        heard = 0
+        heard = told = 0
         for attempt in range(_ATTEMPTS):
-            position = 0
+            samples = timings = 0
             try:
                 for item in self._listen((pronunciation, voice, options, list(history or ())), should_stop):
                     if isinstance(item, list):
@@ -200,9 +200,9 @@ class RemoteEngine:
                     elif item is QUEUED:
                         yield item
                     else:
-                        fresh = _after(item, heard - position)
-                        position += len(item.samples)
-                        heard = max(heard, position)
+                        fresh = _after(item, heard - samples, told - timings)
+                        samples, timings = samples + len(item.samples), timings + len(item.timings)
+                        heard, told = max(heard, samples), max(told, timings)
                         if fresh:
                             yield fresh
                 return
@@ -258,10 +258,7 @@ class RemoteEngine:
             response.cancel()
 
 
-def _after(chunk: AudioChunk, known: int) -> AudioChunk | None:
-    """What is left of a chunk behind samples that are known already."""
-    if known <= 0:
-        return chunk
-    if known >= len(chunk.samples):
-        return None
-    return AudioChunk(chunk.samples[known:], chunk.sample_rate)
+def _after(chunk: AudioChunk, heard: int, told: int) -> AudioChunk | None:
+    """What is left of a chunk behind known samples and timings, which may lie in other chunks than they did before."""
+    samples, timings = chunk.samples[max(0, heard) :], chunk.timings[max(0, told) :]
+    return AudioChunk(samples, chunk.sample_rate, timings) if len(samples) or timings else None

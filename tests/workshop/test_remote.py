@@ -7,8 +7,8 @@ import pytest
 
 import g2p
 import tts_service
-from tts_service.engine import QUEUED, SpeechError, StopSignal, SynthesisOptions
-from tts_service.remote import RemoteEngine, _after
+from tts_service.engine import QUEUED, AudioChunk, CharTiming, SpeechError, StopSignal, SynthesisOptions
+from tts_service.remote import RemoteEngine, _Lost
 from tts_service.utterance import QUEUED_SECONDS
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
@@ -108,11 +108,38 @@ def test_the_synthesizer_speaks_through_it(engine):
         assert sum(chunk.seconds for chunk in synthesizer.stream("你好，世界。今天天气很好。")) > 1.0
 
 
-def test_what_was_heard_is_not_heard_again():
-    chunk = tts_service.AudioChunk(np.arange(10, dtype=np.float32), 24000)
-    assert _after(chunk, 0) is chunk
-    assert _after(chunk, 4).samples.tolist() == [4, 5, 6, 7, 8, 9]
-    assert _after(chunk, 10) is None
+FIRST = [(10, 1), (10, 1)]
+"""Samples and timings of the chunks of a replica that is lost afterwards."""
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        pytest.param([(20, 1), (20, 3)], id="later"),
+        pytest.param([(15, 3), (25, 1)], id="in a chunk that is known"),
+        pytest.param([(25, 3), (15, 1)], id="in a chunk that is partly known"),
+        pytest.param([(40, 2), (0, 2)], id="behind all samples"),
+    ],
+)
+def test_after_a_loss_nothing_is_missing_and_nothing_comes_twice(engine, monkeypatch, second):
+    spoken = np.arange(40, dtype=np.float32)
+    # three digits of one number share its span
+    timings = [CharTiming(0, 3, 0.1), CharTiming(0, 3, 0.2), CharTiming(0, 3, 0.3), CharTiming(3, 4, 0.4)]
+    replicas = iter([(FIRST, True), (second, False)])
+
+    def listen(request, should_stop):
+        chunks, lost = next(replicas)
+        heard = told = 0
+        for samples, told_here in chunks:
+            yield AudioChunk(spoken[heard : heard + samples], 24000, tuple(timings[told : told + told_here]))
+            heard, told = heard + samples, told + told_here
+        if lost:
+            raise _Lost
+
+    monkeypatch.setattr(engine, "_listen", listen)
+    chunks = list(speak(engine))
+    np.testing.assert_array_equal(samples_of(chunks), spoken)
+    assert [timing for chunk in chunks for timing in chunk.timings] == timings
 
 
 def test_a_missing_cluster_or_application_is_explained():
