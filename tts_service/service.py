@@ -9,28 +9,34 @@ Works alone in anybody's pipeline:
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import soxr
 from loguru import logger
-from numpy.typing import NDArray
-from pipecat.frames.frames import CancelFrame, ErrorFrame, Frame, MetricsFrame, TTSAudioRawFrame, TTSTextFrame
+from pipecat.frames.frames import (
+    AggregatedTextFrame,
+    AggregatedTextProgressFrame,
+    CancelFrame,
+    ErrorFrame,
+    Frame,
+    MetricsFrame,
+    TTSAudioRawFrame,
+    TTSTextFrame,
+)
 from pipecat.metrics.metrics import MetricsData
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.settings import NOT_GIVEN, NotGiven, TTSSettings
 from pipecat.services.tts_service import TextAggregationMode, TTSService
 from pipecat.transcriptions.language import Language
+from pipecat.utils.context.word_timestamp_tracker import WordTimestamp
 from pipecat.utils.errors import ErrorCategory
 from pipecat.utils.tracing.service_decorators import traced_tts
 from pipecat.utils.types import is_given
 
 import g2p
-from tts_service.engine import AudioChunk, CharTiming, SpeechError, SynthesisOptions, UnknownVoice
+from tts_service.engine import SpeechError, SynthesisOptions, UnknownVoice
+from tts_service.spoken import End, Speech
 from tts_service.synthesizer import Busy, Synthesizer
 from tts_service.utterance import Report, Utterance
 
@@ -119,7 +125,7 @@ class GLMTTSService(TTSService):
         )
         self._synthesizer = synthesizer
         self._max_lead = max_lead
-        self._speeches: dict[str, _Speech] = {}
+        self._speeches: dict[str, Speech] = {}
         self._check(self._settings)
 
     def can_generate_metrics(self) -> bool:
@@ -139,24 +145,26 @@ class GLMTTSService(TTSService):
     @traced_tts
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         """Feed text to the context's utterance; its audio arrives through the context as it is made."""
-        try:
-            speech = self._speeches.get(context_id) or self._begin(context_id)
-            if not speech.ended:
-                speech.feed(text)
-            yield None
-        except SpeechError as error:
-            yield ErrorFrame(error=str(error), exception=error, category=_category(error))
-            await self.remove_audio_context(context_id)
+        speech = self._speeches.get(context_id)
+        if speech is None:
+            speech = self._speeches[context_id] = Speech(context_id, self.sample_rate)
+            try:
+                self._begin(speech)
+            except SpeechError as error:
+                speech.failed = True
+                yield ErrorFrame(error=str(error), exception=error, category=_category(error))
+        speech.feed(text)
+        yield None
 
     async def flush_audio(self, context_id: str | None = None) -> None:
         """The context's text is complete."""
         speech = self._speeches.get(context_id) if context_id else None
-        if speech is None:
-            return
-        if speech.ended:  # it failed, and text that came later has opened the context again
-            await self.remove_audio_context(context_id)
-        else:
-            speech.utterance.end()
+        if speech is not None:
+            speech.complete = True
+            if speech.failed:
+                await self._close(speech)
+            elif speech.utterance is not None:
+                speech.utterance.end()
 
     async def on_audio_context_interrupted(self, context_id: str) -> None:
         """Stop the engine; it leaves within its current step."""
@@ -178,13 +186,27 @@ class GLMTTSService(TTSService):
         await self._abandon_all()
         await super().cleanup()
 
+    async def append_to_audio_context(self, context_id: str | None, frame: Frame | WordTimestamp | None) -> None:
+        """Queue audio and words; but words that Pipecat held back until their sentence was whole go out at once.
+
+        Whatever waits in the queue is later than they are.
+        """
+        playing = context_id == self.get_active_audio_context_id()
+        if playing and isinstance(frame, AggregatedTextFrame | AggregatedTextProgressFrame):
+            await self.push_frame(frame)
+        else:
+            await super().append_to_audio_context(context_id, frame)
+
     async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
         """Give words the spaces back that Pipecat strips, so that joined they are the text as it was written."""
         if isinstance(frame, TTSTextFrame) and frame.context_id in self._speeches:
-            space = self._speeches[frame.context_id].space_after(frame.text)
-            frame.text += space
+            speech = self._speeches[frame.context_id]
+            if speech.failed and not speech.has_told(frame.text):
+                return  # Pipecat takes for spoken what was never timed
+            before, after = speech.spaces_around(frame.text)
+            frame.text = before + frame.text + after
             if frame.raw_text:
-                frame.raw_text += space
+                frame.raw_text = before + frame.raw_text + after
         await super().push_frame(frame, direction)
 
     async def _update_settings(self, delta: GLMTTSSettings) -> dict[str, Any]:  # type: ignore[override]
@@ -213,9 +235,8 @@ class GLMTTSService(TTSService):
             language=str(language) if language else None,
         )
 
-    def _begin(self, context_id: str) -> _Speech:
-        speech = _Speech(self, context_id)
-        speech.utterance = self._synthesizer.open(
+    def _begin(self, speech: Speech) -> None:
+        utterance = speech.utterance = self._synthesizer.open(
             on_chunk=speech.on_chunk,
             on_end=speech.on_end,
             voice=_given(self._settings.voice),
@@ -223,39 +244,47 @@ class GLMTTSService(TTSService):
             lexicon=_given(self._settings.lexicon),
             max_lead=self._max_lead,
         )
-        self._speeches[context_id] = speech
-        speech.pump = self.create_task(self._pump(speech), name=f"speech {context_id}")
-        return speech
+        speech.pump = self.create_task(self._pump(speech, utterance), name=f"speech {speech.context_id}")
 
-    async def _pump(self, speech: _Speech) -> None:
+    async def _pump(self, speech: Speech, utterance: Utterance) -> None:
         """Carry one utterance's audio from the engine thread into its audio context."""
         context_id = speech.context_id
-        heard = False
-        while not isinstance(item := await speech.items.get(), _End):
-            frame, words = item
-            if not heard:
-                heard = True
+        while not isinstance(item := await speech.items.get(), End):
+            pcm, words = item
+            if not speech.heard:
+                speech.heard = True
                 await self.stop_ttfb_metrics()
             playing = self.get_active_audio_context_id() == context_id
-            pause = speech.stood_still(len(frame.audio) / 2 / frame.sample_rate, playing)
+            pause = speech.stood_still(len(pcm) / 2 / self.sample_rate, playing)
             words = [(word, seconds + pause) for word, seconds in words]
             await self.add_word_timestamps(words, context_id, includes_inter_frame_spaces=True)
-            await self.append_to_audio_context(context_id, frame)
-        speech.ended = True
-        await self._report(speech.utterance.report)
-        if not self.audio_context_available(context_id):
-            return
+            await self._append_audio(context_id, pcm)
+        await self._report(utterance.report)
         if item.error is not None:
             await self.append_to_audio_context(
                 context_id,
                 ErrorFrame(error=f"speech failed: {item.error}", exception=item.error, category=_category(item.error)),
             )
-        if not heard:
-            silence = bytes(2 * int(SILENCE_SECONDS * self.sample_rate))
-            await self.append_to_audio_context(
-                context_id, TTSAudioRawFrame(silence, self.sample_rate, 1, context_id=context_id)
-            )
+            speech.failed = True
+        if speech.complete or item.error is None:
+            await self._close(speech)
+
+    async def _close(self, speech: Speech) -> None:
+        """End a context whose text is complete and whose audio has all been made.
+
+        After a failure it stays open until then: text that came later would open it again, and Pipecat gives a service
+        up for good after three contexts without audio.
+        """
+        context_id = speech.context_id
+        if not self.audio_context_available(context_id):
+            return
+        if not speech.heard:
+            await self._append_audio(context_id, bytes(2 * int(SILENCE_SECONDS * self.sample_rate)))
         await self.remove_audio_context(context_id)
+
+    async def _append_audio(self, context_id: str, pcm: bytes) -> None:
+        frame = TTSAudioRawFrame(pcm, self.sample_rate, 1, context_id=context_id)
+        await self.append_to_audio_context(context_id, frame)
 
     async def _report(self, report: Report) -> None:
         data = SpeechMetricsData(
@@ -273,7 +302,7 @@ class GLMTTSService(TTSService):
     def _abandon(self, context_id: str) -> None:
         """Cancel a context's work without waiting for it."""
         speech = self._speeches.pop(context_id, None)
-        if speech is not None:
+        if speech is not None and speech.utterance is not None:
             speech.utterance.cancel()
 
     async def _abandon_all(self) -> None:
@@ -281,99 +310,8 @@ class GLMTTSService(TTSService):
         for speech in speeches:
             self._abandon(speech.context_id)
         for speech in speeches:
-            await self.cancel_task(speech.pump)
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    """Nothing follows."""
-
-    error: Exception | None
-
-
-class _Speech:
-    """One audio context being spoken: the bridge from the engine thread to the event loop."""
-
-    utterance: Utterance
-    pump: asyncio.Task[None]
-
-    def __init__(self, service: GLMTTSService, context_id: str) -> None:
-        self.context_id = context_id
-        self.ended = False
-        self.items: asyncio.Queue[tuple[TTSAudioRawFrame, list[tuple[str, float]]] | _End] = asyncio.Queue()
-        self._loop = asyncio.get_running_loop()
-        self._rate = service.sample_rate
-        self._resampler: soxr.ResampleStream | None = None
-        self._text = ""
-        self._told = 0
-        self._passed = 0
-        self._dry_at = 0.0
-        self._stood_still = 0.0
-
-    def feed(self, text: str) -> None:
-        self._text += text
-        self.utterance.feed(text)
-
-    def stood_still(self, seconds: float, playing: bool) -> float:
-        """How long playback has waited for audio so far, in seconds.
-
-        Pipecat's clock of words does not wait: without this, text that nobody has heard yet would count as heard
-        whenever the engine is slower than speech.
-
-        Args:
-            seconds: Length of the audio that arrives now.
-            playing: Whether the context is being played, and not still behind another one.
-        """
-        now = self._loop.time()
-        if playing and self._dry_at:
-            self._stood_still += max(0.0, now - self._dry_at)
-        self._dry_at = max(self._dry_at, now) + seconds
-        return self._stood_still
-
-    def on_chunk(self, chunk: AudioChunk) -> None:
-        """On the engine thread: convert here, so that the event loop only passes bytes on."""
-        samples = chunk.samples
-        if chunk.sample_rate != self._rate:
-            if self._resampler is None:
-                self._resampler = soxr.ResampleStream(chunk.sample_rate, self._rate, 1, dtype="float32")
-            samples = self._resampler.resample_chunk(samples)
-        self._put((self._frame(samples), self._words(chunk.timings)))
-
-    def on_end(self, error: Exception | None) -> None:
-        if self._resampler is not None:
-            self._put((self._frame(self._resampler.resample_chunk(np.empty(0, np.float32), last=True)), []))
-        self._put(_End(error))
-
-    def _frame(self, samples: NDArray[np.float32]) -> TTSAudioRawFrame:
-        pcm = (np.clip(samples, -1.0, 1.0) * 32767.0).astype("<i2").tobytes()
-        return TTSAudioRawFrame(pcm, self._rate, 1, context_id=self.context_id)
-
-    def _put(self, item: tuple[TTSAudioRawFrame, list[tuple[str, float]]] | _End) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
-            self._loop.call_soon_threadsafe(self.items.put_nowait, item)
-
-    def _words(self, timings: tuple[CharTiming, ...]) -> list[tuple[str, float]]:
-        """The text that begins to sound with each timing, with the punctuation around it: joined, they are the text."""
-        words = []
-        for timing in timings:
-            if timing.end <= self._told:
-                continue
-            end = timing.end
-            while end < len(self._text) and not self._text[end].isalnum():
-                end += 1
-            words.append((self._text[self._told : end], timing.seconds))
-            self._told = end
-        return words
-
-    def space_after(self, word: str) -> str:
-        """The white space that follows the word where it is spoken next."""
-        at = self._text.find(word, self._passed)
-        if at < 0:
-            return ""
-        end = self._passed = at + len(word)
-        while self._text[self._passed : self._passed + 1].isspace():
-            self._passed += 1
-        return self._text[end : self._passed]
+            if speech.pump is not None:
+                await self.cancel_task(speech.pump)
 
 
 def _given(value: Any) -> Any:

@@ -176,22 +176,8 @@ class Synthesizer:
             real_time=False,
         )
 
-        def write(deltas: Iterable[str]) -> None:
-            try:
-                for delta in deltas:
-                    if utterance.cancelled:
-                        return
-                    utterance.feed(delta)
-                utterance.end()
-            except Exception as error:  # whatever the caller's iterable raises reaches the caller
-                items.put(error)
-                utterance.cancel()
-
         try:
-            if isinstance(text, str):
-                write([text])
-            else:
-                threading.Thread(target=write, args=(text,), name="text", daemon=True).start()
+            _pour(text, utterance, items.put)
             while (item := items.get()) is not None:
                 if isinstance(item, Exception):
                     raise item
@@ -229,28 +215,29 @@ class Synthesizer:
             real_time=False,
         )
 
-        async def write() -> None:
+        async def write(deltas: AsyncIterable[str]) -> None:
             try:
-                if isinstance(text, AsyncIterable):
-                    async for delta in text:
-                        utterance.feed(delta)
-                else:
-                    for delta in [text] if isinstance(text, str) else text:
-                        utterance.feed(delta)
+                async for delta in deltas:
+                    utterance.feed(delta)
                 utterance.end()
-            except Exception as error:  # as in `stream`
+            except Exception as error:  # as in `_pour`
                 items.put_nowait(error)
                 utterance.cancel()
 
-        writer = asyncio.create_task(write())
+        writer = None
         try:
+            if isinstance(text, AsyncIterable):
+                writer = asyncio.create_task(write(text))
+            else:
+                _pour(text, utterance, put)
             while (item := await items.get()) is not None:
                 if isinstance(item, Exception):
                     raise item
                 yield item
                 utterance.played(item.seconds)
         finally:
-            writer.cancel()
+            if writer is not None:
+                writer.cancel()
             utterance.cancel()
             if on_report:
                 on_report(utterance.report)
@@ -310,3 +297,23 @@ class Synthesizer:
                 observer(utterance.report)
         except Exception:  # a caller that is gone must not take the engine thread with it
             logger.exception("the end of an utterance could not be reported")
+
+
+def _pour(text: str | Iterable[str], utterance: Utterance, put: Callable[[Exception], None]) -> None:
+    """Feed a text at once, or one that is still being written on a thread of its own: its writer may be slow."""
+
+    def write(deltas: Iterable[str]) -> None:
+        try:
+            for delta in deltas:
+                if utterance.cancelled:
+                    return
+                utterance.feed(delta)
+            utterance.end()
+        except Exception as error:  # whatever the caller's iterable raises reaches the caller
+            put(error)
+            utterance.cancel()
+
+    if isinstance(text, str):
+        write([text])
+    else:
+        threading.Thread(target=write, args=(text,), name="text", daemon=True).start()

@@ -20,13 +20,14 @@ from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
-from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import TransportParams
 from pipecat.workers.runner import WorkerRunner
 
 from tests.tts_service.tone_engine import TOKEN_SECONDS, ToneEngine
 from tts_service import Synthesizer
+from tts_service.engine import Busy
 from tts_service.service import GLMTTSService, SpeechMetricsData
 
 
@@ -129,6 +130,28 @@ async def test_an_answer_is_spoken_and_remembered_word_for_word():
         assert it.remembered == text
 
 
+async def test_words_keep_their_order_when_the_end_of_their_sentence_comes_late(monkeypatch):
+    """Pipecat holds words back until their sentence is whole; here that happens while later words are in the queue."""
+    async with stage() as it:
+        add = it.tts.add_word_timestamps
+
+        async def add_then_end_the_sentence(words, *args, **kwargs):
+            second = words and words[0][0] == "会"
+            if second:
+                await asyncio.sleep(0.05)  # the first is being held back by now
+            await add(words, *args, **kwargs)
+            if second:
+                await it.tts.process_frame(LLMTextFrame("。好 "), FrameDirection.DOWNSTREAM)
+
+        monkeypatch.setattr(it.tts, "add_word_timestamps", add_then_end_the_sentence)
+        await it.worker.queue_frames([LLMFullResponseStartFrame(), LLMTextFrame("我会报时间")])
+        await it.loudspeaker.heard.wait()
+        await asyncio.sleep(1.0)
+        await it.worker.queue_frames([LLMTextFrame("OK。"), LLMFullResponseEndFrame(), EndFrame()])
+        await it.downstream.saw(EndFrame)
+        assert it.remembered == "我会报时间。好 OK。"
+
+
 async def test_an_interrupted_answer_is_remembered_as_far_as_it_was_heard():
     text = "一二三四五六七八九十，" * 10
     async with stage() as it:
@@ -219,6 +242,38 @@ async def test_an_engine_error_is_reported_and_the_next_answer_is_not_held_up():
         await it.worker.queue_frame(EndFrame())
         await it.downstream.saw(EndFrame)
         assert it.remembered.endswith("一二三。")
+
+
+@pytest.mark.parametrize("cut", [None, 1], ids=["at once", "token by token"])
+async def test_after_an_engine_error_only_what_was_heard_is_remembered(cut):
+    text = "一二三四，五六坏八。九十。"
+    async with stage() as it:
+        await it.say(*(text if cut else [text]))
+        await it.upstream.saw(ErrorFrame)
+        await it.worker.queue_frame(EndFrame())
+        await it.downstream.saw(EndFrame)
+        assert it.remembered.strip("，") == text[: round(it.loudspeaker.seconds / TOKEN_SECONDS) + 1].strip("，")
+        assert "坏" not in it.remembered
+
+
+async def test_a_busy_synthesizer_is_reported_once_a_turn_and_the_service_speaks_again(monkeypatch):
+    async with stage() as it:
+
+        def refuse(**_):
+            raise Busy("the voice is busy")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(it.synthesizer, "open", refuse)
+            for turn in range(4):
+                await it.say(*"一二三，四五六。")
+                assert len(await it.upstream.saw(ErrorFrame, turn + 1)) == turn + 1
+            await it.downstream.saw(LLMFullResponseEndFrame, 4)
+        await it.say("一二三。")
+        await it.worker.queue_frame(EndFrame())
+        await it.downstream.saw(EndFrame)
+        assert len([f for f in it.upstream.frames if isinstance(f, ErrorFrame)]) == 4
+        assert it.remembered == "一二三。"
+        assert it.loudspeaker.seconds == pytest.approx(3 * TOKEN_SECONDS, abs=0.02)
 
 
 async def test_settings_change_the_next_answer_and_bad_ones_are_refused():

@@ -245,6 +245,24 @@ def test_close_ends_everything_and_refuses_more():
         next(voice.stream("好"))
 
 
+async def test_a_slow_writer_does_not_hold_up_the_event_loop(voice):
+    written, go_on = threading.Event(), threading.Event()
+
+    def deltas():
+        yield "一二。"
+        written.set()
+        assert go_on.wait(10)
+        yield "三四。"
+
+    async def other_work():
+        assert await asyncio.to_thread(written.wait, 10)
+        go_on.set()
+
+    other = asyncio.create_task(other_work())
+    assert len([chunk async for chunk in voice.astream(deltas())]) == 4
+    await other
+
+
 async def test_the_asynchronous_twin(voice):
     async def deltas():
         for char in "你好，世界。":
