@@ -134,6 +134,9 @@ class DemoBrain(LLMService):
         messages = [m for m in context.get_messages() if isinstance(m, dict)]
         last: Any = messages[-1] if messages else {}
         heard = last_user_text(context)[:MOST_CHARACTERS]
+        spoken = [str(m["content"]) for m in messages if m.get("role") == "user"]
+        if len(spoken) > 1 and to_repeat(spoken[-2]) == "":
+            heard = f"{spoken[-2]} {heard}"
         if last.get("role") == "developer" or MURMUR.match(bare(heard)):
             text = self._rest(messages) or ("" if last.get("role") == "developer" else say(NOTHING_MORE, heard))
         elif last.get("role") == "tool":
@@ -169,10 +172,13 @@ def reply(heard: str) -> str:
     Args:
         heard: What the user said, as recognised.
     """
+    if said := to_repeat(heard):
+        return f"{said}{'。' if is_chinese(said) else '.'}"
+    if said is not None:
+        return say(NOTHING_MORE, heard)
+    if result := calculate(heard):
+        return result
     plain = bare(heard)
-    for pattern, answer in COMMANDS:
-        if (match := pattern.search(plain)) and (text := answer(match, heard)):
-            return text
     for pattern, pair in PHRASES:
         if pattern.search(plain):
             return say(pair, heard)
@@ -268,7 +274,7 @@ def number(text: str) -> Fraction:
     return Fraction(Normalizer(lang="zh" if is_chinese(text) else "en", operator="itn").normalize(text))
 
 
-def calculate(match: re.Match[str], heard: str) -> str | None:
+def calculate(heard: str) -> str | None:
     """`十二乘以四等于多少`, `what is 23 plus 4`: one operation on two numbers. None if it is not one."""
     for spoken, chinese, english, operate in OPERATORS:
         found = re.search(rf"({NUMBER})\s*(?:{spoken})\s*({NUMBER})", bare(heard))
@@ -293,18 +299,21 @@ def figures(value: Fraction) -> str:
     return str(value.numerator) if value.denominator == 1 else f"{float(value):.4g}"
 
 
-def repeat(match: re.Match[str], heard: str) -> str | None:
-    """What is to be repeated: `跟我说，今天天气真好` -> `今天天气真好。`."""
-    # The match was made in lower case; the words are taken as they were said.
-    said = heard.strip(STRIPPED)[match.start("rest") :]
-    return f"{said}{'。' if is_chinese(said) else '.'}" if said else None
-
-
-COMMANDS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], str], str | None]], ...] = (
-    (re.compile(r"^(?:请|请你)?跟着?我(?:一起)?[读说念](?:一遍|一下)?[，,：:\s]*(?P<rest>.*)$"), repeat),
-    (re.compile(r"^(?:please )?(?:repeat after me|say after me|repeat)[,:\s]*(?P<rest>.*)$"), repeat),
-    (re.compile(NUMBER), calculate),
+REPEAT = re.compile(r"(?:please )?(?:repeat after me|say after me|repeat)\b[,:\s]*", re.I)
+REPEAT_SOUND = re.compile(
+    r"(?:[jqx]ing? )?(?:ni )?geng? (?:zhe )?wo (?:yi qi )?(?:du|shuo|nian) (?:yi (?:bian|xia) )?(?:[，,：:。.] )?"
 )
+
+
+def to_repeat(heard: str) -> str | None:
+    """`跟我说，今天天气真好` -> `今天天气真好`. None if nothing is to be repeated, empty if it is yet to come."""
+    heard = heard.strip(STRIPPED)
+    if english := REPEAT.match(heard):
+        return heard[english.end() :]
+    chinese = REPEAT_SOUND.match("".join(f"{sound} " for sound in lazy_pinyin(list(heard[:12]))))
+    return heard[chinese[0].count(" ") :].strip() if chinese else None
+
+
 PHRASES: tuple[tuple[re.Pattern[str], Pair], ...] = (
     (
         re.compile(
@@ -314,7 +323,7 @@ PHRASES: tuple[tuple[re.Pattern[str], Pair], ...] = (
         QUIET,
     ),
     (re.compile(r"再见|拜拜|回头见|\b(good ?bye|bye|see you)\b"), BYE),
-    (re.compile(r"诗|\bpoem\b"), POEM),
+    (re.compile(r"一首诗|诗|\bpoem\b"), POEM),
     (re.compile(r"故事|\bstory\b"), STORY),
     (re.compile(r"帮助|帮忙|能做什么|会做什么|会什么|会干什么|\bhelp\b|what can you do"), HELP),
     (re.compile(r"你是谁|你叫什么|介绍一下你|who are you|your name"), WHO),

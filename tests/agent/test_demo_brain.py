@@ -46,6 +46,10 @@ def test_arithmetic(heard, answer):
         ("跟我说，今天天气真好。", "今天天气真好。"),
         ("请跟我念：四是四，十是十", "四是四，十是十。"),
         ("跟我读Hello World", "Hello World."),
+        ("亲跟我说。 Good morning.", "Good morning."),
+        ("请更我念一遍，春眠不觉晓。", "春眠不觉晓。"),
+        ("请你跟着我一起读：One two", "One two."),
+        ("请跟我说。", "我在听。"),
         ("Repeat after me, the Sky is blue.", "the Sky is blue."),
     ],
 )
@@ -71,6 +75,9 @@ def test_repeats_what_is_said(heard, answer):
         ("等一下", "不说了"),
         ("不用降了", "不说了"),
         ("给我讲一个古诗", "床前明月光"),
+        ("请愿一手是", "床前明月光"),
+        ("今年是什么年", "答不上来"),
+        ("你会不会跟我说话", "答不上来"),
         ("请给我讲一个股市", "灯塔"),
         ("你是谁？", "演示"),
     ],
@@ -173,6 +180,12 @@ async def test_after_a_cough_or_a_murmur_it_goes_on_where_it_was_cut(message):
 async def test_after_a_real_question_it_does_not_go_on():
     _, answer = await interrupted_story(("user", "三加五等于几"))
     assert answer == "3加5等于8。"
+
+
+async def test_what_is_to_be_repeated_may_come_after_a_pause():
+    context = context_with(("user", "请跟我说。"), ("assistant", "我在听。"), ("user", "Good morning."))
+    down, _ = await run_test(DemoBrain(token_seconds=0), frames_to_send=[LLMContextFrame(context)])
+    assert said(down) == "Good morning."
 
 
 async def test_a_cough_before_anything_was_said_gets_no_answer():
