@@ -2,6 +2,7 @@
 
 import numpy as np
 import soxr
+from pypinyin import lazy_pinyin
 
 SAMPLE_RATE = 16000
 VOICE = "song"
@@ -42,9 +43,15 @@ def pcm(samples):
     return (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
 
 
-def character_errors(heard, said):
-    """Edit distance per character said, without punctuation, spaces and case."""
-    heard, said = ([char for char in text.lower() if char.isalnum()] for text in (heard, said))
+def syllables(text):
+    """Toneless syllables and words: homophones are a matter of spelling, not of hearing."""
+    letters = "".join(char if char.isalnum() else " " for char in text.lower())
+    return [syllable for chunk in letters.split() for syllable in lazy_pinyin(chunk)]
+
+
+def error_rate(heard, said):
+    """Edit distance in syllables, relative to what was said."""
+    heard, said = syllables(heard), syllables(said)
     row = list(range(len(heard) + 1))
     for i, want in enumerate(said, 1):
         previous, row[0] = row[0], i

@@ -14,7 +14,7 @@ from pipecat.pipeline.worker import PipelineParams
 from pipecat.tests.utils import SleepFrame, run_test
 
 from agent.stt import NothingHeardFrame, WhisperSTT
-from tests.agent.speech import SAMPLE_RATE, character_errors, noise, pcm, say, silence
+from tests.agent.speech import SAMPLE_RATE, error_rate, noise, pcm, say, silence
 from tts_service import SpeechError
 from tts_service import recogniser as recognition
 from tts_service.recogniser import Recogniser, packaged_model, pieces
@@ -30,19 +30,19 @@ def question(synthesizer):
 def test_chinese(recogniser, question):
     transcript = recogniser.transcribe(question)
     assert transcript.language == "zh"
-    assert character_errors(transcript.text, QUESTION) < 0.2
+    assert error_rate(transcript.text, QUESTION) < 0.3
 
 
 def test_english(recogniser, synthesizer):
     transcript = recogniser.transcribe(say(synthesizer, "Hello, what time is it now?"))
     assert transcript.language == "en"
-    assert character_errors(transcript.text, "Hello, what time is it now?") < 0.2
+    assert error_rate(transcript.text, "Hello, what time is it now?") < 0.3
 
 
 def test_a_shorter_window_hears_as_well(synthesizer, recogniser, question):
     long = Recogniser(window=30)
     for samples in (question, say(synthesizer, "我想听一个很长的故事。")):
-        assert character_errors(recogniser.transcribe(samples).text, long.transcribe(samples).text) < 0.2
+        assert error_rate(recogniser.transcribe(samples).text, long.transcribe(samples).text) < 0.3
     long.close()
 
 
@@ -71,7 +71,7 @@ def test_silence_has_no_words(recogniser):
 def test_a_long_monologue_is_heard_to_its_end(recogniser, question):
     samples = np.concatenate([question, silence(26), question])
     assert len(samples) > 30 * SAMPLE_RATE
-    assert character_errors(recogniser.transcribe(samples).text, QUESTION * 2) < 0.2
+    assert error_rate(recogniser.transcribe(samples).text, QUESTION * 2) < 0.3
 
 
 def test_cuts_are_made_where_it_is_quiet():
@@ -95,7 +95,7 @@ async def test_callers_that_went_away_cost_nothing(recogniser, question, monkeyp
     for task in gone:
         task.cancel()
     transcript = await recogniser.hear(pcm(question), SAMPLE_RATE)
-    assert character_errors(transcript.text, QUESTION) < 0.2
+    assert error_rate(transcript.text, QUESTION) < 0.3
     assert all(task.cancelled() for task in gone)
     assert len(encoded) <= 2, "at most the first had begun"
 
@@ -103,7 +103,7 @@ async def test_callers_that_went_away_cost_nothing(recogniser, question, monkeyp
 async def test_telephone_audio(recogniser, question):
     narrow = question.reshape(-1)[: len(question) // 2 * 2].reshape(-1, 2).mean(axis=1)
     transcript = await recogniser.hear(pcm(narrow), 8000)
-    assert character_errors(transcript.text, QUESTION) < 0.35
+    assert error_rate(transcript.text, QUESTION) < 0.35
 
 
 async def transcribe_in_a_pipeline(recogniser, samples):
@@ -129,7 +129,7 @@ async def test_the_service_gives_one_final_transcript(recogniser, question):
     [transcript] = [frame for frame in down if isinstance(frame, TranscriptionFrame)]
     assert transcript.finalized
     assert transcript.language == "zh"
-    assert character_errors(transcript.text, QUESTION) < 0.2
+    assert error_rate(transcript.text, QUESTION) < 0.3
 
 
 async def test_the_service_says_when_there_was_nothing(recogniser):

@@ -1,33 +1,15 @@
 """Real conversations in a real browser: microphone to transcript, loudspeaker to Whisper."""
 
-import unicodedata
-
 import numpy as np
 import pytest
-from pypinyin import lazy_pinyin
+
+from tests.agent.speech import error_rate, syllables
 
 GREETING = "你好，请讲。"
 pytestmark = pytest.mark.e2e
 
 FRAME = 480  # 10 ms
 QUIET = 0.004
-
-
-def syllables(text: str) -> list[str]:
-    """Toneless syllables and words: homophones are a matter of spelling, not of hearing."""
-    letters = "".join(c if unicodedata.category(c)[0] in "LN" else " " for c in text.lower())
-    return [s for chunk in letters.split() for s in lazy_pinyin(chunk)]
-
-
-def error_rate(heard: str, expected: str) -> float:
-    """Edit distance in syllables, relative to the expected text."""
-    a, b = syllables(heard), syllables(expected)
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        above, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (x != y))
-    return row[-1] / len(b)
 
 
 def loudness(samples: np.ndarray) -> np.ndarray:

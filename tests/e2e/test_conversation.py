@@ -13,8 +13,9 @@ from agent.demo_brain import GREETING
 from agent.pipeline import Models
 from agent.settings import Settings
 from tests.agent.endpoint import Endpoint
-from tests.agent.speech import SAMPLE_RATE, character_errors
+from tests.agent.speech import SAMPLE_RATE, error_rate
 from tests.e2e.talk import Agent, load_scenarios
+from tts_service.recogniser import Recogniser
 
 pytestmark = pytest.mark.e2e
 
@@ -34,6 +35,14 @@ def scenarios(models, tmp_path_factory):
     return load_scenarios("conversation", tmp_path_factory.mktemp("scenarios"), models.synthesizer)
 
 
+@pytest.fixture(scope="module")
+def witness():
+    """Ears that report whatever they hear: what is cut off in mid-sentence sounds doubtful to the agent's own."""
+    recogniser = Recogniser(languages=("zh",), max_no_speech=1.0, max_compression=float("inf"))
+    yield lambda samples: recogniser.transcribe(soxr.resample(samples, RATE, SAMPLE_RATE)).text
+    recogniser.close()
+
+
 @pytest.fixture
 async def agent(models, request):
     """With a short greeting, except where the greeting is what the test is about."""
@@ -47,7 +56,7 @@ async def hold(agent, scenario):
     result = await agent.hold(scenario)
     assert result.passed, "\n".join(result.debug_log)
     session = agent.sessions[-1]
-    await asyncio.wait_for(session.over.wait(), 5)
+    await asyncio.wait_for(session.over.wait(), 30)
     return session
 
 
@@ -60,11 +69,10 @@ async def test_scenario(agent, scenarios, name):
     assert not [answer for answer in session.told("answer") if answer["interrupted"]]
 
 
-async def test_the_greeting_is_spoken_and_remembered_to_its_end(agent, scenarios):
+async def test_the_greeting_is_spoken_and_remembered_to_its_end(agent, scenarios, witness):
     session = await hold(agent, scenarios["greeting"])
     assert session.told("answer") == [{"text": GREETING, "interrupted": False}]
-    samples = soxr.resample(session.heard(), RATE, SAMPLE_RATE)
-    assert character_errors(agent.models.recogniser.transcribe(samples).text, GREETING) < 0.3
+    assert error_rate(witness(session.heard()), GREETING) < 0.3
 
 
 async def test_the_parts_of_the_latency_add_up(agent, scenarios):
@@ -75,7 +83,7 @@ async def test_the_parts_of_the_latency_add_up(agent, scenarios):
 
 
 @pytest.mark.parametrize("name", ["barge_in", "interrupts_the_greeting"])
-async def test_what_was_heard_is_what_is_remembered(agent, scenarios, name):
+async def test_what_was_heard_is_what_is_remembered(agent, scenarios, witness, name):
     session = await hold(agent, scenarios[name])
     before = 0.0
     for at, kind, data in session.events:
@@ -89,9 +97,8 @@ async def test_what_was_heard_is_what_is_remembered(agent, scenarios, name):
     played = [(time, frame) for time, frame in session.audio if before <= time <= at]
     assert played
     session.audio = played
-    samples = soxr.resample(session.heard(), RATE, SAMPLE_RATE)
-    heard = agent.models.recogniser.transcribe(samples).text
-    assert character_errors(heard, remembered) < 0.4, (heard, remembered)
+    heard = witness(session.heard())
+    assert error_rate(heard, remembered) < 0.4, (heard, remembered)
 
 
 async def test_two_conversations_at_once(agent, scenarios):
@@ -100,7 +107,7 @@ async def test_two_conversations_at_once(agent, scenarios):
     assert other.passed, "\n".join(other.debug_log)
 
 
-async def wait_until(condition, seconds=10.0):
+async def wait_until(condition, seconds=30.0):
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.02)
@@ -118,7 +125,7 @@ async def connect(agent):
 async def test_a_client_that_vanishes_in_the_greeting_frees_everything(agent):
     client = await connect(agent)
     client.transport.abort()
-    await asyncio.wait_for(agent.sessions[-1].over.wait(), 5)
+    await asyncio.wait_for(agent.sessions[-1].over.wait(), 30)
     await wait_until(lambda: agent.models.synthesizer.active == 0)
     assert agent.sessions[-1].told("finished")
 
@@ -126,7 +133,7 @@ async def test_a_client_that_vanishes_in_the_greeting_frees_everything(agent):
 async def test_a_conversation_cancelled_in_the_greeting_ends_at_once(agent):
     client = await connect(agent)
     agent.tasks[-1].cancel()
-    await asyncio.wait_for(agent.sessions[-1].over.wait(), 5)
+    await asyncio.wait_for(agent.sessions[-1].over.wait(), 30)
     await wait_until(lambda: agent.models.synthesizer.active == 0)
     await client.close()
 
