@@ -1,24 +1,20 @@
-"""Speech into files and streams, encoded while it is being made, and labelled as machine-made.
-
-Nothing under its final name is ever half written: a file grows beside its place and takes it when it is complete.
-"""
+"""Speech into files and streams, encoded while it is being made, and labelled as machine-made."""
 
 from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
-from secrets import token_hex
-from typing import Any, BinaryIO, Literal, Self, cast, get_args
+from typing import Any, BinaryIO, Literal, Self, get_args
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
 from tts_service.engine import AudioChunk, SpeechError
+from tts_service.files import published
 from tts_service.label import FIELD, NOTICE, Label
 
 Format = Literal["wav", "pcm", "flac", "mp3", "opus"]
@@ -170,28 +166,6 @@ def _chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack("<4sI", name, len(content)) + content + b"\0" * (len(content) % 2)
 
 
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that grows beside its place and takes it when the block succeeds; the folder is made.
-
-    Raises:
-        SpeechError: The place cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.{token_hex(8)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w+b") as file:
-            yield cast(BinaryIO, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        raise SpeechError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
-
-
 def save(path: Path, chunks: Iterable[AudioChunk], sample_rate: int, label: Label, format: str | None = None) -> float:
     """Write speech to a file that appears only when it is complete.
 
@@ -215,9 +189,11 @@ def save(path: Path, chunks: Iterable[AudioChunk], sample_rate: int, label: Labe
     first = next(chunks, None)
     if first is None:
         raise SpeechError("there was nothing to say in the text")
-    with whole_file(path) as file, SpeechWriter(file, format, sample_rate, label) as writer:
-        for chunk in chain([first], chunks):
-            writer.write(chunk)
+    with published(path) as partial:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file, SpeechWriter(file, format, sample_rate, label) as writer:
+            for chunk in chain([first], chunks):
+                writer.write(chunk)
     return writer.samples / writer.sample_rate
 
 

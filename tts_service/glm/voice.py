@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tts_service.audio import Samples
 from tts_service.engine import SpeechError
+from tts_service.files import published
 from tts_service.glm.acoustics import provider, resample
 from tts_service.glm.mel import prompt_mel
 from tts_service.glm.speaker import SpeakerEncoder
@@ -105,9 +106,8 @@ class FeatureCache:
     def write(self, features: VoiceFeatures) -> None:
         """Keep features; a folder that cannot be written only costs the time to extract them again."""
         tensors = {f"mel_{rate}": mel for rate, mel in features.mels.items()}
-        growing = self._path.with_suffix(".incomplete")
         try:
-            save_file(tensors | {"tokens": features.tokens, "speaker": features.speaker}, growing)
-            growing.replace(self._path)
-        except (SafetensorError, OSError) as error:
-            logger.warning(f"the voice's features cannot be kept in {self._path.parent} ({error})")
+            with published(self._path) as partial:
+                save_file(tensors | {"tokens": features.tokens, "speaker": features.speaker}, partial)
+        except (SafetensorError, SpeechError) as error:
+            logger.warning(f"the voice's features are not kept: {error}")

@@ -17,9 +17,10 @@ import onnxruntime as ort
 from loguru import logger
 from onnx import TensorProto, helper, numpy_helper
 
+from tts_service.files import published
 from tts_service.kokoro.front_graph import front_model
 from tts_service.kokoro.generator_graph import generator_model
-from tts_service.kokoro.model import MODEL_SHA256, published
+from tts_service.kokoro.model import MODEL_SHA256
 from tts_service.kokoro.voice import Styling
 from tts_service.kokoro.weights import Weights
 

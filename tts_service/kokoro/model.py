@@ -6,8 +6,6 @@ import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from loguru import logger
 from numpy.typing import NDArray
 
 from tts_service.engine import SpeechError
+from tts_service.files import published
 
 MODEL_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
 VOICES_SHA256 = "fc663c0f5c64d1f10c7c6daa2323ea20efe1b255a891b0d912d07bf58c529d15"
@@ -45,30 +44,6 @@ def cache_directory(chosen: Path | None = None) -> Path:
             f"make it writable or set {CACHE_VARIABLE} to a folder that is"
         ) from error
     return folder
-
-
-@contextmanager
-def published(target: Path) -> Iterator[Path]:
-    """A temporary path beside `target` that takes its place when the block succeeds.
-
-    The rename is atomic: two processes building the same file at once both succeed; no reader ever sees half a file.
-
-    Raises:
-        SpeechError: The disk refuses.
-    """
-    try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        os.close(handle)
-        partial = Path(name)
-        try:
-            yield partial
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise SpeechError(
-            f"{target} cannot be written ({error.strerror}); free some space or set {CACHE_VARIABLE} to another folder"
-        ) from error
 
 
 def model_file(cache: Path, copy: Path | None = None) -> Path:

@@ -13,8 +13,9 @@ import numpy as np
 from loguru import logger
 
 from tts_service.engine import SpeechError, Voice
+from tts_service.files import published
 from tts_service.kokoro.matching.matcher import Match
-from tts_service.kokoro.model import MODEL_SHA256, published
+from tts_service.kokoro.model import MODEL_SHA256
 from tts_service.kokoro.voice import KokoroVoice, Normalisation
 from tts_service.voices import Library
 
