@@ -17,6 +17,7 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -255,7 +256,9 @@ class RemoteEngine:
                 else:
                     yield item
         finally:
-            response.cancel()
+            # a request that no replica took has failed already, and cancelling it raises that failure once more
+            with suppress(RayError, RayServeException):
+                response.cancel()
 
 
 def _after(chunk: AudioChunk, heard: int, told: int) -> AudioChunk | None:

@@ -1,13 +1,14 @@
 """Two replicas on this machine, seen through the engine contract; one of them dies in the middle of a word."""
 
 import threading
+from collections import Counter
 
 import numpy as np
 import pytest
 
 import g2p
 import tts_service
-from tts_service.engine import QUEUED, AudioChunk, CharTiming, SpeechError, StopSignal, SynthesisOptions
+from tts_service.engine import QUEUED, AudioChunk, Busy, CharTiming, SpeechError, StopSignal, SynthesisOptions
 from tts_service.remote import RemoteEngine, _Lost
 from tts_service.utterance import QUEUED_SECONDS
 
@@ -101,6 +102,31 @@ def test_an_error_of_the_engine_arrives_as_it_is(engine):
     pronunciation = g2p.analyze("好。")
     with pytest.raises(SpeechError, match="resampler"):
         list(engine.synthesize(pronunciation, engine.voices()[0], SynthesisOptions(sample_rate=8000), StopSignal()))
+
+
+def test_when_all_replicas_are_busy_the_caller_is_told(engine):
+    from tts_service.remote import build
+
+    busiest = build({"engine": "kokoro", "threads": "1", "most": "1", "ongoing": "1", "waiting": "1"})
+    serve.run(busiest, name="busy", route_prefix=None)
+    busy = RemoteEngine(serve.get_app_handle("busy"))
+    outcomes = Counter()
+
+    def call():
+        try:
+            outcomes[len(list(speak(busy))) > 0] += 1
+        except Busy as error:
+            outcomes[str(error)] += 1
+
+    callers = [threading.Thread(target=call) for _ in range(6)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(120)
+    serve.delete("busy")
+    assert outcomes.total() == 6, "every caller has an answer"
+    assert outcomes[True] >= 1
+    assert outcomes["all replicas are busy; try again in a moment"] >= 1
 
 
 def test_the_synthesizer_speaks_through_it(engine):
