@@ -20,6 +20,25 @@ def test_others_may_read_it_as_any_new_file(tmp_path, mask, mode):
     assert stat.S_IMODE((tmp_path / "cache").stat().st_mode) == mode
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
+def test_what_glm_tts_hears_in_a_voice_is_open_to_others(tmp_path):
+    torch = pytest.importorskip("torch")
+    from tts_service.glm.voice import FeatureCache, VoiceFeatures
+
+    (tmp_path / "reference.wav").write_bytes(b"x")
+    cache = FeatureCache(tmp_path, tmp_path / "reference.wav", "model")
+    before = os.umask(0o022)
+    try:
+        cache.write(
+            VoiceFeatures(torch.arange(2), torch.ones(192), {24000: torch.ones(4, 80), 32000: torch.ones(4, 80)})
+        )
+    finally:
+        os.umask(before)
+    [file] = tmp_path.glob(".glm-*")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
+    assert cache.read().tokens.tolist() == [0, 1]
+
+
 def test_writers_of_one_file_do_not_meet(tmp_path):
     target = tmp_path / "file"
     with published(target) as slow:

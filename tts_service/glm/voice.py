@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from loguru import logger
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from tts_service.audio import Samples
@@ -108,6 +108,6 @@ class FeatureCache:
         tensors = {f"mel_{rate}": mel for rate, mel in features.mels.items()}
         try:
             with published(self._path) as partial:
-                save_file(tensors | {"tokens": features.tokens, "speaker": features.speaker}, partial)
-        except (SafetensorError, SpeechError) as error:
+                partial.write_bytes(save(tensors | {"tokens": features.tokens, "speaker": features.speaker}))
+        except SpeechError as error:
             logger.warning(f"the voice's features are not kept: {error}")
