@@ -82,6 +82,8 @@ class Hub:
         start = 0
         if self.ranges and (wanted := request.headers.get("Range")):
             start = int(wanted.removeprefix("bytes=").partition("-")[0])
+            if start >= len(content):
+                return request.send_error(416)
         body = content[start:]
         if self.spoil.get(path, 0) > 0:
             self.spoil[path] -= 1
@@ -177,6 +179,16 @@ def test_an_interrupted_download_goes_on_in_the_next_run(hub, tmp_path):
     download(tmp_path)
     assert len(hub.files["flow/flow.pt"]) - begun in served, "only the rest was sent"
     assert (tmp_path / "flow" / "flow.pt").read_bytes() == hub.files["flow/flow.pt"]
+
+
+@pytest.mark.parametrize("surplus", [0, 1, 1000])
+def test_a_part_of_another_file_that_is_too_long_to_go_on_with_is_dropped(hub, tmp_path, surplus):
+    part = tmp_path / "hift" / "hift.pt.incomplete"
+    part.parent.mkdir()
+    part.write_bytes(bytes(len(hub.files["hift/hift.pt"]) + surplus))
+    download(tmp_path)
+    assert (tmp_path / "hift" / "hift.pt").read_bytes() == hub.files["hift/hift.pt"]
+    assert not part.exists()
 
 
 @pytest.mark.parametrize("path", ["hift/hift.pt", "flow/config.yaml"])

@@ -230,11 +230,11 @@ def _fetch(file: RemoteFile, target: Path, progress: Callable[[int], None]) -> N
 
 
 def _continue(file: RemoteFile, growing: Path, progress: Callable[[int], None]) -> _Digest:
-    """Append to what is there until the server has no more, or sends more than it should."""
+    """Append to what is there, if that is shorter than the file, until the server has no more or sends too much."""
     digest = _Digest(file)
     if growing.is_file():
         digest.read(growing)
-    if digest.size == file.size:
+    if digest.size >= file.size:
         return digest
     request = urllib.request.Request(file.url, headers={"Range": f"bytes={digest.size}-"})
     with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
