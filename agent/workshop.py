@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from importlib.util import find_spec
 
 import numpy as np
 from fastapi import FastAPI
 from numpy.typing import NDArray
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.switchboard import Switchboard
 from tts_service import speech_api
@@ -64,8 +65,17 @@ class _Studio:
         self._build = build
         self._built: FastAPI | None = None
         self._building = asyncio.Lock()
+        self._open = AsyncExitStack()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+
+            async def send_when_closed(message: Message) -> None:
+                if message["type"] == "lifespan.shutdown.complete":
+                    await self._open.aclose()
+                await send(message)
+
+            return await self.app(scope, receive, send_when_closed)
         if scope["type"] != "http" or not (scope["path"] + "/").startswith("/studio/"):
             return await self.app(scope, receive, send)
         if self._build is None:
@@ -74,7 +84,6 @@ class _Studio:
         async with self._building:
             if self._built is None:
                 built = await asyncio.to_thread(self._build)
-                # Held open until the process ends, as the page is.
-                await built.router.lifespan_context(built).__aenter__()
+                await self._open.enter_async_context(built.router.lifespan_context(built))
                 self._built = built
         await self._built(scope, receive, send)

@@ -86,12 +86,10 @@ class LocalMaker:
     ) -> None:
         self._synthesizer = synthesizer
         self._library = library
-        self._references = Library(references)
+        self._references = References(references, "stated by whoever wrote the task file", transcribe)
         self._voice = voice
         self._lexicon = Lexicon(path=lexicon, base=default_lexicon()) if lexicon else None
         self._dictionary = file_sha256(lexicon) if lexicon else ""
-        self._transcribe = transcribe
-        self._adding = threading.Lock()
         self._stopping = threading.Event()
 
     def identity(self, task: Task) -> list[str]:
@@ -147,24 +145,47 @@ class LocalMaker:
     def _speaker(self, task: Task) -> Voice:
         if task.prompt_audio is None or task.voice or self._voice:
             return speaker(self._synthesizer, self._library, task.voice or self._voice)
-        digest = hashlib.sha256(f"{file_sha256(task.prompt_audio)} {task.prompt_text or ''}".encode())
+        return self._references.voice(task.prompt_audio, task.prompt_text)
+
+
+class References:
+    """Recordings to be cloned, each made a voice once: the name is the hash of its content.
+
+    Args:
+        folder: Where they are kept ready.
+        consent: As for `Library.add`.
+        transcribe: For recordings without a transcript.
+    """
+
+    def __init__(self, folder: Path, consent: str, transcribe: Transcribe | None = None) -> None:
+        self._library = Library(folder)
+        self._consent = consent
+        self._transcribe = transcribe
+        self._adding = threading.Lock()
+
+    def voice(self, recording: Path, transcript: str | None) -> Voice:
+        """The voice of a recording.
+
+        Raises:
+            SpeechError: No voice can be made of it, or nobody knows what is said in it.
+        """
+        digest = hashlib.sha256(f"{file_sha256(recording)} {transcript or ''}".encode())
         name = f"ref-{digest.hexdigest()[:24]}"
         with self._adding:
-            if name not in self._references.names():
-                self._add_reference(task, task.prompt_audio, name)
-        return self._references.voice(name)
+            if name not in self._library.names():
+                self._add(recording, transcript, name)
+        return self._library.voice(name)
 
-    def _add_reference(self, task: Task, recording: Path, name: str) -> None:
+    def _add(self, recording: Path, transcript: str | None, name: str) -> None:
         samples, rate = load_recording(recording)
         if unusable := measure(samples, rate).unusable:
             raise SpeechError(f"{recording.name}: {'; '.join(unusable)}")
-        transcript = task.prompt_text or (self._transcribe(samples, rate) if self._transcribe else "")
+        transcript = transcript or (self._transcribe(samples, rate) if self._transcribe else "")
         if not transcript:
             raise SpeechError(
                 tr(
-                    f"{recording.name} 没有听出文字；请给 prompt_text",
-                    f"nothing understood in {recording.name}; add prompt_text",
+                    f"{recording.name} 没有听出文字；请写出录音文字（prompt_text）",
+                    f"nothing understood in {recording.name}; write what is said in it (prompt_text)",
                 )
             )
-        consent = "stated by whoever wrote the task file"
-        self._references.add(recording, name=name, transcript=transcript, consent=consent)
+        self._library.add(recording, name=name, transcript=transcript, consent=self._consent)

@@ -1,5 +1,7 @@
 """The speech API and the studio on the agent's server, behind its gate."""
 
+import asyncio
+import tempfile
 from types import SimpleNamespace
 
 import httpx
@@ -71,6 +73,26 @@ def test_the_studio_asks_for_the_token_and_loads_nothing_from_elsewhere(tone):
         assert browser.get("/studio/live/guess").status_code == 404
         assert browser.get("/").headers["Content-Security-Policy"] != page.headers["Content-Security-Policy"]
         assert browser.get("/metrics").status_code == 401
+
+
+async def test_what_was_uploaded_to_the_studio_goes_with_the_agent(tone, tmp_path, monkeypatch):
+    """By the time that the agent says it has shut down: the signal that stops it may end the process at once."""
+    pytest.importorskip("gradio")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    app = agent(tone)
+    asked, answered = asyncio.Queue(), asyncio.Queue()
+    running = asyncio.create_task(app({"type": "lifespan"}, asked.get, answered.put))
+    await asked.put({"type": "lifespan.startup"})
+    assert (await answered.get())["type"] == "lifespan.startup.complete"
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1", timeout=120) as page:
+        reply = await page.post("/studio/gradio_api/upload", files={"files": ("me.wav", b"x")})
+        assert reply.json() == [str(path) for path in tmp_path.rglob("me.wav")] != []
+    await asked.put({"type": "lifespan.shutdown"})
+    assert (await answered.get())["type"] == "lifespan.shutdown.complete"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert list(tmp_path.glob("glm-tts-studio-*")) == []
+    await running
 
 
 def test_without_a_token_the_studio_is_open_to_this_computer_alone(tone):

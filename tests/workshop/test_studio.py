@@ -1,15 +1,23 @@
 """What the buttons of the studio do, for several people at once; `tests/e2e` presses them."""
 
+import shutil
+import tempfile
 from pathlib import Path
 
+import httpx
+import numpy as np
 import pytest
 import soundfile
+from fastapi import FastAPI
 
 pytest.importorskip("gradio", reason="the extra `studio` is not installed")
 
-from tts_service.studio import build
+from tests.workshop.conftest import serving
+from tts_service.studio import build, mount
 from tts_service.studio.desk import Desk
 from tts_service.voices import Library
+
+SPEECH = Path(__file__).parents[1] / "glm" / "golden" / "cases" / "wav" / "prompt_mono_24k.wav"
 
 
 @pytest.fixture
@@ -22,6 +30,15 @@ def desk(tone, tmp_path):
         dictionary=tmp_path / "dict.jsonl",
         path="/studio",
     )
+
+
+@pytest.fixture
+def recording(tmp_path_factory):
+    """Two seconds of speech twice over: long enough for a voice."""
+    path = tmp_path_factory.mktemp("mine") / "me.wav"
+    samples, rate = soundfile.read(SPEECH)
+    soundfile.write(path, np.tile(samples, 2), rate)
+    return path
 
 
 def button(desk, name):
@@ -43,3 +60,47 @@ def test_two_people_compare_voices_at_once(desk):
     assert lengths(mine) == before
     assert list(short) == []
     assert not any(Path(path).exists() for path in mine), "nothing stays behind when the page has its copy"
+
+
+OPTIONS = (1.0, 24000, 42, "ras", True, None, False)
+"""Of the tab 合成, as it opens but without streaming."""
+
+
+def test_a_recording_is_made_a_voice_once(desk, recording, tmp_path):
+    """Whoever presses the button again does not wait for the engine to listen again."""
+    spoken_with = []
+    engine = desk.synthesizer().engine
+    synthesize = engine.synthesize
+    engine.synthesize = lambda words, voice, *rest: spoken_with.append(voice) or synthesize(words, voice, *rest)
+    speak = button(desk, "speak")
+    uploads = [shutil.copy(recording, tmp_path / name) for name in ("a.wav", "b.wav")]
+    for path in uploads:
+        list(speak("你好。", None, path, "今天天气很好。", *OPTIONS))
+    list(speak("你好。", None, uploads[0], "", *OPTIONS))
+    first, second, recognised = spoken_with
+    assert first == second
+    assert first.folder.is_relative_to(desk.folder)
+    assert recognised != first
+    assert desk.references.voice(recording, "").name == recognised.name
+
+
+def left(folder):
+    return {path for path in folder.rglob("*") if path.is_file()}
+
+
+def test_nothing_of_anybody_is_left_when_the_studio_closes(tone, recording, tmp_path, monkeypatch):
+    """Neither the voice that was uploaded nor what was made with it; not in the page's own files either."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    app = FastAPI()
+    options = {"transcribe": lambda samples, rate: "x", "dictionary": tmp_path / "dict.jsonl"}
+    mount(app, lambda: tone, engine="glm", library=Library(tmp_path / "library"), **options)
+    with serving(app) as address, httpx.Client(base_url=f"{address}/studio/gradio_api/", timeout=120) as browser:
+        [path] = browser.post("upload", files={"files": ("me.wav", recording.read_bytes())}).json()
+        uploaded = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        event = browser.post("call/speak", json={"data": ["你好。", None, uploaded, "好。", *OPTIONS]}).json()
+        reply = browser.get(f"call/speak/{event['event_id']}").text
+        assert "event: complete" in reply, reply
+        assert any(path.name == "reference.wav" for path in left(tmp_path))
+        assert any(path.name.startswith("tts_") for path in left(tmp_path))
+    assert left(tmp_path) == set()

@@ -13,8 +13,10 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 import ctypes
 import gc
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -65,7 +67,7 @@ def mount(
     """Put the studio on an application.
 
     Args:
-        app: Gets the page at `path`.
+        app: Gets the page at `path`; what people leave there is deleted when its lifespan ends.
         synthesizer: Called for every request; None means: still loading.
         engine: Name of the engine that it will be.
         transcribe: For recordings: samples [n] and their rate in Hz -> what is said.
@@ -78,6 +80,15 @@ def mount(
     desk = Desk(synthesizer, engine, library or Library(), transcribe, dictionary, path)
     app.include_router(desk.station.routes(path))
     page = build(desk)
+    opened = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def until_closed(app: FastAPI) -> AsyncIterator[Any]:
+        with closing(desk):
+            async with opened(app) as state:
+                yield state
+
+    app.router.lifespan_context = until_closed
     gr.mount_gradio_app(
         app,
         page,

@@ -47,10 +47,10 @@ def tab(desk: Desk, page: gr.Blocks) -> None:
     def run(
         task_file: str | None, archive: str | None, who: str | None, named: str, suffix: str, at_once: int
     ) -> Iterator[dict[Any, Any]]:
-        with told():
+        with told(), tempfile.TemporaryDirectory(dir=desk.folder) as place:
             if not task_file:
                 raise SpeechError("请先上传任务文件 / upload a task file first")
-            folder = Path(tempfile.mkdtemp(dir=desk.folder))
+            folder = Path(place)
             if archive:
                 unpack_recordings(Path(archive), folder / "recordings")
             output = folder / "output"

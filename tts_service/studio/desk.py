@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 import gradio as gr
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from g2p import Lexicon
 from tts_service.engine import SpeechError
+from tts_service.maker import References
 from tts_service.presets import OPTIONS, honoured
 from tts_service.studio.live import Station
 from tts_service.synthesizer import Synthesizer
@@ -41,8 +42,21 @@ class Desk:
     path: str
     """Where the studio is mounted."""
     station: Station = field(default_factory=Station)
-    folder: Path = field(default_factory=lambda: Path(mkdtemp(prefix="glm-tts-studio-")))
-    """For results, until the process ends."""
+    references: References = field(init=False)
+    """Recordings to speak with that are in no library."""
+
+    def __post_init__(self) -> None:
+        self._place = TemporaryDirectory(prefix="glm-tts-studio-", ignore_cleanup_errors=True)
+        self.references = References(self.folder / "references", "stated in the studio", self.transcribe)
+
+    @property
+    def folder(self) -> Path:
+        """For results until the page has its copy, and for the references until the studio closes."""
+        return Path(self._place.name)
+
+    def close(self) -> None:
+        """Delete what people have left here: their voices among it."""
+        self._place.cleanup()
 
     @property
     def clones(self) -> bool:

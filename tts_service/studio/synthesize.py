@@ -19,7 +19,7 @@ from tts_service.reference import advice, measure
 from tts_service.studio.desk import NO_CLONING, Desk, told
 from tts_service.studio.pictures import mel_picture, numbers, ruby
 from tts_service.utterance import Report
-from tts_service.voices import Library, load_recording, speaker
+from tts_service.voices import load_recording, speaker
 
 GO, GO_LIVE = "合成 / Synthesize", "▶ 开始流式合成 / Start streaming"
 
@@ -143,15 +143,16 @@ def tab(desk: Desk, page: gr.Blocks) -> None:
                 chunks.close()
                 if broadcast:
                     broadcast.end()
-            path = desk.folder / f"tts_{datetime.now():%Y%m%d_%H%M%S_%f}.wav"
-            save(path, made, hertz, label)
-        samples = np.concatenate([chunk.samples for chunk in made])
-        yield {
-            stats: numbers(reports[0], desk.engine),
-            audio: str(path),
-            mel: mel_picture(samples, made[0].sample_rate),
-            download: str(path),
-        }
+            samples = np.concatenate([chunk.samples for chunk in made])
+            with tempfile.TemporaryDirectory(dir=desk.folder) as folder:
+                path = Path(folder) / f"tts_{datetime.now():%Y%m%d_%H%M%S_%f}.wav"
+                save(path, made, hertz, label)
+                yield {
+                    stats: numbers(reports[0], desk.engine),
+                    audio: str(path),
+                    mel: mel_picture(samples, made[0].sample_rate),
+                    download: str(path),
+                }
 
     preset.change(chosen, preset, [rate, seed, sampling, cache, stream], show_progress="hidden")
     stream.change(lambda on: gr.Button(GO_LIVE if on else GO), stream, go, show_progress="hidden")
@@ -170,9 +171,7 @@ def _player(address: str) -> str:
 
 
 def _cast(desk: Desk, who: str | None, recording: str | None, words: str) -> Voice:
-    """The voice that was picked, or one made of the recording just for this page."""
+    """The voice that was picked, or the one of the recording."""
     if not recording or not desk.clones:
         return speaker(desk.ready(), desk.library, who)
-    library = Library(Path(tempfile.mkdtemp(dir=desk.folder)))
-    library.add(Path(recording), name="reference", transcript=words, consent="stated in the studio")
-    return library.voice("reference")
+    return desk.references.voice(Path(recording), words.strip())
