@@ -248,6 +248,10 @@ def test_the_doctor_names_what_is_missing(tmp_path):
     assert all("glm-tts download" in finding.detail for finding in bad)
 
 
+def test_the_doctor_says_which_file_is_a_program():
+    assert [finding.detail for finding in examine(CHECKPOINT) if "TorchScript" in finding.detail] != []
+
+
 @pytest.mark.parametrize(("gigabytes", "good", "room"), [(6, False, 1), (8, True, 1), (24, True, 10), (80, True, 16)])
 def test_the_doctor_knows_how_many_can_speak_on_a_gpu(monkeypatch, gigabytes, good, room):
     device = SimpleNamespace(name="Some GPU", total_memory=gigabytes * 10**9)

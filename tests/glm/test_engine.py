@@ -1,6 +1,8 @@
 """The engine as the rest of the project uses it, with the tiny checkpoint standing in for the published one."""
 
+import contextlib
 import random
+import shutil
 import weakref
 
 import numpy as np
@@ -16,6 +18,7 @@ from tts_service import voices
 from tts_service.engine import BREATH, SpeechError, StopSignal, SynthesisOptions, UnknownVoice, Voice
 from tts_service.glm import GLMEngine
 from tts_service.glm import engine as engine_module
+from tts_service.glm.checkpoint import VOCODER_32K
 from tts_service.glm.voice import FeatureCache
 from tts_service.voices import Library
 
@@ -163,6 +166,24 @@ def test_without_the_cache_others_are_served_after_every_token(engine, voice):
         handle.remove()
     assert sum(sizes) >= 2 * 36 - 1, "a token reads the prompt and takes a step"
     assert max(sizes) == 2
+
+
+def test_the_program_that_is_the_32_khz_vocoder_is_opened_only_for_whoever_asks_for_32_khz(library, tmp_path):
+    shutil.copytree(CHECKPOINT, tmp_path / "checkpoint")
+    shutil.copytree(library.folder, tmp_path / "voices")
+    program = tmp_path / "checkpoint" / VOCODER_32K
+    program.write_bytes(b"no program")
+    with contextlib.closing(GLMEngine.load(tmp_path / "checkpoint", voices=tmp_path / "voices", device="cpu")) as engine:
+        [voice] = engine.voices()
+        brief, wide = SynthesisOptions(max_length=20), SynthesisOptions(max_length=20, sample_rate=32000)
+        assert speak(engine, voice, brief)
+        with pytest.raises(SpeechError, match=r"generator_jit\.ckpt is not a TorchScript archive"):
+            speak(engine, voice, wide)
+        program.unlink()
+        with pytest.raises(SpeechError, match=r"32000 Hz needs .*generator_jit\.ckpt, which is missing"):
+            speak(engine, voice, wide)
+        shutil.copy(CHECKPOINT / VOCODER_32K, program)
+        assert speak(engine, voice, wide)
 
 
 def test_nothing_to_say_is_silence(engine, voice):

@@ -2,7 +2,7 @@
 
 Weights come from safetensors or from `torch.load(weights_only=True)`; the HyperPyYAML configuration is read as plain
 values and never executed. Every tensor is accounted for: a missing, surplus, misshapen or non-finite one is named
-with its file.
+with its file. One file has to be trusted: `VOCODER_32K`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from torch import Tensor, nn
 from tts_service.engine import SpeechError
 
 VOCODER_32K = "vocos2d/generator_jit.ckpt"
-"""Optional: only `sample_rate=32000` needs it."""
+"""A TorchScript program, which could do anything that a program can; there are no weights of it alone.
 
+Optional, and opened only when somebody asks for `sample_rate=32000`: whoever does so trusts who published it.
+"""
 
 Config = TypeVar("Config")
 

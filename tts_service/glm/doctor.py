@@ -20,6 +20,10 @@ PARTS: dict[str, tuple[str, ...]] = {
     tr("说话人编码器", "speaker encoder"): ("frontend/campplus.onnx",),
 }
 OPTIONAL = {tr("32 kHz 声码器", "32 kHz vocoder"): ("vocos2d/generator_jit.ckpt",)}
+_PROGRAM = tr(
+    "；这是一段程序（TorchScript），请求 32 kHz 时才打开并运行：来源须可信",
+    "; a program (TorchScript), opened and run only when 32 kHz is asked for: trust whoever it comes from",
+)
 _PACKAGES = ("torch", "tokenizers", "safetensors", "kaldi-native-fbank", "onnxruntime", "onnx")
 
 
@@ -38,7 +42,7 @@ def examine(checkpoint: Path, *, load: bool = False) -> list[Finding]:
 
     Args:
         checkpoint: The checkpoint folder.
-        load: Also read everything, checking every tensor.
+        load: Also read everything but the 32 kHz vocoder, checking every tensor.
     """
     findings = [*_packages(), *_files(checkpoint)]
     if all(finding.good for finding in findings):
@@ -65,7 +69,7 @@ def _files(checkpoint: Path) -> list[Finding]:
         missing = [pattern for pattern in patterns if not _matching(checkpoint, pattern)]
         if not missing:
             size = sum(path.stat().st_size for pattern in patterns for path in _matching(checkpoint, pattern))
-            findings.append(Finding(part, True, f"{size / 1e6:,.1f} MB"))
+            findings.append(Finding(part, True, f"{size / 1e6:,.1f} MB" + (_PROGRAM if part in OPTIONAL else "")))
         elif part in OPTIONAL:
             findings.append(Finding(part, True, tr("没有（可选）", "absent (optional)")))
         else:

@@ -1,7 +1,7 @@
 """Fetching the published checkpoint: listed, resumed, checked against the size and hash that its hub gives.
 
 Speaks the protocols of Hugging Face (and its mirrors, `HF_ENDPOINT`) and of ModelScope (`MODELSCOPE_ENDPOINT`). Nothing
-that is fetched is run.
+that is fetched is run, but for one file: the 32 kHz vocoder is published as a program only (`checkpoint.VOCODER_32K`).
 """
 
 from __future__ import annotations

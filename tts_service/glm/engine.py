@@ -6,6 +6,7 @@ import gc
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,8 @@ class Models:
     head: SpeechHead
     flow: Flow
     hift: hift.HiFT
-    vocos: Vocos2D | None
+    vocos: Callable[[], Vocos2D]
+    """Opened when 32 kHz is first asked for, and not before: it is a program."""
     listener: SpeechTokenizer
     speaker: SpeakerEncoder
     scheduler: Scheduler
@@ -110,7 +112,7 @@ class Models:
             raise CheckpointError(f"{root / 'flow' / 'config.yaml'}: only the released variant of the flow can stream")
         progress("vocoder", 0.85)
         vocoder = hift.load_hift(root / "hift", device)
-        vocos = Vocos2D(root / VOCODER_32K, device) if (root / VOCODER_32K).is_file() else None
+        vocos = cache(partial(Vocos2D, root / VOCODER_32K, device))
         progress("speech tokenizer", 0.9)
         listener = load_speech_tokenizer(root / "speech_tokenizer")  # waits on the CPU; see `listen`
         speaker = SpeakerEncoder(require(root, "frontend/campplus.onnx")[0])
@@ -353,11 +355,7 @@ class GLMEngine:
 
     def _vocoder(self, rate: int, seed: int) -> VocoderStream:
         models = self._loaded()
-        if rate == hift.RATE:
-            return HiFTStream(models.hift, seed)
-        if models.vocos is None:
-            raise SpeechError(f"32000 Hz needs {VOCODER_32K}, which this checkpoint lacks; use 24000 Hz")
-        return Vocos2DStream(models.vocos)
+        return HiFTStream(models.hift, seed) if rate == hift.RATE else Vocos2DStream(models.vocos())
 
 
 def _closed(text: str) -> str:

@@ -29,13 +29,15 @@ class VocoderStream(Protocol):
 
 
 class Vocos2D:
-    """The 32 kHz vocoder, a TorchScript archive whose inside is not published."""
+    """The 32 kHz vocoder, a TorchScript archive: a program, which torch runs. It is published in no other form."""
 
     RATE = 32000
     HOP = 640
     _LONGEST_REACH = 96
 
     def __init__(self, path: Path, device: torch.device | str = "cpu") -> None:
+        if not path.is_file():
+            raise CheckpointError(f"32000 Hz needs {path}, which is missing; run `glm-tts download` or use 24000 Hz")
         try:
             self._module = torch.jit.load(str(path), map_location=device).eval()
         except (RuntimeError, ValueError, OSError) as error:
