@@ -1,6 +1,5 @@
 """The engine as the rest of the project uses it, with the tiny checkpoint standing in for the published one."""
 
-import contextlib
 import random
 import shutil
 import weakref
@@ -173,17 +172,17 @@ def test_the_program_that_is_the_32_khz_vocoder_is_opened_only_for_whoever_asks_
     shutil.copytree(library.folder, tmp_path / "voices")
     program = tmp_path / "checkpoint" / VOCODER_32K
     program.write_bytes(b"no program")
-    with contextlib.closing(GLMEngine.load(tmp_path / "checkpoint", voices=tmp_path / "voices", device="cpu")) as engine:
-        [voice] = engine.voices()
-        brief, wide = SynthesisOptions(max_length=20), SynthesisOptions(max_length=20, sample_rate=32000)
-        assert speak(engine, voice, brief)
-        with pytest.raises(SpeechError, match=r"generator_jit\.ckpt is not a TorchScript archive"):
-            speak(engine, voice, wide)
-        program.unlink()
-        with pytest.raises(SpeechError, match=r"32000 Hz needs .*generator_jit\.ckpt, which is missing"):
-            speak(engine, voice, wide)
-        shutil.copy(CHECKPOINT / VOCODER_32K, program)
-        assert speak(engine, voice, wide)
+    engine = GLMEngine.load(tmp_path / "checkpoint", voices=tmp_path / "voices", device="cpu")
+    [voice] = engine.voices()
+    brief, wide = SynthesisOptions(max_length=20), SynthesisOptions(max_length=20, sample_rate=32000)
+    assert speak(engine, voice, brief)
+    with pytest.raises(SpeechError, match=r"generator_jit\.ckpt is not a TorchScript archive"):
+        speak(engine, voice, wide)
+    program.unlink()
+    with pytest.raises(SpeechError, match=r"32000 Hz needs .*generator_jit\.ckpt, which is missing"):
+        speak(engine, voice, wide)
+    shutil.copy(CHECKPOINT / VOCODER_32K, program)
+    assert speak(engine, voice, wide)
 
 
 def test_nothing_to_say_is_silence(engine, voice):
