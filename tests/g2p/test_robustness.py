@@ -21,7 +21,7 @@ MIXED = st.text(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(MIXED)
 def test_spans_lie_inside_the_text_in_order(text: str):
     pronunciation = analyze(text, NOTHING_CUSTOM)
@@ -35,7 +35,7 @@ def test_spans_lie_inside_the_text_in_order(text: str):
     assert words == sorted(words)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(MIXED)
 def test_everything_can_be_encoded(text: str):
     pronunciation = analyze(text, NOTHING_CUSTOM)
@@ -45,13 +45,13 @@ def test_everything_can_be_encoded(text: str):
         glm.encode(pronunciation, policy)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(MIXED)
 def test_readings_match_the_characters(text: str):
     assert len(readings(text)) == len(text)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.text(max_size=40),
     st.dictionaries(st.sampled_from(["重", "重庆", "A", "行了", "😀"]), st.sampled_from(["派森", "hello", "了"])),
