@@ -13,11 +13,11 @@ from pipecat.frames.frames import (
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
-from pipecat.tests.utils import SleepFrame, run_test
 
 from agent.demo_brain import POEM, STORY, DemoBrain, asks_time, reply, tell_time, tokens
 from agent.llm import TOOLS
 from agent.turns import RESUME
+from tests.pipeline import first_text, run_test, until
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,8 @@ async def test_it_calls_the_tool_for_the_time():
     context = context_with(("user", "请问现在几点了？"))
     user, assistant = LLMContextAggregatorPair(context)
     pipeline = Pipeline([user, DemoBrain(token_seconds=0), assistant])
-    await run_test(pipeline, frames_to_send=[LLMContextFrame(context), SleepFrame(1.0)])
+    answered = until(lambda: context.get_messages()[-1]["role"] == "assistant")
+    await run_test(pipeline, frames_to_send=itertools.chain([LLMContextFrame(context)], answered))
     [result] = [json.loads(m["content"]) for m in context.get_messages() if m["role"] == "tool"]
     hour, minute = map(int, result["time"].split(":"))
     assert abs(datetime.now().hour * 60 + datetime.now().minute - hour * 60 - minute) <= 1 or hour in (0, 23)
@@ -151,8 +152,10 @@ async def test_it_calls_the_tool_for_the_time():
 
 
 async def test_an_interruption_ends_the_story():
-    frames = [LLMContextFrame(context_with(("user", "讲个故事"))), SleepFrame(0.4), InterruptionFrame()]
-    down, _ = await run_test(DemoBrain(token_seconds=0.02), frames_to_send=frames)
+    brain = DemoBrain(token_seconds=0.05)
+    asked = LLMContextFrame(context_with(("user", "讲个故事")))
+    frames = itertools.chain([asked], until(first_text(brain).is_set), [InterruptionFrame()])
+    down, _ = await run_test(brain, frames_to_send=frames)
     assert 0 < len(said(down)) < len(STORY[0]) / 2
     assert STORY[0].startswith(said(down))
     assert sum(isinstance(frame, LLMFullResponseEndFrame) for frame in down) == 1

@@ -2,6 +2,7 @@ import asyncio
 import json
 import re
 from datetime import date
+from itertools import chain
 
 import pytest
 from pipecat.frames.frames import (
@@ -15,11 +16,11 @@ from pipecat.frames.frames import (
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
-from pipecat.tests.utils import SleepFrame, run_test
 
 from agent.llm import TOOLS, EndpointLLM, Trouble, is_chinese
 from agent.settings import BrainSettings
 from tests.agent.endpoint import Endpoint
+from tests.pipeline import first_text, run_test, until
 
 
 @pytest.fixture
@@ -103,7 +104,6 @@ async def test_an_answer_that_stops_in_the_middle(endpoint):
 
 
 async def test_the_same_service_goes_on_after_every_trouble(endpoint):
-    llm = brain(endpoint.url, first_token_timeout=0.5)
     context = LLMContext([{"role": "user", "content": "今天天气怎么样？"}])
     manners = iter(["unauthorized", "broken_json", "never", "overloaded", "answer"])
 
@@ -112,7 +112,7 @@ async def test_the_same_service_goes_on_after_every_trouble(endpoint):
             endpoint.manner = next(manners)
             return await super().get_chat_completions(context)
 
-    llm = Mischief(BrainSettings(base_url=endpoint.url, model="fake", first_token_timeout=0.5))
+    llm = Mischief(BrainSettings(base_url=endpoint.url, model="fake", first_token_timeout=3))
     down, _ = await run_test(llm, frames_to_send=[LLMContextFrame(context)] * 5)
     said = "".join(frame.text for frame in down if isinstance(frame, LLMTextFrame))
     expected = [Trouble.REFUSED, Trouble.GARBLED, Trouble.SLOW, Trouble.DOWN]
@@ -122,8 +122,9 @@ async def test_the_same_service_goes_on_after_every_trouble(endpoint):
 async def test_an_interruption_closes_the_stream(endpoint):
     endpoint.manner = "stall"
     context = LLMContext([{"role": "user", "content": "讲个故事"}])
-    frames = [LLMContextFrame(context), SleepFrame(0.5), InterruptionFrame()]
-    down, up = await run_test(brain(endpoint.url), frames_to_send=frames)
+    llm = brain(endpoint.url)
+    frames = chain([LLMContextFrame(context)], until(first_text(llm).is_set), [InterruptionFrame()])
+    down, up = await run_test(llm, frames_to_send=frames)
     await asyncio.wait_for(endpoint.disconnected.wait(), 10)
     assert [frame.text for frame in down if isinstance(frame, LLMTextFrame)] == ["今天"]
     assert not [frame for frame in up if isinstance(frame, ErrorFrame)]
@@ -134,11 +135,14 @@ async def test_the_model_can_ask_for_the_time(endpoint):
     context = LLMContext([{"role": "user", "content": "今天几号？"}], tools=[*TOOLS])
     user, assistant = LLMContextAggregatorPair(context)
     pipeline = Pipeline([user, brain(endpoint.url), assistant])
-    await run_test(pipeline, frames_to_send=[LLMContextFrame(context), SleepFrame(1.0)])
+    answered = until(lambda: context.get_messages()[-1]["role"] == "assistant" and len(endpoint.requests) == 2)
+    days = [date.today()]
+    await run_test(pipeline, frames_to_send=chain([LLMContextFrame(context)], answered))
+    days.append(date.today())
     first, second = endpoint.requests
     assert [tool["function"]["name"] for tool in first["tools"]] == ["get_current_time"]
     [result] = [json.loads(m["content"]) for m in second["messages"] if m["role"] == "tool"]
-    assert result["date"] == date.today().isoformat()
+    assert date.fromisoformat(result["date"]) in days
     assert re.fullmatch(r"\d\d:\d\d", result["time"])
     assert context.get_messages()[-1] == {"role": "assistant", "content": endpoint.text}
 

@@ -11,10 +11,10 @@ from pipecat.frames.frames import (
     VADUserStoppedSpeakingFrame,
 )
 from pipecat.pipeline.worker import PipelineParams
-from pipecat.tests.utils import SleepFrame, run_test
 
 from agent.stt import NothingHeardFrame, WhisperSTT
 from tests.agent.speech import SAMPLE_RATE, error_rate, noise, pcm, say, silence
+from tests.pipeline import SleepFrame, run_test
 from tts_service import SpeechError
 from tts_service import recogniser as recognition
 from tts_service.recogniser import Recogniser, packaged_model, pieces
@@ -57,7 +57,7 @@ def test_chinese_is_written_with_simplified_characters(recogniser):
     assert "等於多少".translate(recognition.ALSO_SIMPLIFIED) == "等于多少"
 
 
-@pytest.mark.parametrize("kind", ["white", "brown", "hum", "clicks", "beeps"])
+@pytest.mark.parametrize("kind", ["white", "brown", "hum", "beeps"])
 @pytest.mark.parametrize("level", [0.01, 0.1])
 def test_noise_has_no_words(recogniser, kind, level):
     assert recogniser.transcribe(noise(kind, 2.5, level)).text == ""
@@ -133,7 +133,7 @@ async def test_the_service_gives_one_final_transcript(recogniser, question):
 
 
 async def test_the_service_says_when_there_was_nothing(recogniser):
-    down = await transcribe_in_a_pipeline(recogniser, noise("clicks", 1.0))
+    down = await transcribe_in_a_pipeline(recogniser, noise("hum", 1.0))
     assert [frame for frame in down if isinstance(frame, NothingHeardFrame)]
     assert not [frame for frame in down if isinstance(frame, TranscriptionFrame)]
 
