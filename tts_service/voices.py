@@ -98,7 +98,7 @@ class Library:
         path = self._folder_of(name) / CARD
         try:
             return _card(path, path.stat().st_mtime_ns)
-        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
             raise SpeechError(f"{path} cannot be read: {error}") from error
 
     def audio(self, name: str) -> Path:
@@ -293,4 +293,5 @@ def _card(path: Path, _written: int) -> Card:
     for field in expected:
         if not isinstance(document.get(field), str):
             raise SpeechError(f"{path}: the field {field!r} is missing or is no text; put quotes around it")
-    return Card(**{field: document[field] for field in expected})
+    # The folder's name has been checked; the card's is whatever somebody wrote.
+    return Card(**{field: document[field] for field in expected} | {"name": path.parent.name})

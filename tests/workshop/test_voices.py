@@ -163,6 +163,8 @@ def test_a_recording_that_goes_away_while_it_is_looked_at_is_missing(library, re
         ("name: [", "cannot be read"),
         ("- a", "must hold the fields"),
         ("name: a", "'language' is missing"),
+        ("created: 2026-99-99", "cannot be read"),
+        ("[" * 10000, "cannot be read"),
         (None, "transcript"),
     ],
 )
@@ -175,6 +177,14 @@ def test_a_damaged_card_is_named(library, recording, content, said):
     with pytest.raises(SpeechError, match=said) as error:
         library.card("a")
     assert "voice.yaml" in str(error.value)
+
+
+def test_a_voice_is_called_as_its_folder(library, recording):
+    """A card comes from anybody who shares a voice; its name must not become a path."""
+    library.add(recording, name="bob", **CONSENT)
+    path = library.folder / "bob" / "voice.yaml"
+    path.write_text(path.read_text().replace("name: bob", "name: ../../evil"))
+    assert library.card("bob").name == library.voice("bob").name == "bob"
 
 
 def test_a_gigabyte_that_calls_itself_a_recording_is_not_read(tmp_path):
