@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ import yaml
 from numpy.typing import NDArray
 
 from tts_service.engine import SpeechError, UnknownVoice, Voice
+from tts_service.files import file_sha256
 
 if TYPE_CHECKING:
     from tts_service.synthesizer import Synthesizer
@@ -279,8 +279,7 @@ def _sha256(path: Path) -> str:
 @lru_cache(maxsize=1024)
 def _digest(path: Path, _written: int, _size: int) -> str:
     """Worked out anew only when the file has changed, like `_card`."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 @lru_cache(maxsize=1024)
