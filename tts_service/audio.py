@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from tts_service.engine import SpeechError
 
 Samples = NDArray[np.float32]
+MAX_RATE = 384_000
+"""Samples a second, of all channels together."""
 
 
 def load_audio(source: str | Path | bytes | BinaryIO, *, max_seconds: float = 600.0) -> tuple[Samples, int]:
@@ -28,7 +30,7 @@ def load_audio(source: str | Path | bytes | BinaryIO, *, max_seconds: float = 60
         Samples [channels, n] in -1..1 and the sample rate in Hz.
 
     Raises:
-        SpeechError: The file does not exist, is no audio, or is empty or too long.
+        SpeechError: The file does not exist, is no audio, is empty or too long, or has an absurd rate.
     """
     name = str(source) if isinstance(source, str | Path) else "the uploaded audio"
     try:
@@ -36,8 +38,8 @@ def load_audio(source: str | Path | bytes | BinaryIO, *, max_seconds: float = 60
             is_mp4 = file.read(12)[4:8] == b"ftyp"
             file.seek(0)
             samples, rate = (_decode_mp4 if is_mp4 else _decode)(file, max_seconds)
-    except _TooLong as error:
-        raise SpeechError(f"{name} is {error} long; at most {max_seconds:.0f} s are read") from error
+    except _TooMuch as error:
+        raise SpeechError(f"{name} {error}") from error
     except (soundfile.LibsndfileError, OSError, TypeError, ValueError) as error:
         raise SpeechError(f"{name} cannot be read as audio ({error}); use WAV, FLAC, OGG, MP3 or M4A") from error
     if samples.shape[1] == 0:
@@ -47,8 +49,16 @@ def load_audio(source: str | Path | bytes | BinaryIO, *, max_seconds: float = 60
     return np.ascontiguousarray(samples), rate
 
 
-class _TooLong(Exception):
-    """With how long it is."""
+class _TooMuch(Exception):
+    """With what is too much, and how much is read."""
+
+
+def _limit(frames: int, rate: int, channels: int, max_seconds: float) -> None:
+    """Refuse what would fill the memory: silence of eight channels at 655 kHz takes a FLAC next to nothing."""
+    if rate * channels > MAX_RATE:
+        raise _TooMuch(f"has a sample rate of {rate} Hz on {channels} channels; save it in stereo at 48000 Hz")
+    if frames > max_seconds * rate:
+        raise _TooMuch(f"is too long; at most {max_seconds:.0f} s are read")
 
 
 def _opened(source: bytes | BinaryIO) -> AbstractContextManager[BinaryIO]:
@@ -58,8 +68,7 @@ def _opened(source: bytes | BinaryIO) -> AbstractContextManager[BinaryIO]:
 
 def _decode(file: BinaryIO, max_seconds: float) -> tuple[Samples, int]:
     with soundfile.SoundFile(file) as sound:
-        if sound.frames > max_seconds * sound.samplerate:
-            raise _TooLong(f"{sound.frames / sound.samplerate:.0f} s")
+        _limit(sound.frames, sound.samplerate, sound.channels, max_seconds)
         return sound.read(dtype="float32", always_2d=True).T, sound.samplerate
 
 
@@ -77,8 +86,7 @@ def _decode_mp4(file: BinaryIO, max_seconds: float) -> tuple[Samples, int]:
         for frame in container.decode(stream):
             pieces += [part.to_ndarray().astype(np.float32) for part in planar.resample(frame)]
             length += frame.samples
-            if length > max_seconds * stream.rate:
-                raise _TooLong(f"more than {max_seconds:.0f} s")
+            _limit(length, stream.rate, frame.layout.nb_channels, max_seconds)
     return np.concatenate(pieces or [np.zeros((1, 0), np.float32)], axis=1), stream.rate
 
 

@@ -56,6 +56,21 @@ def test_what_is_too_long_is_refused(format):
         load_audio(encoded(format), max_seconds=1)
 
 
+def test_a_rate_that_would_fill_the_memory_is_refused():
+    """A third of a megabyte of such a FLAC decodes to more than a gigabyte, and is no longer than others."""
+    flac, mp4 = io.BytesIO(), io.BytesIO()
+    soundfile.write(flac, np.zeros((65535, 8), "i2"), 655350, format="FLAC")
+    with av.open(mp4, "w", format="ipod") as container:
+        stream = container.add_stream("aac", rate=96000, layout="5.1")
+        frame = av.AudioFrame.from_ndarray(np.zeros((6, 9600), "f4"), format="fltp", layout="5.1")
+        frame.sample_rate = 96000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    for content, found in ((flac, "655350 Hz on 8 channels"), (mp4, "96000 Hz on 6 channels")):
+        with pytest.raises(SpeechError, match=f"{found}; save it in stereo"):
+            load_audio(content.getvalue())
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"no sound at all", encoded("aac")[:3000], b"\0\0\0\x20ftypM4A " + bytes(500)]
 )
