@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 import tts_service
 from tts_service.audio_file import read_label
 from tts_service.cli import app, main
+from tts_service.kokoro.matching.voices import matched_file
 from tts_service.label import content_id
 from tts_service.voices import Library
 
@@ -353,6 +354,32 @@ def test_a_damaged_voice_fails_its_check(run, recording, tmp_path):
     code, out, _ = run("voices", "check")
     assert code == 1
     assert "is missing" in out.decode()
+
+
+def flipped():
+    """An archive of NumPy's part of which has gone through a bad disk."""
+    sink = io.BytesIO()
+    np.savez_compressed(sink, numbers=np.arange(4000))
+    content = bytearray(sink.getvalue())
+    content[200:1000] = bytes(byte ^ 0xFF for byte in content[200:1000])
+    return bytes(content)
+
+
+@pytest.mark.parametrize("content", [b"half a match", b"", flipped()], ids=["odd", "empty", "flipped"])
+def test_a_damaged_match_is_listed_with_what_is_wrong(run, recording, tmp_path, content):
+    library = Library(tmp_path / "library")
+    for name in ("good", "mine"):
+        library.add(recording, name=name, transcript="x", consent="x")
+    matched_file(library.folder / "mine", library.card("mine").sha256).write_bytes(content)
+    code, out, err = run("voices", "list", "--json")
+    assert code == 0, err
+    good, mine = json.loads(out)
+    assert "error" not in good
+    assert "glm-tts voices match mine" in mine["error"]
+    assert run("voices", "check")[0] == 1
+    code, _, err = run("voices", "show", "mine")
+    assert code == 1
+    assert "glm-tts voices match mine" in err
 
 
 def test_batch_end_to_end(run, tmp_path):

@@ -197,11 +197,12 @@ def _described(library: Library, name: str) -> dict[str, Any]:
     try:
         card = library.card(name)
         quality = measure(*load_recording(library.audio(name)))
+        near = _matched(library, name)
     except SpeechError as error:
         return {"name": name, "error": str(error)}
     return {
         **asdict(card),
-        **_matched(library, name),
+        **near,
         **quality.measures(),
         "unusable": quality.unusable,
         "doubts": quality.doubts,
@@ -257,8 +258,9 @@ def _match(library: Library, name: str, quality: str, seed: int) -> None:
 def _show(library: Library, name: str, as_json: bool) -> None:
     from tts_service.reference import advice
 
-    library.audio(name)
     entry = _described(library, name)
+    if "error" in entry:
+        raise SpeechError(entry["error"])
     if as_json:
         out.print_json(json.dumps(entry))
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -69,7 +70,7 @@ class Matched:
                 return cls(
                     match, normalisation, str(arrays["quality"]), sentences, (start if start >= 0 else None, reached)
                 )
-        except (OSError, KeyError, ValueError, IndexError, BadZipFile) as error:
+        except (OSError, EOFError, KeyError, ValueError, IndexError, BadZipFile, zlib.error) as error:
             raise SpeechError(
                 f"{path} cannot be read ({error}); match the voice again: glm-tts voices match {path.parent.name}"
             ) from error
