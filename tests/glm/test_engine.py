@@ -3,6 +3,7 @@
 import random
 import shutil
 import weakref
+from itertools import zip_longest
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tts_service import voices
 from tts_service.engine import BREATH, SpeechError, StopSignal, SynthesisOptions, UnknownVoice, Voice
 from tts_service.glm import GLMEngine
 from tts_service.glm import engine as engine_module
+from tts_service.glm import voice as voice_module
 from tts_service.glm.checkpoint import VOCODER_32K
 from tts_service.glm.voice import FeatureCache
 from tts_service.voices import Library
@@ -59,6 +61,12 @@ def voice(engine):
 def speak(engine, voice, options=SHORT, text=TEXT, history=None, stop=None):
     chunks = engine.synthesize(text, voice, options, stop or StopSignal(), history)
     return [chunk for chunk in chunks if chunk is not BREATH]
+
+
+def heard(engine, voice):
+    """What the engine knows of a voice."""
+    speak(engine, voice, SynthesisOptions(max_length=1))
+    return next(reversed(engine._ready.values()))
 
 
 def samples_of(chunks):
@@ -278,7 +286,7 @@ def test_the_decoder_looks_at_the_device_once_a_group(engine, voice):
             return func(*args, **(kwargs or {}))
 
     model = engine._loaded()
-    turn = engine._listened(voice).turn
+    turn = heard(engine, voice).turn
     prompt = engine_module.prompt_ids([turn], [300, 301, 302], model.text.speech.begin, model.text.speech.first)
     groups = engine_module.speech_tokens(
         model.lm, model.head, prompt, engine_module.Limits(24, 24), engine_module.Sampling(), 0, lambda: False,
@@ -302,6 +310,36 @@ def test_features_are_kept_beside_the_recording(engine, voice, library, monkeypa
     assert FeatureCache(voice.folder, voice.folder / "reference.wav", str(CHECKPOINT.resolve())).read() is None
     repaired = GLMEngine.load(CHECKPOINT, voices=library.folder, device="cpu")
     assert np.array_equal(samples_of(speak(repaired, voice)), expected)
+
+
+def test_a_new_voice_is_heard_piece_by_piece_and_once_for_all_who_ask(engine, tmp_path, monkeypatch):
+    library, models, pieces = Library(tmp_path / "library"), engine._loaded(), []
+    soundfile.write(tmp_path / "new.wav", make_audio(5, 24000, 4.0), 24000)
+    library.add(tmp_path / "new.wav", name="new", transcript="你好。", consent="a synthetic sound")
+    new, brief = library.voice("new"), SynthesisOptions(max_length=20)
+    for place, name in (
+        (voice_module, "measure"),
+        (voice_module, "prompt_mel"),
+        (models.speaker, "embed"),
+        (models.listener, "encode"),
+    ):
+        does = getattr(place, name)
+        monkeypatch.setattr(place, name, lambda *args, name=name, does=does: (pieces.append(name), does(*args))[1])
+    stop, chunks, progress = StopSignal(), ([], []), []
+    hasty = engine.synthesize(TEXT, new, brief, stop)
+    assert next(hasty) is BREATH
+    stop.set()
+    assert list(hasty) == []
+    running = [engine.synthesize(TEXT, new, brief, StopSignal()) for _ in range(2)]
+    for pair in zip_longest(*running):
+        progress.append(len(set(pieces)))
+        for mine, chunk in zip(chunks, pair, strict=True):
+            mine += [chunk] if chunk is not None else []
+    assert pieces == ["measure", "prompt_mel", "prompt_mel", "embed", "encode"], "what was begun is gone on with"
+    assert progress[:2] == [3, 4], "each caller did a piece and let others be served"
+    expected = samples_of(speak(engine, new, brief))
+    for mine in chunks:
+        assert np.array_equal(samples_of(mine), expected)
 
 
 @pytest.mark.parametrize(
@@ -372,7 +410,7 @@ def test_a_real_prompt_file_is_heard_as_the_golden_one(engine, tmp_path):
     library = Library(tmp_path / "library")
     soundfile.write(tmp_path / "long.wav", np.tile(soundfile.read(CASES / "wav" / "prompt_mono_24k.wav")[0], 2), 24000)
     library.add(tmp_path / "long.wav", name="golden", transcript="他当时还跟线下其他的站姐吵架。", consent="synthetic")
-    features = engine._listened(library.voice("golden")).features
+    features = heard(engine, library.voice("golden")).features
     assert features.mels[24000].shape == (2 * len(features.tokens), 80)
     assert features.mels[32000].shape == features.mels[24000].shape
     # the same sound is ln(4/3) louder at 32 kHz

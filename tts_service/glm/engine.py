@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -151,6 +151,7 @@ class GLMEngine:
         self._models: Models | None = None
         self._library, self._identity, self._chunking = library, identity, chunking
         self._ready: OrderedDict[str, _ReadyVoice] = OrderedDict()
+        self._listening: dict[str, Iterator[None]] = {}
 
     @classmethod
     def load(
@@ -234,6 +235,7 @@ class GLMEngine:
         """Free the models' memory; the next utterance reads them again."""
         self._models = None
         self._ready.clear()
+        self._listening.clear()
         gc.collect()  # decoder and step hold each other
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -251,7 +253,9 @@ class GLMEngine:
         should_stop: StopSignal,
         history: list[Any],
     ) -> Iterator[AudioChunk]:
-        models, ready = self._loaded(), self._listened(voice)
+        models = self._loaded()
+        if (ready := (yield from self._heard(voice, should_stop))) is None:
+            return
         text = models.text.encode(_closed(encode(pronunciation)))
         turns = recall([ready.turn, *history], len(text))
         prompt = prompt_ids(turns, text, models.text.speech.begin, models.text.speech.first)
@@ -317,27 +321,38 @@ class GLMEngine:
             self._models = self._read()
         return self._models
 
-    def _listened(self, voice: Voice) -> _ReadyVoice:
+    def _heard(self, voice: Voice, should_stop: StopSignal) -> Generator[AudioChunk, None, _ReadyVoice | None]:
+        """A voice that has been listened to; None if that was stopped."""
         if voice.folder is None:
             raise UnknownVoice(f"{voice.name!r} has no recording; add one with `glm-tts voices add`")
-        models, library = self._loaded(), Library(voice.folder.parent)
-        card = library.card(voice.folder.name)
+        card = Library(voice.folder.parent).card(voice.folder.name)
         key = f"{voice.folder} {card.sha256} {card.transcript}"
-        if key not in self._ready:
-            recording = library.audio(voice.folder.name)
-            cached = FeatureCache(voice.folder, recording, self._identity)
-            if (features := cached.read()) is None:
-                features = listen(*load_recording(recording), models.listener, models.speaker, models.lm.device)
-                cached.write(features)
-            transcript = g2p.analyze(card.transcript)
-            # the published prompt ends in a space, which keeps the two texts apart
-            text = models.text.encode(_closed(encode(transcript, "off")) + " ")
-            turn = Turn(tuple(text), tuple(features.tokens.tolist()))
-            self._ready[key] = _ReadyVoice(features, turn, features.seconds / max(1.0, syllables(transcript)), {})
-            while len(self._ready) > _VOICES_READY:
-                self._ready.popitem(last=False)
+        while key not in self._ready:
+            # everyone who waits for the voice does a piece of the work, for all of them
+            for _ in self._listening.setdefault(key, self._listen(key, voice.folder, card.transcript)):
+                yield BREATH
+                if should_stop():
+                    return None
+            self._listening.pop(key, None)
         self._ready.move_to_end(key)
         return self._ready[key]
+
+    def _listen(self, key: str, folder: Path, transcript: str) -> Iterator[None]:
+        """Get a voice ready, piece by piece."""
+        models = self._loaded()
+        recording = Library(folder.parent).audio(folder.name)
+        cached = FeatureCache(folder, recording, self._identity)
+        if (features := cached.read()) is None:
+            sound = load_recording(recording)
+            features = yield from listen(*sound, models.listener, models.speaker, models.lm.device)
+            cached.write(features)
+        said = g2p.analyze(transcript)
+        # the published prompt ends in a space, which keeps the two texts apart
+        text = models.text.encode(_closed(encode(said, "off")) + " ")
+        turn = Turn(tuple(text), tuple(features.tokens.tolist()))
+        self._ready[key] = _ReadyVoice(features, turn, features.seconds / max(1.0, syllables(said)), {})
+        while len(self._ready) > _VOICES_READY:
+            self._ready.popitem(last=False)
 
     def _flow_voice(self, ready: _ReadyVoice, rate: int, should_stop: StopSignal) -> FlowVoice | None:
         """The voice for an output rate; None if it was stopped before it was ready."""

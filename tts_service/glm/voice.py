@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,8 +47,8 @@ class VoiceFeatures:
 
 def listen(
     samples: Samples, rate: int, tokenizer: SpeechTokenizer, speaker: SpeakerEncoder, device: torch.device | str = "cpu"
-) -> VoiceFeatures:
-    """Extract the features of a mono recording.
+) -> Generator[None, None, VoiceFeatures]:
+    """Extract the features of a mono recording, piece by piece: some tenths of a second in all.
 
     Args:
         samples: [n].
@@ -56,21 +57,28 @@ def listen(
         speaker: The speaker encoder.
         device: Where the tokenizer works. It takes 1.4 GB there, and is needed but once a voice.
 
+    Yields:
+        Nothing; between two pieces something else may be done.
+
     Raises:
         SpeechError: It is too short or too long, or there is too little speech in it.
     """
     samples = trim(samples, rate)
     if problems := measure(samples, rate).unusable:
         raise SpeechError(f"no voice can be made of this recording: {'; '.join(problems)}. {advice()}")
+    yield
     length = int(len(samples) / rate / _TOKEN_SECONDS)
     at = {new: resample(samples, rate, new)[: round(length * _TOKEN_SECONDS * new)] for new in (RATE, *_MEL_RATES)}
+    mels = {new: prompt_mel(torch.from_numpy(at[new])[None], new)[0].T.contiguous() for new in _MEL_RATES}
+    yield
+    vector = torch.from_numpy(speaker.embed(at[RATE]))
+    yield
     with torch.inference_mode():
-        try:
+        try:  # in one piece, so that nothing is left on the device if nobody goes on
             tokens = tokenizer.to(device).encode(torch.from_numpy(at[RATE]).to(device)).cpu()
         finally:
             tokenizer.cpu()
-        mels = {new: prompt_mel(torch.from_numpy(at[new])[None], new)[0].T.contiguous() for new in _MEL_RATES}
-    return VoiceFeatures(tokens, torch.from_numpy(speaker.embed(at[RATE])), mels)
+    return VoiceFeatures(tokens, vector, mels)
 
 
 def trim(samples: Samples, rate: int, margin: float = 0.1) -> Samples:
