@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import zipfile
+import zlib
 from pathlib import Path, PureWindowsPath
 
 from tts_service.engine import SpeechError
@@ -28,7 +29,8 @@ def unpack_recordings(archive: Path, folder: Path) -> list[Path]:
         The files written.
 
     Raises:
-        SpeechError: It is no zip, holds a path that leads out, a link or a password, or is too large.
+        SpeechError: It is no zip, is damaged, is packed by a rare method, holds a path that leads out, a link or a
+            password, or is too large.
     """
     written: list[Path] = []
     left = MAX_TOTAL
@@ -41,10 +43,12 @@ def unpack_recordings(archive: Path, folder: Path) -> list[Path]:
                 target = folder.joinpath(*_parts(member))
                 if target.suffix.lower() not in SUFFIXES:
                     continue
+                if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise SpeechError(f"{archive.name} is packed by a rare method; pack it anew as an ordinary zip")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 left -= _copy(file, member, target, min(MAX_FILE, left))
                 written.append(target)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError, OSError) as error:
         raise SpeechError(f"{archive.name} cannot be unpacked: {error}") from error
     return written
 

@@ -84,3 +84,24 @@ def test_a_stated_size_is_not_believed(tmp_path):
     with suppress(SpeechError):
         unpack_recordings(path, tmp_path / "out")
     assert all(path.stat().st_size <= 5000 for path in (tmp_path / "out").rglob("*.wav"))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_flipped_bytes_are_told_in_a_sentence(tmp_path, method):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as file:
+        file.writestr("a.wav", bytes(range(64)) * 99)
+    path = tmp_path / "a.zip"
+    for position in range(len(buffer.getvalue())):
+        content = bytearray(buffer.getvalue())
+        content[position] ^= 0xFF
+        path.write_bytes(content)
+        with suppress(SpeechError):
+            unpack_recordings(path, tmp_path / "out")
+
+
+def test_rare_methods_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_LZMA) as file:
+        file.writestr("a.wav", b"x")
+    with pytest.raises(SpeechError, match=r"a\.zip is packed by a rare method; pack it anew as an ordinary zip"):
+        unpack_recordings(tmp_path / "a.zip", tmp_path / "out")
