@@ -91,6 +91,8 @@ def parse_line(line: str) -> list[Entry]:
         content = json.loads(line)
     except json.JSONDecodeError as error:
         raise LexiconError(f"not JSON ({error.msg} at column {error.colno}); write {_EXAMPLE}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        raise LexiconError(f"cannot be read ({error}); write {_EXAMPLE}") from None
     if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
         raise LexiconError(f"expected one JSON object with texts only; write {_EXAMPLE}")
     if "word" in content or "phoneme" in content:

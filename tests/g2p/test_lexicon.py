@@ -131,6 +131,16 @@ def test_bad_lines_are_skipped_and_good_ones_used(tmp_path: Path):
     assert [problem.line for problem in lexicon.problems] == [2, 3]
 
 
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"word": ' + "9" * 5000 + "}"], ids=["brackets", "digits"])
+def test_a_line_that_json_itself_gives_up_on_is_skipped(tmp_path: Path, line: str):
+    path = write(tmp_path / "words.jsonl", line, {"word": "乐高", "phoneme": "yuè gāo"})
+    lexicon = Lexicon(path=path)
+    assert said("乐高", lexicon) == "yue4 gao1"
+    [problem] = lexicon.problems
+    assert problem.line == 1
+    assert len(str(problem)) < 500
+
+
 def test_a_bad_override_is_refused_with_a_reason():
     with pytest.raises(LexiconError, match="2 characters but 3 syllables"):
         Lexicon({"乐高": "le4 gao1 de5"})
