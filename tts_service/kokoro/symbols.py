@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from g2p.encode.kokoro import Symbols
 
 VOCABULARY: dict[str, int] = json.loads(files(__package__).joinpath("vocab.json").read_text(encoding="utf-8"))
-MAX_SYMBOLS = 510
-"""What the model's 512 positions leave between the two pads."""
 LONGEST_PIECE = 180
 """Symbols; about ten seconds. The cost of the front grows with the piece, and nothing is heard before it is done."""
 LONGEST_FIRST_PIECE = 60
