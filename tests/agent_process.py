@@ -7,13 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 120
+get, post = partial(httpx.get, timeout=30), partial(httpx.post, timeout=30)
 
 
 class AgentProcess:
@@ -30,7 +32,7 @@ class AgentProcess:
             if self.process.poll() is not None:
                 raise AssertionError(f"the agent ended with {self.process.returncode}:\n{self.log.read_text()}")
             try:
-                if httpx.get(f"{self.url}/health", timeout=5).json()["status"] == status:
+                if get(f"{self.url}/health").json()["status"] == status:
                     return
             except httpx.TransportError:
                 pass
@@ -39,7 +41,7 @@ class AgentProcess:
 
     def metric(self, name: str) -> float:
         """The value of a metric, labels included in the name; 0.0 before it was first counted."""
-        for line in httpx.get(f"{self.url}/metrics", timeout=5).text.splitlines():
+        for line in get(f"{self.url}/metrics").text.splitlines():
             if line.startswith(f"{name} "):
                 return float(line.rpartition(" ")[2])
         return 0.0
@@ -62,6 +64,19 @@ def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return sock.getsockname()[1]
+
+
+def free_ports(count: int) -> int:
+    """The first of so many UDP ports in a row, an even one, that the system gives to nobody who asks for any port."""
+    for first in range(20000, 32000, 100):
+        with ExitStack() as taken:
+            try:
+                for port in range(first, first + count):
+                    taken.enter_context(socket.socket(type=socket.SOCK_DGRAM)).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return first
+    raise AssertionError(f"no {count} free ports in a row")
 
 
 def command(*arguments: str) -> list[str]:

@@ -6,6 +6,8 @@ import socket
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
+from tests.agent_process import free_ports
+
 HEAD = """
 Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
 From: sipp <sip:sipp@[local_ip]:[local_port]>;tag=[call_number]
@@ -78,7 +80,7 @@ async def run(folder: Path, agent_port: int, *steps: str, calls=1, options=(), t
         local = probe.getsockname()[1]
     command = [
         "sipp", "-sf", str(scenario), f"127.0.0.1:{agent_port}",
-        "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", str(local), "-mp", "40000",
+        "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", str(local), "-mp", str(free_ports(4 * calls)),
         "-m", str(calls), "-l", str(calls), "-r", "10", "-timeout", f"{timeout}s", "-timeout_error",
         "-nostdin", "-trace_err", "-error_file", str(folder / "errors.log"), *options,
     ]  # fmt: skip

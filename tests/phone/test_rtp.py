@@ -17,6 +17,7 @@ from agent.transports.loudness import TARGET, Loudness
 from agent.transports.reorder import Reorder
 from agent.transports.resample import Resampler
 from agent.transports.rtp import INPUT_RATE, NoFreePort, Peer, RtpStream
+from tests.agent_process import free_ports
 from tests.phone.softphone import linear, mulaw, tone
 
 
@@ -252,17 +253,17 @@ class TestStream:
         assert stream.statistics.refused > 100
 
     async def test_ports_come_from_the_range_and_go_back(self):
-        streams = []
+        streams, first = [], free_ports(4)
         for _ in range(2):
             streams.append(RtpStream(lambda _: None, lambda _: None))
-            await streams[-1].open("127.0.0.1", (31100, 31103))
-        assert {s.port for s in streams} == {31100, 31102}
+            await streams[-1].open("127.0.0.1", (first, first + 3))
+        assert {s.port for s in streams} == {first, first + 2}
         late = RtpStream(lambda _: None, lambda _: None)
-        with pytest.raises(NoFreePort, match="31100"):
-            await late.open("127.0.0.1", (31100, 31103))
+        with pytest.raises(NoFreePort, match=str(first)):
+            await late.open("127.0.0.1", (first, first + 3))
         await streams[0].close()
         await asyncio.sleep(0)
-        await late.open("127.0.0.1", (31100, 31103))
+        await late.open("127.0.0.1", (first, first + 3))
         assert late.port == streams[0].port
         await late.close()
         await streams[1].close()
@@ -270,7 +271,7 @@ class TestStream:
     async def test_a_stalled_loop_makes_no_burst(self, stream):
         stream.connect(Peer(stream.far.address, 0), set())
         await stream.far.receive()
-        time.sleep(0.5)  # noqa: ASYNC251  the stall is the subject
+        time.sleep(1.5)  # noqa: ASYNC251  the stall is the subject
         sent = stream.statistics.sent
         await asyncio.sleep(0.1)
-        assert stream.statistics.sent - sent < 15
+        assert stream.statistics.sent - sent < 40

