@@ -21,8 +21,15 @@ from tts_service.glm.tokenizer import TextTokenizer
 def checkpoint(tmp_path):
     """A copy in which single files can be replaced; the rest are links."""
     root = tmp_path / "checkpoint"
-    shutil.copytree(CHECKPOINT, root, copy_function=os.link)
+    shutil.copytree(CHECKPOINT, root, copy_function=link)
     return root
+
+
+def link(source, target):
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or another account's file
+        shutil.copyfile(source, target)
 
 
 def rewrite(path, content):
