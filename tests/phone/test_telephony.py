@@ -130,7 +130,7 @@ class TestStreams:
             await asyncio.sleep(0.5)
             cleared = next(when for when, message in call.received if message == clear)
             print(f"{provider}: cleared {1000 * (cleared - at):.0f} ms after the interruption")
-            assert cleared - at < 0.25
+            assert cleared - at < 1.0
             assert not [when for when, _ in call.audio() if when > cleared], "audio followed the clear"
 
     @EVERY
