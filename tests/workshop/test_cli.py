@@ -164,7 +164,7 @@ def test_stdout_carries_speech_long_before_it_is_all_made():
     with process(
         "say", "-", "-o", "-", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as speaking:
-        speaking.stdin.write(LONG.encode())
+        speaking.stdin.write((2 * LONG).encode())
         speaking.stdin.close()
         data = speaking.stdout.read(1000)
         first = time.monotonic() - begun
