@@ -268,7 +268,7 @@ async def test_a_baresip_softphone_asks_and_is_answered(phones, question, transc
 
 
 async def recorded_answer(folder, after, rate):
-    """What baresip recorded from `after` seconds on, once something was said and two seconds of silence followed."""
+    """What baresip recorded from `after` seconds on, once something was said and four seconds of silence followed."""
     async with asyncio.timeout(90):
         while True:
             await asyncio.sleep(0.5)
@@ -276,7 +276,7 @@ async def recorded_answer(folder, after, rate):
                 data = path.read_bytes()[44:]
                 samples = np.frombuffer(data[: len(data) // 2 * 2], np.int16)[int(after * rate) :] / 32768
                 voiced = np.flatnonzero(np.abs(samples) > 0.05)
-                if len(voiced) > rate and len(samples) - voiced[-1] > 2 * rate:
+                if len(voiced) > rate and len(samples) - voiced[-1] > 4 * rate:
                     return samples
 
 
