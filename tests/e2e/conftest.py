@@ -80,13 +80,16 @@ def chromium() -> str:
 
 @pytest.fixture
 def browser(playwright: Playwright) -> Iterator[Callable[..., Browser]]:
-    """`browser()` -> a Chromium that lets pages open its microphone, or has none."""
+    """`browser(microphone=wav)` -> a Chromium whose microphone plays that file once, whenever it is opened."""
     opened = []
 
-    def launch(allow_microphone: bool = True) -> Browser:
+    def launch(microphone: Path | None = None, allow_microphone: bool = True) -> Browser:
         flags = ["--autoplay-policy=no-user-gesture-required", NO_EGRESS]
         if allow_microphone:
             flags += ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+        if microphone is not None:
+            assert microphone.stat().st_size > 1000  # Chromium plays silence for a file that it cannot read
+            flags.append(f"--use-file-for-fake-audio-capture={microphone}%noloop")
         opened.append(playwright.chromium.launch(executable_path=chromium(), args=flags))
         return opened[-1]
 

@@ -26,12 +26,10 @@ def first_silence(level: np.ndarray, start: int, length: int = 40) -> int:
 
 def test_a_spoken_question_is_understood_and_answered(agent, browser, talk, speech, transcribe):
     question = "你会做什么？"
-    page = talk(browser(), scripted=True)
-    spoken = speech(question)
+    # The file plays from the moment that the microphone opens: on a slow machine, too, the call is up and the greeting
+    # over when it speaks.
+    page = talk(browser(microphone=speech(question, before=15.0)))
     page.call()
-    page.wait_for_answer("请讲")
-    page.wait_for("listening")
-    page.say(spoken)
     answer = page.wait_for_answer("时间和日期")
     page.wait_for("listening")
 
