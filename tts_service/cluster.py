@@ -22,6 +22,9 @@ from tts_service.tasks import Task
 from tts_service.voices import Library
 from tts_service.wording import tr
 
+_FORGET_SECONDS = 10.0
+"""How long busy workers are waited for at the end, to delete the recordings they were given."""
+
 
 class Worker:
     """Lives on a node of the cluster: a `LocalMaker` that is given recordings by their content."""
@@ -31,7 +34,8 @@ class Worker:
     ) -> None:
         import tts_service
 
-        self._folder = Path(tempfile.mkdtemp(prefix="glm-tts-worker-"))
+        self._place = tempfile.TemporaryDirectory(prefix="glm-tts-worker-", ignore_cleanup_errors=True)
+        self._folder = Path(self._place.name)
         lexicon = None
         if dictionary is not None:
             lexicon = self._folder / "dictionary.jsonl"
@@ -64,6 +68,10 @@ class Worker:
         except SpeechError as error:
             return str(error)
         return made.read_bytes(), seconds, rtf
+
+    def forget(self) -> None:
+        """Delete the recordings and what was made of them; nothing can be made afterwards."""
+        self._place.cleanup()
 
 
 class RayMaker:
@@ -152,7 +160,7 @@ def ray_workers(
         gpus = 1 if engine == "glm" and ray.cluster_resources().get("GPU") else 0
         worker = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=-1, max_task_retries=1)(Worker)
         content = dictionary.read_bytes() if dictionary else None
-        workers = [worker.remote(engine, settings, library, voice, content) for _ in range(count)]
+        workers: list[Any] = [worker.remote(engine, settings, library, voice, content) for _ in range(count)]
         maker = RayMaker(ray, workers, engine, voice, dictionary)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         ray.shutdown()
@@ -160,4 +168,5 @@ def ray_workers(
     try:
         yield maker
     finally:
+        ray.wait([worker.forget.remote() for worker in workers], num_returns=count, timeout=_FORGET_SECONDS)
         ray.shutdown()

@@ -17,6 +17,9 @@ def maker(tmp_path_factory):
     dictionary.write_text('{"word": "X", "phoneme": "非常非常非常非常长的读法"}\n', encoding="utf-8")
     with ray_workers("local", 2, "kokoro", {}, dictionary=dictionary) as maker:
         yield maker
+        places = [inside(worker, lambda it: it._folder) for worker in workers(maker)]
+        assert all(place.is_dir() for place in places)
+    assert not any(place.exists() for place in places), "people's recordings stay behind"
 
 
 def workers(maker):
