@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from pipecat.frames.frames import Frame, LLMContextFrame, LLMFullResponseEndFrame, LLMFullResponseStartFrame
@@ -21,9 +22,9 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import FunctionCallFromLLM, LLMService
 from pipecat.services.settings import LLMSettings
-from pypinyin import lazy_pinyin
 from wetext import Normalizer
 
+import g2p
 from agent.llm import get_current_time, is_chinese, last_user_text
 
 GREETING = (
@@ -186,11 +187,11 @@ def reply(heard: str) -> str:
         return say(similar, heard)
     if is_chinese(heard):
         return (
-            f"我听到你说：{heard.strip('。 ')}。我只是演示，答不上来。"
+            f"我听到你说：{heard.strip(STRIPPED)}。我只是演示，答不上来。"
             "要接上大模型，请在启动前设置环境变量 OPENAI_BASE_URL 和 OPENAI_MODEL。"
         )
     return (
-        f"I heard you say: {heard.strip('. ')}. I am only a demo and have no answer to that. "
+        f"I heard you say: {heard.strip(STRIPPED)}. I am only a demo and have no answer to that. "
         "To connect a language model, set OPENAI_BASE_URL and OPENAI_MODEL before you start me."
     )
 
@@ -222,9 +223,15 @@ def sounds_like(heard: str) -> Pair | None:
     return None
 
 
+@lru_cache(maxsize=256)
 def syllables(text: str) -> str:
     """Toneless pinyin with a space before and after each syllable."""
-    return f" {' '.join(lazy_pinyin(text))} "
+    return f" {' '.join(sounds(text))} "
+
+
+def sounds(text: str) -> list[str]:
+    """Toneless pinyin of each hanzi; every other character stands for itself."""
+    return [reading[:-1] if reading else char for char, reading in zip(text, g2p.readings(text), strict=True)]
 
 
 def asks_time(heard: str) -> bool:
@@ -310,7 +317,7 @@ def to_repeat(heard: str) -> str | None:
     heard = heard.strip(STRIPPED)
     if english := REPEAT.match(heard):
         return heard[english.end() :]
-    chinese = REPEAT_SOUND.match("".join(f"{sound} " for sound in lazy_pinyin(list(heard[:12]))))
+    chinese = REPEAT_SOUND.match("".join(f"{sound} " for sound in sounds(heard[:12])))
     return heard[chinese[0].count(" ") :].strip() if chinese else None
 
 
