@@ -58,7 +58,7 @@ def test_chunks_do_not_click(engine):
         bend = np.abs(np.diff(samples(chunks), n=2))
         joins = np.cumsum([len(chunk.samples) for chunk in chunks])[:-1]
         at_joins = max(bend[join - 3 : join + 2].max() for join in joins)
-        assert at_joins <= 1.2 * np.quantile(bend, 0.999)
+        assert at_joins <= np.quantile(bend, 0.999)
 
 
 def test_streaming_sounds_like_the_stock_model(engine, whole, mel_distance):
@@ -101,7 +101,7 @@ def test_every_character_has_its_moment(engine):
 
 @pytest.mark.parametrize("voice", range(5))
 def test_timings_meet_the_sound(engine, voice):
-    """After a pause the onset of the sound is plain to see: there the timing must be within 40 ms, for once 150."""
+    """After a pause the onset of the sound is plain to see: there the timing must be within 40 ms."""
     errors = []
     for text, after in [
         ("可以，打开。", 3),
@@ -116,9 +116,7 @@ def test_timings_meet_the_sound(engine, voice):
         near = int(timings[after] / 0.005)
         rising = np.flatnonzero(~heard[:-1] & heard[1:]) + 1
         errors.append(min(rising - near, key=abs) * 0.005)
-    print(np.round(sorted(np.abs(errors)), 3))
-    assert sorted(np.abs(errors))[-2] <= 0.04
-    assert np.abs(errors).max() <= 0.15
+    assert np.abs(errors).max() <= 0.04
 
 
 def test_speed(engine):

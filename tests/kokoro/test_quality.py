@@ -92,7 +92,7 @@ def test_whisper_hears_as_well_as_in_the_stock_rendering(spoken):
         stock += errors(heard[1], expected)
     print(f"\n{len(spoken)} sentences, {total} syllables and words: {ours} errors, stock {stock}")
     assert stock < 0.2 * total, "the recogniser does not understand the reference"
-    assert ours <= stock + 0.02 * total
+    assert ours <= stock + 0.01 * total
 
 
 def test_log_mel_distance_to_the_float_rendering(engine, whole, stock, mel_distance):
@@ -128,7 +128,7 @@ def test_log_mel_distance_to_the_float_rendering(engine, whole, stock, mel_dista
 
 
 def test_loudness(spoken):
-    """LUFS (ITU-R BS.1770) within 1 dB of the stock model, and of each other but for what integer kernels differ."""
+    """LUFS (ITU-R BS.1770) within 1 dB of the stock model, and of each other."""
     meter = pyloudnorm.Meter(24000)
     levels = np.array(
         [
@@ -138,7 +138,7 @@ def test_loudness(spoken):
     )
     print("\nLUFS, ours and stock:", levels.round(2).tolist())
     assert np.abs(levels[:, 0] - levels[:, 1]).max() < 1
-    assert np.ptp(levels[:, 0]) < 1.25
+    assert np.ptp(levels[:, 0]) < 1
 
 
 def test_the_level_does_not_drift(spoken):
