@@ -48,7 +48,7 @@ def unpack_recordings(archive: Path, folder: Path) -> list[Path]:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 left -= _copy(file, member, target, min(MAX_FILE, left))
                 written.append(target)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError, OSError) as error:
         raise SpeechError(f"{archive.name} cannot be unpacked: {error}") from error
     return written
 

@@ -178,19 +178,23 @@ class TestKeys:
             assert durations[-3:] == [1280] * 3
 
 
-async def test_barge_in_is_silent_at_once(line):
+async def test_barge_in_is_silent_within_250_ms(line):
+    """The quickest of three calls: a busy machine may hold one up, and would hold up anything."""
     made = await line(say=lambda: bots.speech(60))
-    async with Softphone(made.port) as phone:
-        await phone.invite()
-        await phone.until_heard(loud)
-        await asyncio.sleep(0.5)
-        await made.workers[0].queue_frame(InterruptionFrame())
-        at = time.perf_counter()
-        await asyncio.sleep(3.0)
-        last = max(when for when, level in phone.levels() if level > LOUD)
-        print(f"silent {1000 * (last - at):.0f} ms after the interruption")
-        assert last - at < 1.0
-        await phone.bye()
+    delays = []
+    for call in range(3):
+        async with Softphone(made.port) as phone:
+            await phone.invite()
+            await phone.until_heard(loud)
+            await asyncio.sleep(0.5)
+            await made.workers[call].queue_frame(InterruptionFrame())
+            at = time.perf_counter()
+            await asyncio.sleep(1.5)
+            delays.append(max(when for when, level in phone.levels() if level > LOUD) - at)
+            await phone.bye()
+    print("silent after the interruption, ms:", [round(1000 * delay) for delay in delays])
+    assert max(delays) < 1.0
+    assert min(delays) < 0.25
 
 
 class TestRefusals:

@@ -119,19 +119,22 @@ class TestStreams:
 
     @EVERY
     async def test_barge_in_empties_the_providers_buffer(self, serve, provider):
-        server = await serve(say=lambda: bots.speech(60, rate=8000))
-        async with Carrier(provider, server.ws) as call:
-            call.keep_quiet()
-            await call.until(lambda: len(call.heard()) > 8000)
-            await server.switchboard.workers[0].queue_frame(InterruptionFrame())
-            at = time.perf_counter()
-            clear = CALL[provider]["clear"]
-            await call.until(lambda: any(message == clear for _, message in call.received))
-            await asyncio.sleep(0.5)
-            cleared = next(when for when, message in call.received if message == clear)
-            print(f"{provider}: cleared {1000 * (cleared - at):.0f} ms after the interruption")
-            assert cleared - at < 1.0
-            assert not [when for when, _ in call.audio() if when > cleared], "audio followed the clear"
+        """Within 250 ms, the quickest of three calls: a busy machine may hold one up."""
+        server, clear, delays = await serve(say=lambda: bots.speech(60, rate=8000)), CALL[provider]["clear"], []
+        for number in range(3):
+            async with Carrier(provider, server.ws) as call:
+                call.keep_quiet()
+                await call.until(lambda call=call: len(call.heard()) > 8000)
+                await server.switchboard.workers[number].queue_frame(InterruptionFrame())
+                at = time.perf_counter()
+                await call.until(lambda call=call: any(message == clear for _, message in call.received))
+                await asyncio.sleep(0.5)
+                cleared = next(when for when, message in call.received if message == clear)
+                delays.append(cleared - at)
+                assert not [when for when, _ in call.audio() if when > cleared], "audio followed the clear"
+        print(f"{provider}: cleared after the interruption, ms:", [round(1000 * delay) for delay in delays])
+        assert max(delays) < 1.0
+        assert min(delays) < 0.25
 
     @EVERY
     async def test_keys_arrive(self, serve, provider):
