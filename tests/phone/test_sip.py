@@ -50,21 +50,25 @@ async def test_we_hang_up_after_the_last_word(line):
 async def test_the_call_is_answered_when_there_is_something_to_hear(line):
     """The caller hears ringing, not a silent line, while the voice gets ready."""
     made = await line(answer_within=20.0)
-    async with Softphone(made.port) as phone:
-        phone.send(phone.request("INVITE", phone.sdp()))
-        await phone.expect(180)
-        await until(lambda: made.workers)
-        with pytest.raises(TimeoutError):
-            await phone.expect(200, timeout=0.5)
-        await made.workers[0].queue_frame(bots.speech(1))
-        answered = await phone.expect(200)
-        at = time.perf_counter()
-        phone.follow(answered.body)
-        phone.to_tag = re.search(r"tag=([^;]+)", answered["To"]).group(1)
-        phone.send(phone.request("ACK"))
-        first = await phone.until_heard(loud)
-        print(f"greeting {1000 * (first - at):.0f} ms after the answer")
-        assert first - at < 1.0
+    waits = []
+    for call in range(3):
+        async with Softphone(made.port) as phone:
+            phone.send(phone.request("INVITE", phone.sdp()))
+            await phone.expect(180)
+            await until(lambda call=call: len(made.workers) > call)
+            with pytest.raises(TimeoutError):
+                await phone.expect(200, timeout=0.5)
+            await made.workers[call].queue_frame(bots.speech(1))
+            answered = await phone.expect(200)
+            at = time.perf_counter()
+            phone.follow(answered.body)
+            phone.to_tag = re.search(r"tag=([^;]+)", answered["To"]).group(1)
+            phone.send(phone.request("ACK"))
+            waits.append(await phone.until_heard(loud) - at)
+            await phone.bye()
+    print("greeting after the answer, ms:", [round(1000 * wait) for wait in waits])
+    assert max(waits) < 1.0
+    assert min(waits) < 0.3, "the quickest of three: a busy machine may hold one up"
 
 
 class TestOffers:
