@@ -74,6 +74,7 @@ def _read_window(text: str) -> Reading:
     words = known.find(simple)
     segments = known.segment(simple, words)
     covering = _covering(len(simple), words)
+    spans = {(word.start, word.start + word.length) for word in words}
     named = decided(simple) | surnames(simple, segments)
     readings: list[str | None] = []
     sources: list[str] = []
@@ -87,7 +88,7 @@ def _read_window(text: str) -> Reading:
         reading, source = candidates[0], "default"
         certain = False
         if above := covering[i]:
-            reading, source, certain = _from_words(candidates, above, i, segments)
+            reading, source, certain = _from_words(candidates, above, i, segments, spans)
         if i in named:
             reading, source = named[i], "phrase"
         elif not certain:
@@ -126,18 +127,23 @@ def _fits(word: Word, segments: list[int]) -> bool:
     )
 
 
-def _begins_segment(word: Word, segments: list[int]) -> bool:
-    """Whether the word is the first part of a longer one, as 会计 of 会计准则."""
-    return (word.start == 0 or segments[word.start - 1] != segments[word.start]) and (
-        segments[word.start] == segments[word.start + word.length - 1]
-    )
+def _is_part(word: Word, segments: list[int], spans: set[tuple[int, int]]) -> bool:
+    """Whether a longer word begins with it (会计 of 会计准则), or ends with it after a word (行长 of 银行行长)."""
+    end = word.start + word.length
+    whole = segments[word.start]
+    if segments[end - 1] != whole:
+        return False
+    first = segments.index(whole)
+    return first == word.start or ((first, word.start) in spans and (end == len(segments) or segments[end] != whole))
 
 
 def _as_stated(candidates: list[str], stated: int) -> str:
     return candidates[0][:-1] + "5" if stated == NEUTRAL else candidates[stated]
 
 
-def _from_words(candidates: list[str], covering: list[Word], i: int, segments: list[int]) -> tuple[str, str, bool]:
+def _from_words(
+    candidates: list[str], covering: list[Word], i: int, segments: list[int], spans: set[tuple[int, int]]
+) -> tuple[str, str, bool]:
     """Reading, source, and whether it needs no second opinion; the usual reading where no word is sure or whole.
 
     Sure is what a person wrote down, and an edited word that is common (the model saw few of those).
@@ -155,7 +161,7 @@ def _from_words(candidates: list[str], covering: list[Word], i: int, segments: l
         return _as_stated(candidates, whole.stated(i)), "phrase", False
     for word in reversed(covering):
         # A neutral tone belongs to the short word only: 东西 but 东西方.
-        if word.trust == HAND_WRITTEN and word.stated(i) != NEUTRAL and _begins_segment(word, segments):
+        if word.trust == HAND_WRITTEN and word.stated(i) != NEUTRAL and _is_part(word, segments, spans):
             return _as_stated(candidates, word.stated(i)), "phrase", True
     return candidates[0], "default", False
 
