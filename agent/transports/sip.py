@@ -24,6 +24,7 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import BaseTransport, TransportParams
+from pipecat.utils.utils import obj_id
 from pydantic import BaseModel, Field
 
 from agent.settings import SettingsError
@@ -148,6 +149,7 @@ class SipOutput(BaseOutputTransport):
     def __init__(self, transport: SipTransport, params: TransportParams) -> None:
         super().__init__(params)
         self._call = transport.call
+        self._silenced = 0
 
     async def start(self, frame: StartFrame) -> None:
         """Be ready to speak."""
@@ -166,16 +168,16 @@ class SipOutput(BaseOutputTransport):
         self._call.hang_up()
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """Fall silent at an interruption: nothing that is queued may still be heard."""
+        """Fall silent at an interruption: nothing that was said before may still be heard."""
         if isinstance(frame, InterruptionFrame):
+            self._silenced = obj_id()  # frames are numbered in the order they are made
             self._call.media.flush()
         await super().process_frame(frame, direction)
-        if isinstance(frame, InterruptionFrame):
-            self._call.media.flush()  # the frame that was being written meanwhile
 
     async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
         """Queue 20 ms, at the pace of the call's clock."""
-        if self._call.ended.is_set():
+        interrupted = frame.interruptible and frame.id < self._silenced
+        if self._call.ended.is_set() or interrupted:
             return False
         if self._call.answered_at is None:
             if not is_speech(frame.audio):

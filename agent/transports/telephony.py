@@ -11,8 +11,15 @@ from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, HTTPException, Request, Response, WebSocket, WebSocketDisconnect
 from loguru import logger
+from pipecat.frames.frames import Frame, InterruptionFrame, OutputAudioRawFrame
+from pipecat.processors.frame_processor import FrameDirection
 from pipecat.serializers.base_serializer import FrameSerializer
-from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams, FastAPIWebsocketTransport
+from pipecat.transports.websocket.fastapi import (
+    FastAPIWebsocketOutputTransport,
+    FastAPIWebsocketParams,
+    FastAPIWebsocketTransport,
+)
+from pipecat.utils.utils import obj_id
 
 from agent.switchboard import Refused, Switchboard
 from agent.transports.loudness import Loudness
@@ -129,7 +136,7 @@ class Telephony:
         except Refused as refusal:
             await _close(websocket, BUSY, refusal.en)
             return
-        transport = FastAPIWebsocketTransport(
+        transport = StreamTransport(
             websocket,
             FastAPIWebsocketParams(
                 serializer=serializer,
@@ -173,6 +180,35 @@ class Telephony:
         """Exotel can be given the websocket's address itself, with our secret in it."""
         opening = Webhook("GET", str(websocket.url), {}, [], b"")
         return provider.name == "exotel" and provider.checks() and provider.genuine(opening)
+
+
+class StreamTransport(FastAPIWebsocketTransport):
+    """A provider's media stream."""
+
+    def __init__(self, websocket: WebSocket, params: FastAPIWebsocketParams) -> None:
+        super().__init__(websocket, params)
+        self._output = StreamOutput(self, self._client, params)
+
+
+class StreamOutput(FastAPIWebsocketOutputTransport):
+    """The agent's side of a stream: after the `clear` of an interruption comes nothing that was said before it.
+
+    Pipecat empties its queue at an interruption, but still writes the piece that it has already taken from there.
+    """
+
+    _silenced = 0
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Note when an interruption comes; frames are numbered in the order they are made."""
+        if isinstance(frame, InterruptionFrame):
+            self._silenced = obj_id()
+        await super().process_frame(frame, direction)
+
+    async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
+        """Send a piece, unless it was interrupted."""
+        if frame.interruptible and frame.id < self._silenced:
+            return False
+        return await super().write_audio_frame(frame)
 
 
 async def _webhook(request: Request, base: str) -> Webhook:

@@ -1,11 +1,13 @@
 """A telephone line with a bot on it, in the test's own process."""
 
+import asyncio
 import contextlib
 
 import pytest
 from pipecat.frames.frames import EndFrame
 
 from agent.settings import SipSettings
+from agent.transports.loudness import Loudness
 from agent.transports.sip import SipTransport
 from agent.transports.sip_endpoint import SipEndpoint
 from tests.phone import bots
@@ -57,10 +59,36 @@ async def line():
         yield make
 
 
+class OnePiece:
+    """Stops one piece of speech between Pipecat's queue and the wire; the pieces before and after it pass."""
+
+    def __init__(self):
+        self.wanted = False
+        self.taken = asyncio.Event()
+        self.let_go = asyncio.Event()
+
+    async def take(self):
+        """Wait until a piece has left the queue and is held."""
+        self.wanted = True
+        await asyncio.wait_for(self.taken.wait(), 10)
+
+
+@pytest.fixture
+def one_piece(monkeypatch):
+    held, level = OnePiece(), Loudness.filter
+
+    async def pass_on(self, audio):
+        if held.wanted and not held.taken.is_set():
+            held.taken.set()
+            await held.let_go.wait()
+        return await level(self, audio)
+
+    monkeypatch.setattr(Loudness, "filter", pass_on)
+    return held
+
+
 async def until(condition, timeout=10.0):
     """Await a condition that another task brings about."""
-    import asyncio
-
     async with asyncio.timeout(timeout):
         while not condition():
             await asyncio.sleep(0.01)

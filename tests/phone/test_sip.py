@@ -201,6 +201,23 @@ async def test_barge_in_is_silent_within_250_ms(line):
     assert min(delays) < 0.25
 
 
+async def test_the_piece_under_way_is_not_heard_after_an_interruption(line, one_piece):
+    made = await line(say=lambda: bots.speech(60))
+    async with Softphone(made.port) as phone:
+        await phone.invite()
+        await phone.until_heard(loud)
+        await one_piece.take()
+        await made.workers[0].queue_frame(InterruptionFrame())
+        await asyncio.sleep(0.5)
+        at = time.perf_counter()
+        one_piece.let_go.set()
+        await asyncio.sleep(0.5)
+        assert not [when for when, level in phone.levels() if when > at and level > LOUD]
+        await made.workers[0].queue_frame(bots.speech(60))
+        await phone.until_heard(lambda when, level: when > at and level > LOUD)
+        await phone.bye()
+
+
 class TestRefusals:
     async def test_the_ninth_call_is_busy_and_a_freed_line_is_not(self, line):
         made = await line(max_calls=2)
