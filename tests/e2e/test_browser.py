@@ -54,7 +54,7 @@ def test_speaking_up_silences_the_answer(agent, browser, talk, speech, record_pr
     page.type("请讲一个故事。")
     page.page.wait_for_function("document.querySelector('.turn.agent:last-child .said')?.textContent.length > 12")
     page.say(interruption)
-    page.wait_for("interrupted")
+    page.page.wait_for_function("__tape.states.includes('interrupted')")
     page.page.wait_for_selector(".turn.agent.interrupted .unsaid")
     page.wait_for_answer("我不说了")
 
