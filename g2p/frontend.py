@@ -37,15 +37,20 @@ class _Plan:
     """Words that are not hanzi and yet are given in pinyin."""
 
 
-def analyze(text: str, lexicon: Lexicon | None = None) -> Pronunciation:
+def analyze(text: str, lexicon: Lexicon | None = None, *, language: str | None = None) -> Pronunciation:
     """How a text is said.
 
     Args:
         text: Anything; Chinese, English or both. Inline markup: `重[chóng]庆`.
         lexicon: Custom pronunciations; None: the default dictionary file.
+        language: `zh` or `en`: how numbers and signs are said where the sentence itself does not tell; None: decide
+            from the text.
+
+    Raises:
+        ValueError: Another language.
     """
     plan = _plan(text, lexicon if lexicon is not None else default_lexicon())
-    spoken = _expand(normalize(plan.text), plan)
+    spoken = _expand(normalize(plan.text, language), plan)
     said = "".join(spoken.chars)
     read = polyphone.read(said)
     tokens: list[Token] = []

@@ -97,6 +97,10 @@ _ENGLISH_BEFORE = re.compile(r"[a-z]['’]?[ ,]{1,2}$")
 _ENGLISH_AFTER = re.compile(r"[$£€]?[\d.,:/%]+ [a-z]{2,}")
 
 
+LANGUAGES = (None, "zh", "en")
+"""What a text can be said to be in; None: decide from the text."""
+
+
 @dataclass(slots=True)
 class Spoken:
     """Text as it is said; character i came from `[starts[i], ends[i])` of the original."""
@@ -122,12 +126,19 @@ class Spoken:
         self.ends.extend(range(start + 1, start + len(text) + 1))
 
 
-def normalize(text: str) -> Spoken:
+def normalize(text: str, language: str | None = None) -> Spoken:
     """Say numbers, signs and page marks as they are spoken, or not at all.
 
     Args:
         text: Anything; Chinese, English or both. Time is linear in its length.
+        language: `zh`, `en` or None. `en` reads a sentence without words (2026, 3:30, GLM 4.5) in English; else it is
+            read in Mandarin.
+
+    Raises:
+        ValueError: Another language.
     """
+    if language not in LANGUAGES:
+        raise ValueError(f"the language is {language!r}; it must be 'zh', 'en' or None (decide from the text)")
     half = text.translate(_HALF_WIDTH)
     half = _ABBREVIATION_DOT.sub(" ", half)
     if ":\\" not in half:  # in a Windows path \n begins a name
@@ -139,7 +150,7 @@ def normalize(text: str) -> Spoken:
     spoken = Spoken()
     for sentence in _SENTENCE.finditer(half):
         if sentence[0]:
-            mandarin = bool(_HANZI.search(sentence[0])) or not _ENGLISH_WORD.search(sentence[0])
+            mandarin = bool(_HANZI.search(sentence[0])) or not (language == "en" or _ENGLISH_WORD.search(sentence[0]))
             _say_sentence(sentence[0], sentence.start(), mandarin, spoken)
     return spoken
 

@@ -94,7 +94,8 @@ class SynthesisOptions:
     speed: float = 1.0
     """Tempo factor, 0.5 to 2.0."""
     language: str | None = None
-    """`zh`, `en`, or None: decide from the text."""
+    """How numbers, letters and signs are said where their sentence does not tell: `zh`, `en`, or None: as in `zh`,
+    unless the sentence has English words and no hanzi."""
     seed: int = 0
     sample_rate: int | None = None
     """Hz; None: the engine's own."""
@@ -108,6 +109,10 @@ class SynthesisOptions:
     def __post_init__(self) -> None:
         if not 0.5 <= self.speed <= 2.0:
             raise SpeechError(f"speed is {self.speed}; it must lie between 0.5 and 2.0")
+        if self.language not in (None, "zh", "en"):
+            raise SpeechError(
+                f"the language is {self.language!r}; it must be 'zh', 'en' or None (decide from the text)"
+            )
         if self.sampling not in ("ras", "topk"):
             raise SpeechError(f"sampling is {self.sampling!r}; it must be 'ras' or 'topk'")
         if self.max_length is not None and self.max_length < 1:

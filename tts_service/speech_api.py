@@ -39,6 +39,8 @@ class SpeechRequest(BaseModel):
     """Name; None: the engine's default."""
     response_format: Format = "mp3"
     speed: float = Field(1.0, ge=0.5, le=2.0)
+    language: Literal["zh", "en"] | None = None
+    """How numbers are read where the text does not tell; None: Mandarin unless there are English words. Ours, not OpenAI's."""
     stream_format: Literal["audio", "sse"] = "audio"
 
 
@@ -88,7 +90,7 @@ async def _respond(request: Request, synthesizer: Synthesizer, library: Library,
         return _refusal(404, f"there is no model {asked.model!r}; use one of {known}", "model")
     name = asked.voice["id"] if isinstance(asked.voice, dict) else asked.voice
     who = await asyncio.to_thread(speaker, synthesizer, library, name)
-    chunks = synthesizer.astream(asked.input, who, speed=asked.speed, max_lead=MAX_LEAD)
+    chunks = synthesizer.astream(asked.input, who, speed=asked.speed, language=asked.language, max_lead=MAX_LEAD)
     try:
         first = await _unless_gone(request, anext(chunks, None))
     except BaseException:

@@ -84,7 +84,7 @@ class Utterance:
         self._real_time = real_time
         self._segmenter = Segmenter(
             lambda text: [(match.start, match.end) for match in lexicon.find(text)],
-            lambda text: _words(g2p.analyze(text, lexicon=lexicon)),
+            lambda text: _words(g2p.analyze(text, lexicon, language=options.language)),
         )
         self._stop = StopSignal()
         self._history: list[Any] = []
@@ -212,7 +212,7 @@ class Utterance:
         return True
 
     def _speak(self, text: str) -> Iterator[AudioChunk]:
-        pronunciation = g2p.analyze(text, lexicon=self._lexicon)
+        pronunciation = g2p.analyze(text, self._lexicon, language=self.options.language)
         if pronunciation:
             yield from self._engine.synthesize(pronunciation, self.voice, self.options, self._stop, self._history)
 

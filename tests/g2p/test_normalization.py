@@ -12,10 +12,10 @@ CASES = [
 NOTHING_CUSTOM = Lexicon()
 
 
-def say(text: str) -> str:
+def say(text: str, language: str | None = None) -> str:
     """What is said: hanzi as they are, English words apart, pauses as marks, ¶ for a paragraph."""
     spoken, before = "", ""
-    for token in analyze(text, NOTHING_CUSTOM).tokens:
+    for token in analyze(text, NOTHING_CUSTOM, language=language).tokens:
         spoken += " " * (token.kind == before == "english") + token.text.replace("\n", "¶")
         before = token.kind
     return spoken
@@ -48,3 +48,24 @@ def test_spans_of_plain_text_are_one_character_each():
     assert [(token.start, token.end) for token in analyze(text, NOTHING_CUSTOM).tokens] == [
         (i, i + 1) for i in range(len(text))
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "mandarin", "english"),
+    [
+        ("2026", "两千零二十六", "twenty twenty six"),
+        ("3:30", "三点三十分", "three thirty"),
+        ("GLM 4.5", "G L M四点五", "G L M four point five"),
+        ("50%", "百分之五十", "fifty percent"),
+        ("我有100元。100.", "我有一百元。一百。", "我有一百元。one hundred。"),
+        ("I have 3 apples.", "I have three apples。", "I have three apples。"),
+    ],
+)
+def test_the_language_decides_where_the_sentence_does_not(written: str, mandarin: str, english: str):
+    assert say(written) == say(written, "zh") == mandarin
+    assert say(written, "en") == english
+
+
+def test_an_unknown_language_is_refused():
+    with pytest.raises(ValueError, match="'xx'"):
+        analyze("2026", language="xx")

@@ -63,6 +63,17 @@ def test_speed_and_voice_reach_the_engine(client):
     assert len(data) / 48000 == pytest.approx(len(TEXT) * TOKEN_SECONDS / 2, abs=0.05)
 
 
+def test_the_language_says_how_numbers_are_read(client):
+    seconds = {}
+    for language in ("zh", "en"):
+        asked = client.audio.speech.create(
+            model="tone", voice="low", input="2026", response_format="pcm", extra_body={"language": language}
+        )
+        seconds[language] = len(asked.read()) / 48000
+    assert seconds["zh"] == pytest.approx(len("两千零二十六") * TOKEN_SECONDS, abs=0.05)
+    assert seconds["en"] == pytest.approx(3 * TOKEN_SECONDS, abs=0.05)
+
+
 @pytest.mark.parametrize("format", ["wav", "pcm", "mp3", "flac", "opus"])
 def test_sound_arrives_while_the_rest_is_not_made_yet(paced, paced_address, format):
     client = openai.OpenAI(base_url=f"{paced_address}/v1", api_key="none", max_retries=0)
