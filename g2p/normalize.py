@@ -30,6 +30,10 @@ _ENGLISH_WORD = re.compile(r"(?<![\w@./\\-])[A-Za-z]?[a-z]{2,}(?![\w@/]|\.\w)")
 # No sentence ends here.
 _ABBREVIATION_DOT = re.compile(r"(?:(?<=\b(?:Dr|Mr|Ms|St))|(?<=\bMrs)|(?<=\bProf))\.(?=\s?[A-Z&])")
 _SENTENCE = re.compile(r"(?:[^。！？!?\n.]|\.(?!\s))*(?:[。！？!?\n]+|\.(?=\s)|$)")
+# Nor between letters that stand for words (U.S., i.e., J. K.), nor behind them while the sentence goes on.
+_LETTER_DOT = re.compile(
+    r"(?<=(?<![A-Za-z])[A-Za-z])\.(?=\s?[A-Za-z]\.)|(?<=\.[A-Za-z])\.(?=,|\s[a-z])|(?<=\.\s[A-Z])\.(?=\s[A-Z][a-z])"
+)
 # Where an expression may begin. Only there are the rules tried, so that plain text costs next to nothing.
 _START = re.compile(
     r"\d|(?<![A-Za-z])[A-Za-z]|[-+](?=[\d$¥￥])|(?<=[A-Za-z)）²³])\+|\.(?=NET)|(?<=[一二三四五六日])[~～](?=[周星])|(?<=[一-鿿])[XVI]|[%&@℃℉=≠≈<>≥≤×÷±√∞∈∉∪∩⊥∥∵∴∅⊂⊆∑∫$£€¥￥₩₽₹№#/^Α-ωⅠ-Ⅻ①-⑳½⅓⅔¼¾⅕⅛⁰¹²³⁴-⁹°*|~～_\\]"
@@ -141,6 +145,7 @@ def normalize(text: str, language: str | None = None) -> Spoken:
         raise ValueError(f"the language is {language!r}; it must be 'zh', 'en' or None (decide from the text)")
     half = text.translate(_HALF_WIDTH)
     half = _ABBREVIATION_DOT.sub(" ", half)
+    half = _LETTER_DOT.sub(" ", half)
     if ":\\" not in half:  # in a Windows path \n begins a name
         half = half.replace("\\n", "\n ")
     half = _MARKUP.sub(lambda m: " " * len(m[0]), half)

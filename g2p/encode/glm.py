@@ -1,13 +1,14 @@
-"""Pronunciation to GLM-TTS's hybrid text: characters, and phoneme tokens where a character alone might be misread.
+"""Pronunciation to GLM-TTS's hybrid text: the published front end's text form, and phoneme tokens where they are demanded.
 
 The model has 204 phoneme tokens, an initial or a final with its tone each: 重庆 as `<|CH|><|ONG2|><|Q|><|ING4|>`. A
 syllable that the inventory cannot write (儿 in the neutral tone, for example) stays a character. The authors of GLM-TTS
-confirm that many phoneme tokens in a sentence make its prosody choppy, hence the policies.
+confirm that many phoneme tokens in a sentence make its prosody choppy, and by default use none: the model reads
+polyphones by itself. So a reading that the front end merely chose stays a character, too.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from itertools import zip_longest
 from typing import Literal
 
 from g2p.dictionary import dictionary
@@ -26,51 +27,61 @@ FINALS = frozenset(
     + ["ER2", "ER3", "ER4", "UENG1", "UENG3", "UENG4", "IO1"]
 )
 """Finals with tone; with `INITIALS` the whole inventory of 204."""
-_MARKS = {
-    "，": "，",
-    "、": "，",
-    "；": "，",
-    "：": "，",
-    "—": "，",
-    "。": "。",
-    "！": "。",
-    "？": "？",
-    "…": "。",
-    "\n": "。",
-}
+_CHINESE = {"，": "，", "、": "，", "；": "，", "：": "，", "—": "，", "。": "。", "！": "。", "？": "?", "…": "。", "\n": "。"}
+_ENGLISH = {"，": ",", "、": ",", "；": ";", "：": ":", "—": ",", "。": ".", "！": ".", "？": "?", "…": ".", "\n": "."}
+_INTERJECTIONS = {"噢": "哦", "欸": "诶"}
 
 
 def encode(pronunciation: Pronunciation, policy: Policy = "auto") -> str:
-    """Write a pronunciation as the text that GLM-TTS's tokenizer reads.
+    """Write a pronunciation as the model was trained on it: in the text form of the published front end.
+
+    A text with hanzi has Chinese commas and full stops, an ASCII question mark and no space between hanzi and letters;
+    one without has ASCII marks, each with a space behind it. There are no exclamation marks. Letters are small, hanzi
+    simplified, and the text ends in a full stop or a question mark.
 
     Args:
         pronunciation: What to say.
-        policy: `auto` writes phonemes only where somebody asked for a reading, where it differs from the character's
-            usual one, or where the character is rare; `all` writes every hanzi in phonemes; `off` writes none.
+        policy: `auto` writes phonemes only where somebody asked for a reading (markup, dictionary); `all` writes every
+            hanzi in phonemes; `off` writes none.
 
     Raises:
         ValueError: An unknown policy.
     """
     if policy not in ("auto", "all", "off"):
         raise ValueError(f"policy is {policy!r}; it must be 'auto', 'all' or 'off'")
-    # English is lower-cased, as in the model's own front end, and keeps its spelling: respellings are for phonemes.
+    tokens = pronunciation.tokens
+    chinese = any(token.kind == "hanzi" for token in tokens)
+    marks, gap = (_CHINESE, "") if chinese else (_ENGLISH, " ")
     text = ""
     previous: Token | None = None
-    for token in pronunciation.tokens:
+    for token, following in zip_longest(tokens, tokens[1:]):
         if token.kind == "pause":
-            mark = _MARKS.get(token.text, "，")
-            if text and text[-1] not in "，。？":
-                text += mark
+            if text and not text.endswith(tuple(marks.values())):
+                text += marks[token.text]
         elif token.kind == "english":
+            # words keep their spelling: respellings are for phonemes
             written = pronunciation.text[token.start : token.end]
             if previous is None or (previous.start, previous.end) != (token.start, token.end) or not written.isalpha():
-                joined = previous is None or previous.kind == "pause" or previous.word == token.word
-                text += ("" if joined else " ") + (written if written.isalpha() else token.text).lower()
+                if text and previous is not None and previous.kind == "pause":
+                    text += gap
+                elif previous is not None and previous.kind == "english" and previous.word != token.word:
+                    text += " "
+                text += (written if written.isalpha() else token.text).lower()
         else:
-            text += " " if previous is not None and previous.kind == "english" else ""
-            text += (_phonemes(token) if _wants_phonemes(token, policy) else "") or token.text
+            text += (_phonemes(token) if _wants_phonemes(token, policy) else "") or _hanzi(token, previous, following)
         previous = token
-    return text
+    return text if text.endswith((marks["。"], "?")) else text.rstrip("，,;:") + marks["。"]
+
+
+def _hanzi(token: Token, previous: Token | None, following: Token | None) -> str:
+    """The character as the published front end writes it."""
+    char = dictionary().simplify(token.text)
+    breaks_off = following is None or following.kind == "pause"
+    if char == "咯" and breaks_off:
+        return "喽"
+    if char == "额" and breaks_off and (previous is None or previous.kind == "pause"):
+        return "呃"
+    return _INTERJECTIONS.get(char, char)
 
 
 def readings(text: str) -> list[str | None]:
@@ -91,19 +102,4 @@ def _phonemes(token: Token) -> str:
 
 
 def _wants_phonemes(token: Token, policy: Policy) -> bool:
-    if policy != "auto":
-        return policy == "all"
-    if token.source in ("markup", "dictionary"):
-        return True
-    usual = _usual_reading(token.text)
-    return usual is None or (
-        token.source in ("model", "phrase") and not token.base.endswith("5") and token.base != usual
-    )
-
-
-@lru_cache(maxsize=8192)
-def _usual_reading(char: str) -> str | None:
-    """What the model says for a character alone; None: it is too rare to be known."""
-    known = dictionary()
-    candidates = known.candidates(char)
-    return candidates[0] if candidates and known.is_common(char) else None
+    return policy == "all" or (policy == "auto" and token.source in ("markup", "dictionary"))

@@ -70,27 +70,54 @@ def test_glm_phonemes_can_be_read_back():
     for syllable in SYLLABLES:
         written = glm.encode(analyze(f"好[{syllable}]", NOTHING_CUSTOM), "all")
         if "<|" in written:
-            assert glm.readings(written) == [syllable]
+            assert glm.readings(written) == [syllable, None]
 
 
 def test_what_the_inventory_lacks_stays_a_character():
-    assert glm.encode(analyze("好[er5]", NOTHING_CUSTOM), "all") == "好"
+    assert glm.encode(analyze("好[er5]", NOTHING_CUSTOM), "all") == "好。"
 
 
 def test_policies():
     pronunciation = analyze("重庆的重量，乐[yuè]", NOTHING_CUSTOM)
-    assert glm.encode(pronunciation, "off") == "重庆的重量，乐"
-    assert glm.encode(pronunciation) == "<|CH|><|ONG2|>庆的重量，<|Y|>".replace("<|Y|>", "<|VE4|>")
+    assert glm.encode(pronunciation, "off") == "重庆的重量，乐。"
+    assert glm.encode(pronunciation) == "重庆的重量，<|VE4|>。"
     assert glm.readings(glm.encode(pronunciation, "all")) == [
-        "chong2", "qing4", "de5", "zhong4", "liang4", None, "yue4",
+        "chong2", "qing4", "de5", "zhong4", "liang4", None, "yue4", None,
     ]  # fmt: skip
     with pytest.raises(ValueError, match="'auto', 'all' or 'off'"):
         glm.encode(pronunciation, "some")  # type: ignore[arg-type]
 
 
-def test_glm_keeps_the_spelling_of_english_and_the_words_of_numbers():
-    assert glm.encode(analyze("用WiFi和API共3.5%。", NOTHING_CUSTOM)) == "用 wifi 和 api 共百分之三点五。"
+@pytest.mark.parametrize(
+    "text",
+    ["很高兴为您服务。", "我马上为您查询。", "正在为您转接。", "他都不敢出门了。", "小诊所一比大医院便宜、方便。", "银行行长觉得还行。"],
+)
+def test_glm_reads_for_itself_what_nobody_demanded(text: str):
+    assert glm.encode(analyze(text, NOTHING_CUSTOM)) == glm.encode(analyze(text, NOTHING_CUSTOM), "off")
+
+
+def test_glm_is_told_what_the_dictionary_demands():
+    lexicon = Lexicon({"单于": "chan2 yu2"})
+    assert glm.encode(analyze("单于来了", lexicon)) == "<|CH|><|AN2|><|V2|>来了。"
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("Hello, world! How are you?", "hello, world. how are you?"),
+        ("Wait; it's true: go...", "wait; it's true: go."),
+        ("你好，world！How are you？", "你好，world。how are you?"),
+        ("用WiFi 和 API共3.5%。", "用wifi和api共百分之三点五。"),
+        ("你几点来？我等你", "你几点来?我等你。"),
+        ("走咯！咯咯笑", "走喽。咯咯笑。"),
+        ("噢，額，欸！額頭", "哦，呃，诶。额头。"),
+        ("(yes) no", "yes, no."),
+        ("，。！", "."),
+    ],
+)
+def test_glm_writes_as_the_model_was_taught(text: str, written: str):
+    assert glm.encode(analyze(text, NOTHING_CUSTOM)) == written
 
 
 def test_glm_writes_the_dictionary_tone_because_the_model_does_sandhi_itself():
-    assert glm.readings(glm.encode(analyze("你好", NOTHING_CUSTOM), "all")) == ["ni3", "hao3"]
+    assert glm.readings(glm.encode(analyze("你好", NOTHING_CUSTOM), "all")) == ["ni3", "hao3", None]

@@ -256,7 +256,7 @@ class GLMEngine:
         models = self._loaded()
         if (ready := (yield from self._heard(voice, should_stop))) is None:
             return
-        text = models.text.encode(_closed(encode(pronunciation)))
+        text = models.text.encode(encode(pronunciation))
         turns = recall([ready.turn, *history], len(text))
         prompt = prompt_ids(turns, text, models.text.speech.begin, models.text.speech.first)
         limits = Limits.of(len(text), options.max_length)
@@ -348,7 +348,7 @@ class GLMEngine:
             cached.write(features)
         said = g2p.analyze(transcript)
         # the published prompt ends in a space, which keeps the two texts apart
-        text = models.text.encode(_closed(encode(said, "off")) + " ")
+        text = models.text.encode(encode(said, "off") + " ")
         turn = Turn(tuple(text), tuple(features.tokens.tolist()))
         self._ready[key] = _ReadyVoice(features, turn, features.seconds / max(1.0, syllables(said)), {})
         while len(self._ready) > _VOICES_READY:
@@ -371,8 +371,3 @@ class GLMEngine:
     def _vocoder(self, rate: int, seed: int) -> VocoderStream:
         models = self._loaded()
         return HiFTStream(models.hift, seed) if rate == hift.RATE else Vocos2DStream(models.vocos())
-
-
-def _closed(text: str) -> str:
-    """Every text that the model was trained on ends in a full stop or a question mark."""
-    return text if text.endswith(("。", "？")) else text.rstrip("，") + "。"
