@@ -1,19 +1,16 @@
 """A new voice needs one pass of measuring, and then speaks like the stock model with its style table."""
 
 import numpy as np
-import pytest
 
 from g2p import analyze
 from tts_service.engine import StopSignal, SynthesisOptions, Voice
 from tts_service.kokoro import KokoroEngine
 from tts_service.kokoro.calibrate import calibrate, statistics_session
-from tts_service.kokoro.derived import integer_products_are_exact
 from tts_service.kokoro.voice import KokoroVoice, Normalisation
 
 TEXT = "我们晚上七点见。"
 
 
-@pytest.mark.skipif(not integer_products_are_exact(), reason="this CPU speaks with the stock model")
 def test_a_voice_between_two_others(engine, whole, stock, mel_distance):
     lan, song = engine._voices["lan"], engine._voices["song"]
     styles = (0.7 * lan.styles + 0.3 * song.styles).astype(np.float32)

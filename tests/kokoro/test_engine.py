@@ -7,9 +7,6 @@ import pytest
 
 from g2p import analyze
 from tts_service.engine import SpeechError, StopSignal, SynthesisOptions, UnknownVoice, Voice
-from tts_service.kokoro import KokoroEngine
-from tts_service.kokoro import engine as engine_module
-from tts_service.kokoro.network import WholeNetwork
 
 RATE = 24000
 SENTENCE = "今天天气很好，我们去公园散步吧。"
@@ -202,10 +199,3 @@ def test_says_what_it_cannot_do(engine):
         speak(engine, "你好", Voice("robot"))
     with pytest.raises(SpeechError, match="24000"):
         speak(engine, "你好", sample_rate=8000)
-
-
-def test_falls_back_to_the_stock_model_where_products_saturate(cache, monkeypatch):
-    monkeypatch.setattr(engine_module, "integer_products_are_exact", lambda: False)
-    engine = KokoroEngine.load(cache_dir=cache)
-    assert isinstance(engine._network, WholeNetwork)
-    assert len(samples(speak(engine, "你好。"))) > 0.3 * RATE

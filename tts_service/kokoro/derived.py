@@ -11,16 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import onnx
-import onnxruntime as ort
 from loguru import logger
-from onnx import TensorProto, helper, numpy_helper
 
 from tts_service.files import published
 from tts_service.kokoro.front_graph import front_model
 from tts_service.kokoro.generator_graph import generator_model
 from tts_service.kokoro.model import MODEL_SHA256
+from tts_service.kokoro.saturation import make_exact
 from tts_service.kokoro.voice import Styling
 from tts_service.kokoro.weights import Weights
 
@@ -54,7 +52,7 @@ def derive(stock: Callable[[], Path], cache: Path, progress: Callable[[str, floa
         progress: Told what is being built and how far it is, 0 to 1.
     """
     recipe = hashlib.sha256(MODEL_SHA256.encode())
-    for source in ("weights", "front_graph", "generator_graph", "voice"):
+    for source in ("weights", "front_graph", "generator_graph", "saturation", "voice"):
         recipe.update(Path(__file__).with_name(f"{source}.py").read_bytes())
     key = recipe.hexdigest()[:12]
     derived = Derived(*(cache / f"kokoro-{name}-{key}" for name in ("front.onnx", "generator.onnx", "styling.npz")))
@@ -68,14 +66,21 @@ def derive(stock: Callable[[], Path], cache: Path, progress: Callable[[str, floa
     model = onnx.load(stock())
     weights = Weights(model)
     progress("preparing the Kokoro model, once", 0.4)
-    with published(derived.front) as partial:
-        partial.write_bytes(front_model(model).SerializeToString(deterministic=True))
+    _write(front_model(model), derived.front)
     progress("preparing the Kokoro model, once", 0.6)
-    with published(derived.generator) as partial:
-        partial.write_bytes(generator_model(weights).SerializeToString(deterministic=True))
+    _write(generator_model(weights), derived.generator)
     with published(derived.styling) as partial, partial.open("wb") as file:
         Styling.from_weights(weights).save(file)
     return derived
+
+
+def _write(graph: onnx.ModelProto, path: Path) -> None:
+    if changed := make_exact(graph):
+        logger.info(
+            f"{path.name}: {len(changed)} layers could saturate on some CPUs and got unsigned weights: {changed}"
+        )
+    with published(path) as partial:
+        partial.write_bytes(graph.SerializeToString(deterministic=True))
 
 
 def _discard_old(cache: Path) -> None:
@@ -87,29 +92,3 @@ def _discard_old(cache: Path) -> None:
                 if path.stat().st_mtime < oldest:
                     path.unlink()
                     logger.info(f"removed {path}, which has not been used for {KEPT_DAYS} days")
-
-
-def integer_products_are_exact() -> bool:
-    """Whether u8 x s8 products of this CPU and ONNX Runtime keep all their bits.
-
-    Without VNNI instructions the products of two neighbours are added in 16 bits, which saturate with the largest
-    values that the activations (255) and the weights (88 of 127) take.
-    """
-    depth, columns = 256, 64
-    activations = np.full((8, depth), 255, np.uint8)
-    weights = np.where(np.arange(columns) % 2, 88, -88).astype(np.int8)[None].repeat(depth, axis=0)
-    node = helper.make_node("MatMulIntegerToFloat", ["a", "w", "s", "t"], ["y"], domain="com.microsoft")
-    value = helper.make_tensor_value_info
-    one = np.array(1, np.float32)
-    graph = helper.make_graph(
-        [node],
-        "probe",
-        [value("a", TensorProto.UINT8, ["n", depth])],
-        [value("y", TensorProto.FLOAT, ["n", columns])],
-        [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(one, "s"), numpy_helper.from_array(one, "t")],
-    )
-    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
-    probe = helper.make_model(graph, opset_imports=opsets, ir_version=9)
-    session = ort.InferenceSession(probe.SerializeToString(), providers=["CPUExecutionProvider"])
-    product = session.run(None, {"a": activations})[0]
-    return bool((product == activations.astype(np.int64) @ weights.astype(np.int64)).all())

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-from loguru import logger
 from numpy.typing import NDArray
 
 from g2p.encode.kokoro import encode
 from g2p.pronunciation import Pronunciation
 from tts_service.engine import AudioChunk, CharTiming, SpeechError, StopSignal, SynthesisOptions, UnknownVoice, Voice
-from tts_service.kokoro.derived import derive, integer_products_are_exact
+from tts_service.kokoro.derived import derive
 from tts_service.kokoro.front_graph import DURATIONS, ENERGY
 from tts_service.kokoro.matching.voices import matched, matched_voices
 from tts_service.kokoro.model import MODEL_VARIABLE, cache_directory, model_file, style_tables
@@ -111,9 +110,6 @@ class KokoroEngine:
                 name: KokoroVoice(tables[source], Normalisation.of(source, constants))
                 for name, (source, _) in CAST.items()
             }
-        if not whole and not integer_products_are_exact():
-            logger.warning("this CPU's 8-bit products saturate; Kokoro speaks with the stock model, slower to answer")
-            whole = True
         network: Network
         if whole:
             report("opening the Kokoro model", 0.7)

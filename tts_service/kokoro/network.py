@@ -124,7 +124,7 @@ class _StreamingUtterance:
 
 
 class WholeNetwork:
-    """The stock graph, whole: the reference, and the fallback where the derived graphs are not exact."""
+    """The stock graph, whole: the reference of tests and benchmarks."""
 
     def __init__(self, stock: ort.InferenceSession) -> None:
         self._stock = stock
