@@ -3,6 +3,7 @@
 `analyze` is what engines read, `readings` is the plain pinyin of each character, `explain` is for people.
 """
 
+import pipecat_glm_tts  # noqa: F401 - first of all: nothing reports home
 from g2p.frontend import analyze, explain, readings, warm_up
 from g2p.lexicon import Lexicon
 from g2p.lexicon_file import LexiconError

@@ -12,6 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import pipecat_glm_tts  # noqa: F401 - first of all: nothing reports home
 from tts_service.engine import (
     AudioChunk,
     Busy,

@@ -12,7 +12,6 @@ library must be on every node.
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -152,7 +151,6 @@ class RemoteEngine:
         Raises:
             SpeechError: Ray is not installed, there is no such cluster, or nothing of that name runs on it.
         """
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             import ray
             from ray import serve

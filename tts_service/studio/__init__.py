@@ -5,13 +5,9 @@ It is mounted on any FastAPI application, loads nothing from elsewhere and repor
 
 from __future__ import annotations
 
-import os
-
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-
 import ctypes
 import gc
+import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
