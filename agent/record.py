@@ -1,7 +1,8 @@
 """A record of a call, for those who ask for one: both voices as a stereo WAV, what was said and when as JSON.
 
 Both files are good at any moment: the sound is written as it is heard and its header brought up to date every second,
-and the JSON is replaced as a whole. A process that is killed loses a second at most.
+and the JSON is replaced as a whole. A process that is killed loses a second at most. A full disk ends the record, not
+the call.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import os
 import struct
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from loguru import logger
 from numpy.typing import NDArray
 from pipecat.frames.frames import InputAudioRawFrame, OutputAudioRawFrame
 from pipecat.observers.base_observer import BaseObserver, FramePushed
@@ -24,6 +28,7 @@ from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_output import BaseOutputTransport
 
 from agent.transports.resample import Resampler
+from tts_service.files import cannot_write
 
 RATE = 16000
 """Hz of the recording."""
@@ -60,10 +65,22 @@ class CallRecord(BaseObserver):
         self._written = 0
         self._save()
 
+    @classmethod
+    def begun(cls, folder: Path, line: str) -> CallRecord | None:
+        """A record, or None with a line in the log where none can be kept: a caller matters more."""
+        try:
+            return cls(folder, line)
+        except OSError as error:
+            logger.error(f"no record of this call: {cannot_write(folder, error)}")
+            return None
+
     def note(self, event: str, data: dict[str, Any]) -> None:
         """Write down something that happened: who said what, and how long the answer took."""
+        if self._wav.closed:
+            return
         self._call["events"].append({"at": round(self._now(), 3), "event": event, **data})
-        self._save()
+        with self._ending_with_the_disk():
+            self._save()
         if event == "finished":
             self.close()
 
@@ -77,15 +94,27 @@ class CallRecord(BaseObserver):
         elif isinstance(frame, OutputAudioRawFrame) and isinstance(data.source, BaseOutputTransport):
             self._voices[1].add(frame.audio, frame.sample_rate, self._now())
         if self._now() - self._written / RATE > 2 * SETTLE_SECONDS:
-            self._write(self._now() - SETTLE_SECONDS)
+            with self._ending_with_the_disk():
+                self._write(self._now() - SETTLE_SECONDS)
 
     def close(self) -> None:
         """Write what is left. Idempotent."""
         if not self._wav.closed:
-            self._write(max(self._now(), *(voice.end / RATE for voice in self._voices)))
-            self._wav.close()
-            self._call["ended"] = True
-            self._save()
+            with self._ending_with_the_disk():
+                self._write(max(self._now(), *(voice.end / RATE for voice in self._voices)))
+                self._wav.close()
+                self._call["ended"] = True
+                self._save()
+
+    @contextmanager
+    def _ending_with_the_disk(self) -> Iterator[None]:
+        """What has been written stays as it is; no more is tried."""
+        try:
+            yield
+        except OSError as error:
+            logger.error(f"the record of this call ends here: {cannot_write(self.folder, error)}")
+            with suppress(OSError):
+                self._wav.close()
 
     def _now(self) -> float:
         return time.monotonic() - self._began

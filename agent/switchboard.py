@@ -144,8 +144,7 @@ class Switchboard:
             assert self.models is not None, "a seat is only given out once the models are loaded"
             listeners: list[Event] = [self.metrics.count]
             try:
-                if self.settings.phone.record_to is not None:
-                    record = CallRecord(self.settings.phone.record_to, seat.transport)
+                if (folder := self.settings.phone.record_to) and (record := CallRecord.begun(folder, seat.transport)):
                     listeners.append(record.note)
                     options["observers"] = [record]
 

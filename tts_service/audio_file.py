@@ -14,8 +14,9 @@ import soxr
 from numpy.typing import NDArray
 
 from tts_service.engine import AudioChunk, SpeechError
-from tts_service.files import published
+from tts_service.files import make_folder, published
 from tts_service.label import FIELD, NOTICE, Label
+from tts_service.wording import tr
 
 Format = Literal["wav", "pcm", "flac", "mp3", "opus"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -29,6 +30,11 @@ MEDIA_TYPES = {
 SAMPLE_RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
 _UNKNOWN = 0xFFFFFFFF  # the size field of a RIFF file whose length is not known yet
 _CODECS = {"flac": ("flac", "flac"), "mp3": ("mp3", "libmp3lame"), "opus": ("ogg", "libopus")}
+BITRATES = {"mp3": (128, range(8, 321)), "opus": (48, range(6, 511))}
+"""Of the formats that lose something: the usual kbit/s, and those that can be asked for. Codecs take the nearest that
+they know at the sample rate."""
+BITRATE_VARIABLES = {"mp3": "GLM_TTS_MP3_KBPS", "opus": "GLM_TTS_OPUS_KBPS"}
+"""Environment variables with another usual bit rate."""
 _RATES_OF = {"opus": (8000, 16000, 24000, 48000)}
 
 
@@ -42,17 +48,21 @@ class SpeechWriter:
         format: `wav` and `pcm` are 16-bit little-endian mono.
         sample_rate: Hz; chunks of another rate are resampled. Opus takes the next rate that it knows.
         label: Written into the file's metadata (`pcm` has none).
+        bitrate: kbit/s of MP3 and Opus; None: the usual one (`BITRATES`). Other formats have none.
+
+    Raises:
+        SpeechError: There is no such format, rate or bit rate.
     """
 
-    def __init__(self, sink: BinaryIO, format: str, sample_rate: int, label: Label) -> None:
-        _check(format, sample_rate)
+    def __init__(self, sink: BinaryIO, format: str, sample_rate: int, label: Label, bitrate: int | None = None) -> None:
+        bitrate = check_format(format, sample_rate, bitrate)
         self.sample_rate = min(rate for rate in _RATES_OF.get(format, SAMPLE_RATES) if rate >= sample_rate)
         self.samples = 0
         """Written so far."""
         self._sink = sink
         self._resampler: soxr.ResampleStream | None = None
         self._encoder: _Raw | _Container = (
-            _Container(sink, *_CODECS[format], self.sample_rate, label)
+            _Container(sink, *_CODECS[format], self.sample_rate, label, bitrate)
             if format in _CODECS
             else _Raw(sink, _riff_header(self.sample_rate, label) if format == "wav" else b"")
         )
@@ -110,7 +120,9 @@ class _Raw:
 class _Container:
     """A compressed format, through FFmpeg's libraries."""
 
-    def __init__(self, sink: BinaryIO, container: str, codec: str, sample_rate: int, label: Label) -> None:
+    def __init__(
+        self, sink: BinaryIO, container: str, codec: str, sample_rate: int, label: Label, bitrate: int | None
+    ) -> None:
         import av
 
         # A page of Opus is sent when it is full: without this it waits for a second of speech.
@@ -119,7 +131,10 @@ class _Container:
             sink if sink.seekable() else _OnlyWrites(sink), "w", format=container, options=options
         )
         self._file.metadata.update(label.tags())
-        self._stream: Any = self._file.add_stream(codec, rate=sample_rate, layout="mono")
+        stream: Any = self._file.add_stream(codec, rate=sample_rate, layout="mono")
+        self._stream = stream
+        if bitrate is not None:
+            self._stream.bit_rate = bitrate * 1000
         self._rate = sample_rate
         self._samples = 0
 
@@ -166,15 +181,23 @@ def _chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack("<4sI", name, len(content)) + content + b"\0" * (len(content) % 2)
 
 
-def save(path: Path, chunks: Iterable[AudioChunk], sample_rate: int, label: Label, format: str | None = None) -> float:
-    """Write speech to a file that appears only when it is complete.
+def save(
+    path: Path,
+    chunks: Iterable[AudioChunk],
+    sample_rate: int,
+    label: Label,
+    format: str | None = None,
+    bitrate: int | None = None,
+) -> float:
+    """Write speech to a file that appears only when it is complete, or into a pipe or device while it is made.
 
     Args:
-        path: Its final place; the folder is made. An existing file is replaced.
+        path: Its final place, see `tts_service.files.published`; the folder is made.
         chunks: The speech.
         sample_rate: Hz.
         label: Written into it.
         format: One of `FORMATS`; None: by the suffix.
+        bitrate: As for `SpeechWriter`.
 
     Returns:
         Seconds of speech.
@@ -183,25 +206,56 @@ def save(path: Path, chunks: Iterable[AudioChunk], sample_rate: int, label: Labe
         SpeechError: The format is unknown, the place cannot be written, or there was nothing to say.
     """
     format = format or path.suffix.lstrip(".").lower()
-    _check(format, sample_rate)
+    check_format(format, sample_rate, bitrate)
     chunks = iter(chunks)
     # What fails at once leaves not even a folder behind.
     first = next(chunks, None)
     if first is None:
         raise SpeechError("there was nothing to say in the text")
-    with published(path) as partial:
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file, SpeechWriter(file, format, sample_rate, label) as writer:
-            for chunk in chain([first], chunks):
-                writer.write(chunk)
+    make_folder(path.parent)
+    with published(path) as file, SpeechWriter(file, format, sample_rate, label, bitrate) as writer:
+        for chunk in chain([first], chunks):
+            writer.write(chunk)
     return writer.samples / writer.sample_rate
 
 
-def _check(format: str, sample_rate: int) -> None:
+def check_format(format: str, sample_rate: int, bitrate: int | None = None) -> int | None:
+    """The bit rate in kbit/s that a file of that kind gets; None for formats that have none.
+
+    Raises:
+        SpeechError: There is no such format, sample rate or bit rate.
+    """
     if format not in FORMATS:
-        raise SpeechError(f"there is no format {format!r}; use one of {', '.join(FORMATS)}")
+        raise SpeechError(
+            tr(f"不支持格式 {format!r}，可用：", f"there is no format {format!r}; use one of ") + ", ".join(FORMATS)
+        )
     if sample_rate not in SAMPLE_RATES:
-        raise SpeechError(f"a sample rate of {sample_rate} Hz cannot be written; use one of {SAMPLE_RATES}")
+        known = ", ".join(map(str, SAMPLE_RATES))
+        raise SpeechError(
+            tr(
+                f"不能写 {sample_rate} Hz 的采样率，可用：{known}",
+                f"a sample rate of {sample_rate} Hz cannot be written; use one of {known}",
+            )
+        )
+    return _bitrate(format, bitrate)
+
+
+def _bitrate(format: str, asked: int | None) -> int | None:
+    if format not in BITRATES:
+        return None
+    usual, known = BITRATES[format]
+    given = os.environ.get(BITRATE_VARIABLES[format]) if asked is None else str(asked)
+    if not given:
+        return usual
+    if not given.isdecimal() or int(given) not in known:
+        where = BITRATE_VARIABLES[format] if asked is None else "--bitrate"
+        raise SpeechError(
+            tr(
+                f"{where}：{format} 的比特率应为 {known[0]} 到 {known[-1]} kbit/s，而不是 {given[:20]!r}",
+                f"{where}: {format} takes {known[0]} to {known[-1]} kbit/s, not {given[:20]!r}",
+            )
+        )
+    return int(given)
 
 
 def read_label(path: Path) -> str | None:

@@ -19,7 +19,7 @@ from loguru import logger
 
 from tts_service.audio_file import read_label
 from tts_service.engine import SpeechError
-from tts_service.files import file_sha256, published
+from tts_service.files import cannot_write, file_sha256, make_folder, published
 from tts_service.label import content_id
 from tts_service.maker import Job, Maker
 from tts_service.presets import honoured, preset
@@ -85,12 +85,12 @@ class Batch:
         Raises:
             SpeechError: The task file or the output folder cannot be used at all.
         """
+        make_folder(self.output)
         try:
-            self.output.mkdir(parents=True, exist_ok=True)
             _discard_abandoned(self.output)
             report = _Report(self.output / REPORT)
         except OSError as error:
-            raise SpeechError(f"{self.output} cannot be written: {error.strerror}") from error
+            raise cannot_write(self.output / REPORT, error) from error
         claimed: set[str] = set()
         running: set[Future[Outcome]] = set()
         with report, ThreadPoolExecutor(self.jobs, thread_name_prefix="batch") as pool:
@@ -124,7 +124,7 @@ class Batch:
         while target.exists() and not _members(target) <= members:
             suffix += 1
             target = self.output / f"{name}_{suffix}.zip"
-        with published(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+        with published(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             for member in sorted(members):
                 archive.write(self.output / member, member)
         return target
@@ -205,13 +205,17 @@ class _Report:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # told when the line was added
+            self._file.close()
 
     def add(self, outcome: Outcome) -> Outcome:
         """Append it, unless it tells of a task whose end is written down already."""
         if outcome.key not in self._finished:
-            self._file.write(json.dumps(asdict(outcome), ensure_ascii=False).encode() + b"\n")
-            self._file.flush()
+            try:
+                self._file.write(json.dumps(asdict(outcome), ensure_ascii=False).encode() + b"\n")
+                self._file.flush()
+            except OSError as error:
+                raise cannot_write(Path(self._file.name), error) from error
         return outcome
 
 

@@ -107,8 +107,8 @@ class RayMaker:
         if isinstance(made, str):
             raise SpeechError(made)
         content, seconds, rtf = made
-        with published(path) as partial:
-            partial.write_bytes(content)
+        with published(path) as file:
+            file.write(content)
         return seconds, rtf
 
     def stop(self) -> None:

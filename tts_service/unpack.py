@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path, PureWindowsPath
 
 from tts_service.engine import SpeechError
+from tts_service.files import make_folder, published
 
 MAX_FILES = 2000
 MAX_TOTAL = 1 << 30
@@ -45,7 +46,7 @@ def unpack_recordings(archive: Path, folder: Path) -> list[Path]:
                     continue
                 if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                     raise SpeechError(f"{archive.name} is packed by a rare method; pack it anew as an ordinary zip")
-                target.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(target.parent)
                 left -= _copy(file, member, target, min(MAX_FILE, left))
                 written.append(target)
     except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError, OSError) as error:
@@ -63,12 +64,11 @@ def _parts(member: zipfile.ZipInfo) -> tuple[str, ...]:
 
 
 def _copy(file: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, limit: int) -> int:
-    with file.open(member) as source, target.open("wb") as sink:
+    with file.open(member) as source, published(target) as sink:
+        size = 0
         while piece := source.read(1 << 16):
-            if sink.tell() + len(piece) > limit:
-                break
+            size += len(piece)
+            if size > limit:
+                raise SpeechError(f"{member.filename[:100]!r} in the archive unpacks to more than {limit >> 20} MB")
             sink.write(piece)
-        else:
-            return sink.tell()
-    target.unlink(missing_ok=True)
-    raise SpeechError(f"{member.filename[:100]!r} in the archive unpacks to more than {limit >> 20} MB")
+    return size

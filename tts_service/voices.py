@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ import yaml
 from numpy.typing import NDArray
 
 from tts_service.engine import SpeechError, UnknownVoice, Voice
-from tts_service.files import file_sha256
+from tts_service.files import cannot_write, file_sha256, make_folder
 
 if TYPE_CHECKING:
     from tts_service.synthesizer import Synthesizer
@@ -174,14 +175,17 @@ class Library:
         taken = {known.casefold() for known in self.names()}
         if name.casefold() in taken or (self.folder / name).exists():
             raise SpeechError(f"there is a voice {name!r} already; choose another name or remove that one")
+        make_folder(self.folder)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             adding = Path(tempfile.mkdtemp(prefix=".adding-", dir=self.folder))
         except OSError as error:
-            raise SpeechError(f"{self.folder} cannot be written: {error.strerror}") from error
+            raise cannot_write(self.folder, error) from error
         try:
             for i, (samples, rate) in enumerate(recorded, 1):
-                soundfile.write(adding / (FURTHER.format(i) if i > 1 else AUDIO), samples, rate, subtype="PCM_24")
+                # In memory first: libsndfile does not say what a disk complains of.
+                content = io.BytesIO()
+                soundfile.write(content, samples, rate, format="WAV", subtype="PCM_24")
+                (adding / (FURTHER.format(i) if i > 1 else AUDIO)).write_bytes(content.getbuffer())
             created = datetime.now().astimezone().isoformat(timespec="seconds")
             card = Card(
                 name, language, transcript.strip(), consent.strip(), licence.strip(), created, _sha256(adding / AUDIO)
@@ -191,7 +195,7 @@ class Library:
             adding.chmod(0o755)
             adding.rename(self.folder / name)
         except OSError as error:
-            raise SpeechError(f"the voice cannot be stored in {self.folder}: {error.strerror}") from error
+            raise cannot_write(self.folder / name, error) from error
         finally:
             shutil.rmtree(adding, ignore_errors=True)
         return card
@@ -202,7 +206,11 @@ class Library:
         Raises:
             UnknownVoice: There is none of that name.
         """
-        shutil.rmtree(self._folder_of(name))
+        folder = self._folder_of(name)
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
 
     def _folder_of(self, name: str) -> Path:
         folder = self.folder / safe_name(name)

@@ -7,8 +7,11 @@ import os
 
 
 def in_chinese() -> bool:
-    """Whether the user's locale is Chinese (`LC_ALL`, `LC_MESSAGES`, `LANG`, then the system's own setting)."""
-    for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
+    """Whether messages are to be in Chinese.
+
+    `GLM_TTS_LANG` (`zh` or `en`) decides, else the user's locale (`LC_ALL`, `LC_MESSAGES`, `LANG`), else the system's.
+    """
+    for variable in ("GLM_TTS_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
         if value := os.environ.get(variable):
             return value.lower().startswith(("zh", "chinese"))
     return (locale.getlocale()[0] or "").lower().startswith(("zh", "chinese"))

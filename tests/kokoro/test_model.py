@@ -46,8 +46,8 @@ def test_names_the_unwritable_cache_and_the_remedy(tmp_path, monkeypatch):
 
 def test_a_failed_build_leaves_nothing(tmp_path):
     def interrupted():
-        with published(tmp_path / "graph.onnx") as partial:
-            partial.write_bytes(b"half")
+        with published(tmp_path / "graph.onnx") as file:
+            file.write(b"half")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -12,6 +12,7 @@ from tts_service import AudioChunk, SpeechError
 from tts_service.audio_file import FORMATS, SpeechWriter, read_label, save
 from tts_service.label import Label, content_id
 
+LABEL = Label("kokoro", "lan")
 LABELLED = [format for format in FORMATS if format != "pcm"]
 
 
@@ -107,6 +108,32 @@ def test_formats_and_rates_that_do_not_exist(tmp_path):
         save(tmp_path / "out.ogg", chunks(), 24000, Label("kokoro", "lan"))
     with pytest.raises(SpeechError, match="12345"):
         save(tmp_path / "out.wav", chunks(), 12345, Label("kokoro", "lan"))
+
+
+def noise(seconds=8.0):
+    samples = np.random.default_rng(0).normal(0, 0.1, int(seconds * 24000)).astype(np.float32)
+    return [AudioChunk(piece, 24000) for piece in np.array_split(samples, 20)]
+
+
+@pytest.mark.parametrize(
+    ("format", "asked", "kbps"), [("mp3", None, 128), ("opus", None, 48), ("mp3", 64, 64), ("opus", 96, 96)]
+)
+def test_compressed_speech_has_bits_enough(tmp_path, format, asked, kbps):
+    path = tmp_path / f"out.{format}"
+    seconds = save(path, noise(), 24000, LABEL, bitrate=asked)
+    assert path.stat().st_size * 8 / seconds / 1000 == pytest.approx(kbps, rel=0.15)
+
+
+def test_the_usual_bit_rate_is_a_setting(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLM_TTS_LANG", "en")
+    monkeypatch.setenv("GLM_TTS_MP3_KBPS", "64")
+    seconds = save(tmp_path / "out.mp3", noise(), 24000, LABEL)
+    assert (tmp_path / "out.mp3").stat().st_size * 8 / seconds / 1000 == pytest.approx(64, rel=0.15)
+    monkeypatch.setenv("GLM_TTS_MP3_KBPS", "loud")
+    with pytest.raises(SpeechError, match="GLM_TTS_MP3_KBPS: mp3 takes 8 to 320 kbit/s, not 'loud'"):
+        save(tmp_path / "out.mp3", noise(), 24000, LABEL)
+    with pytest.raises(SpeechError, match="opus takes 6 to 510"):
+        save(tmp_path / "out.opus", noise(), 24000, LABEL, bitrate=4000)
 
 
 @pytest.mark.parametrize(

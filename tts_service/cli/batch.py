@@ -14,6 +14,7 @@ from rich.progress import Progress
 
 from tts_service.cli.console import (
     EXIT_FAILED,
+    BitrateOption,
     CheckpointOption,
     DictOption,
     EngineOption,
@@ -53,6 +54,7 @@ def batch(
     preset: Annotated[str, typer.Option(help=tr("默认预设", "Preset for tasks that name none"))] = "batch",
     sample_rate: Annotated[int | None, typer.Option(help=tr("采样率（Hz）", "Sample rate in Hz"))] = None,
     format: Annotated[str, typer.Option(help="wav, flac, mp3, opus")] = "wav",
+    bitrate: BitrateOption = None,
     jobs: Annotated[int, typer.Option(min=1, max=64, help=tr("同时进行的任务数", "Tasks at one time"))] = 1,
     ray: Annotated[
         str | None,
@@ -79,6 +81,8 @@ def batch(
     options: dict[str, Any] = dict(preset_named(preset).options)
     if sample_rate is not None:
         options["sample_rate"] = sample_rate
+    if bitrate is not None:
+        options["bitrate"] = bitrate
     with ExitStack() as stack:
         maker: Maker
         if ray is not None:

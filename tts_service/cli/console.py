@@ -58,6 +58,13 @@ DictOption = Annotated[
         "--dict", metavar="FILE", help=tr("自定义读音词典（JSONL）", "Custom pronunciation dictionary (JSONL)")
     ),
 ]
+BitrateOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="KBPS",
+        help=tr("MP3、Opus 的比特率（kbit/s），默认 128 和 48", "Of MP3 and Opus in kbit/s; left out: 128 and 48"),
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help=tr("输出 JSON", "Print JSON for machines"))]
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from io import RawIOBase
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
 import typer
 
 from tts_service.cli.console import (
+    BitrateOption,
     CheckpointOption,
     DictOption,
     EngineOption,
@@ -30,6 +29,7 @@ from tts_service.cli.console import (
     warn,
 )
 from tts_service.engine import AudioChunk, SpeechError
+from tts_service.files import STDOUT, Through
 from tts_service.wording import tr
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def say(
     seed: Annotated[int | None, typer.Option(help=tr("随机种子", "Random seed"))] = None,
     sample_rate: Annotated[int | None, typer.Option(help=tr("采样率（Hz）", "Sample rate in Hz"))] = None,
     sampling: Annotated[str | None, typer.Option(help=tr("采样方法：ras 或 topk", "ras or topk"))] = None,
+    bitrate: BitrateOption = None,
     stream: Annotated[
         bool | None,
         typer.Option("--stream/--no-stream", help=tr("边生成边输出", "Emit while it is being made, or when complete")),
@@ -95,6 +96,8 @@ def say(
     if stream is None:
         stream = chosen.stream if chosen else True
     format = format or (Path(output).suffix.lstrip(".").lower() if output and output != "-" else None) or "wav"
+    place = _place(output, format)
+    target = tr("扬声器", "sound card") if play else "-" if place == STDOUT else str(place)
     if format not in FORMATS:
         raise SpeechError(
             tr(
@@ -124,16 +127,12 @@ def say(
         if not stream:
             chunks = list(chunks)
         label = Label(engine, who.name)
-        if output == "-" or play:
-            target = "-" if output == "-" else tr("扬声器", "sound card")
-            place, form = (_stdout(), format) if output == "-" else (_player(rate), "pcm")
-            with place as sink, SpeechWriter(sink, form, rate, label) as writer:
+        if play:
+            with _player(rate) as sink, SpeechWriter(sink, "pcm", rate, label) as writer:
                 for chunk in chunks:
                     writer.write(chunk)
         else:
-            path = Path(output) if output else Path("@outputs") / f"tts_{datetime.now():%Y%m%d_%H%M%S}.{format}"
-            save(path, chunks, rate, label, format)
-            target = str(path)
+            save(place, chunks, rate, label, format, bitrate)
     [report] = reports
     summary = {
         "output": target,
@@ -145,29 +144,15 @@ def say(
         "rtf": None if report.real_time_factor is None else round(report.real_time_factor, 3),
     }
     if as_json:
-        (err if output == "-" else out).print_json(json.dumps(summary))
-    elif output != "-":
+        (err if target == "-" else out).print_json(json.dumps(summary))
+    elif target != "-":
         out.print(f"{target}  {report.audio:.1f} s", markup=False)
 
 
-class _Unbuffered(RawIOBase):
-    """A pipe: every write is delivered at once, nothing is ever gone back to."""
-
-    def __init__(self, pipe: BinaryIO) -> None:
-        self._pipe = pipe
-
-    def write(self, data: Any) -> int:
-        written = self._pipe.write(data)
-        self._pipe.flush()
-        return written
-
-    def seekable(self) -> bool:
-        return False
-
-
-@contextmanager
-def _stdout() -> Iterator[BinaryIO]:
-    yield cast(BinaryIO, _Unbuffered(sys.stdout.buffer))
+def _place(output: str | None, format: str) -> Path:
+    if output == "-":
+        return STDOUT
+    return Path(output) if output else Path("@outputs") / f"tts_{datetime.now():%Y%m%d_%H%M%S}.{format}"
 
 
 @contextmanager
@@ -183,7 +168,7 @@ def _player(rate: int) -> Iterator[BinaryIO]:
     assert process.stdin is not None
     try:
         with process.stdin as pipe:
-            yield cast(BinaryIO, _Unbuffered(cast(BinaryIO, pipe)))
+            yield cast(BinaryIO, Through(cast(BinaryIO, pipe)))
     except BrokenPipeError:
         pass  # its exit status says why
     except BaseException:

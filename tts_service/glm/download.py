@@ -24,6 +24,7 @@ from loguru import logger
 from platformdirs import user_data_path
 
 from tts_service.engine import SpeechError
+from tts_service.files import cannot_write
 
 MODEL = {"huggingface": "zai-org/GLM-TTS", "modelscope": "ZhipuAI/GLM-TTS"}
 SPEAKER = {"huggingface": "FunAudioLLM/CosyVoice2-0.5B", "modelscope": "iic/CosyVoice2-0.5B"}
@@ -100,7 +101,7 @@ def download(target: Path, source: str = "huggingface", progress: Progress = lam
             _fetch(file, target, partial(_report, progress, file.path, done, total))
             done += file.size
     except OSError as error:
-        raise DownloadError(f"{target} cannot be written: {error.strerror or error}") from error
+        raise DownloadError(str(cannot_write(target, error))) from error
     return total
 
 

@@ -115,7 +115,7 @@ class FeatureCache:
         """Keep features; a folder that cannot be written only costs the time to extract them again."""
         tensors = {f"mel_{rate}": mel for rate, mel in features.mels.items()}
         try:
-            with published(self._path) as partial:
-                partial.write_bytes(save(tensors | {"tokens": features.tokens, "speaker": features.speaker}))
+            with published(self._path) as file:
+                file.write(save(tensors | {"tokens": features.tokens, "speaker": features.speaker}))
         except SpeechError as error:
             logger.warning(f"the voice's features are not kept: {error}")

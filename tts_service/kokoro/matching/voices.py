@@ -51,7 +51,7 @@ class Matched:
             "quality": np.array(self.quality),
             "counts": np.array([self.sentences, -1 if self.errors[0] is None else self.errors[0], self.errors[1]]),
         }
-        with published(path) as partial, partial.open("wb") as file:
+        with published(path) as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
 
     @classmethod
