@@ -40,7 +40,7 @@ class SpeechRequest(BaseModel):
     response_format: Format = "mp3"
     speed: float = Field(1.0, ge=0.5, le=2.0)
     language: Literal["zh", "en"] | None = None
-    """How numbers are read where the text does not tell; None: Mandarin unless there are English words. Ours, not OpenAI's."""
+    """How numbers are read where the text does not tell; None: Mandarin unless it has English words. Not OpenAI's."""
     stream_format: Literal["audio", "sse"] = "audio"
 
 

@@ -1,4 +1,4 @@
-"""Pronunciation to GLM-TTS's hybrid text: the published front end's text form, and phoneme tokens where they are demanded.
+"""Pronunciation to GLM-TTS's hybrid text: the published front end's text form, phoneme tokens where demanded.
 
 The model has 204 phoneme tokens, an initial or a final with its tone each: 重庆 as `<|CH|><|ONG2|><|Q|><|ING4|>`. A
 syllable that the inventory cannot write (儿 in the neutral tone, for example) stays a character. The authors of GLM-TTS
@@ -27,7 +27,7 @@ FINALS = frozenset(
     + ["ER2", "ER3", "ER4", "UENG1", "UENG3", "UENG4", "IO1"]
 )
 """Finals with tone; with `INITIALS` the whole inventory of 204."""
-_CHINESE = {"，": "，", "、": "，", "；": "，", "：": "，", "—": "，", "。": "。", "！": "。", "？": "?", "…": "。", "\n": "。"}
+_CHINESE = dict(zip("，、；：—。！？…\n", "，，，，，。。?。。", strict=True))
 _ENGLISH = {"，": ",", "、": ",", "；": ";", "：": ":", "—": ",", "。": ".", "！": ".", "？": "?", "…": ".", "\n": "."}
 _INTERJECTIONS = {"噢": "哦", "欸": "诶"}
 

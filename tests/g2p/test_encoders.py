@@ -90,7 +90,14 @@ def test_policies():
 
 @pytest.mark.parametrize(
     "text",
-    ["很高兴为您服务。", "我马上为您查询。", "正在为您转接。", "他都不敢出门了。", "小诊所一比大医院便宜、方便。", "银行行长觉得还行。"],
+    [
+        "很高兴为您服务。",
+        "我马上为您查询。",
+        "正在为您转接。",
+        "他都不敢出门了。",
+        "小诊所一比大医院便宜、方便。",
+        "银行行长觉得还行。",
+    ],
 )
 def test_glm_reads_for_itself_what_nobody_demanded(text: str):
     assert glm.encode(analyze(text, NOTHING_CUSTOM)) == glm.encode(analyze(text, NOTHING_CUSTOM), "off")

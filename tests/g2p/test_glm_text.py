@@ -1,8 +1,8 @@
 """The text as GLM-TTS was trained on it: the published front end's, or a listed difference with its reason.
 
 `golden/spoken_text.jsonl` has the published normalised texts. What is *said* differently is listed in
-`spoken_text_differences.jsonl`; there only the marks can be compared. `glm_text_differences.jsonl` lists what is written
-differently all the same: `ours` is the whole text, or its marks alone (words as w) where the words differ too.
+`spoken_text_differences.jsonl`; there only the marks can be compared. `glm_text_differences.jsonl` lists what is put
+differently all the same: `ours` is the whole text, or its marks alone (words as w) where words differ too.
 """
 
 import json
