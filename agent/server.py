@@ -21,11 +21,12 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from agent.gate import Gate, is_loopback
+from agent.gate import API_PATHS, Gate, is_loopback
 from agent.metrics import CONTENT_TYPE
 from agent.switchboard import Refused, Switchboard
 from agent.transports import Line
 from agent.workshop import OPEN_PATHS, ROOMY_PATHS, add_workshop
+from tts_service.serving.refusals import refusal
 
 WEB = Path(__file__).parent / "web"
 GRACE_SECONDS = 1.5
@@ -60,6 +61,8 @@ def create_app(switchboard: Switchboard, lines: Sequence[Line]) -> FastAPI:
         Gate,
         host=server.host,
         public_host=public.host if (public := switchboard.settings.phone.public_url) else None,
+        hosts=switchboard.settings.api.hosts,
+        origins=switchboard.settings.api.origins,
         token=server.token.get_secret_value() if server.token else None,
         open_paths=("/", "/web/", "/health", *OPEN_PATHS, *(path for line in lines for path in line.open_paths)),
         roomy_paths=ROOMY_PATHS,
@@ -71,13 +74,18 @@ def create_app(switchboard: Switchboard, lines: Sequence[Line]) -> FastAPI:
         return JSONResponse({"error": str(error), **detail}, 503, {"Retry-After": "5"})
 
     @app.exception_handler(HTTPException)
-    async def failed(_: Request, error: HTTPException) -> JSONResponse:
+    async def failed(request: Request, error: HTTPException) -> JSONResponse:
+        if request.url.path.startswith(API_PATHS):
+            return refusal(error.status_code, str(error.detail), None, error.headers)
         return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         complaints = (f"{'.'.join(map(str, e['loc'][1:])) or 'body'}: {e['msg']}" for e in error.errors()[:3])
-        return JSONResponse({"error": "; ".join(complaints)}, 400)
+        reason = "; ".join(complaints)
+        if request.url.path.startswith(API_PATHS):
+            return refusal(400, reason)
+        return JSONResponse({"error": reason}, 400)
 
     @app.get("/")
     async def page() -> FileResponse:

@@ -28,6 +28,8 @@ from pydantic import (
     model_validator,
 )
 
+from tts_service.engine import SPEEDS
+
 PREFIX = "GLM_TTS_"
 SHORT_NAMES = {
     "GLM_TTS_API_KEY": "server.token",
@@ -59,6 +61,30 @@ class ServerSettings(Section):
     """Asked of every client when set; needed to listen beyond loopback."""
 
 
+class ApiSettings(Section):
+    """The speech API, for programs that expect OpenAI's."""
+
+    origins: tuple[str, ...] = ()
+    """Web pages that may call it from a browser, such as http://localhost:3000 or app://obsidian.md; `*`: all."""
+    hosts: tuple[str, ...] = ("host.docker.internal",)
+    """Further names under which programs reach this computer while it listens on loopback only."""
+    voices: dict[str, str] = {}
+    """Names that clients send -> our voices, before those of `tts_service.serving.asked.OFFICIAL_VOICES`."""
+
+    @field_validator("origins")
+    @classmethod
+    def _plain(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin not in ("*", "null") and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+", origin):
+                raise ValueError(f"{origin!r} is no origin; write scheme://host[:port] without a path")
+        return value
+
+    @field_validator("voices")
+    @classmethod
+    def _in_small_letters(cls, value: dict[str, str]) -> dict[str, str]:
+        return {name.lower(): voice for name, voice in value.items()}
+
+
 class VoiceSettings(Section):
     """How it speaks; all but `engine` and `model` can change during a conversation."""
 
@@ -68,7 +94,7 @@ class VoiceSettings(Section):
     one that `glm-tts download` fills. remote: the address of the Ray cluster; None: this machine's."""
     name: str | None = None
     """One of the engine's voices; None: its first."""
-    speed: float = Field(1.0, ge=0.5, le=2.0)
+    speed: float = Field(1.0, ge=SPEEDS[0], le=SPEEDS[1])
     language: Literal["zh", "en"] | None = None
     """None: decide from the text."""
     seed: int = 0
@@ -238,6 +264,7 @@ class Settings(Section):
     """Everything that can be set."""
 
     server: ServerSettings = ServerSettings()
+    api: ApiSettings = ApiSettings()
     voice: VoiceSettings = VoiceSettings()
     ears: EarsSettings = EarsSettings()
     brain: BrainSettings = BrainSettings()

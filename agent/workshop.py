@@ -21,7 +21,7 @@ from tts_service.synthesizer import Synthesizer
 
 OPEN_PATHS = ("/studio", "/studio/")
 """The studio asks for the token with a page of its own: browsers cannot send it as a header."""
-ROOMY_PATHS = {"/studio/": 256 << 20, "/v1/": 256 << 10}
+ROOMY_PATHS = {"/studio/": 256 << 20, "/v1/audio/transcriptions": 25 << 20, "/v1/": 256 << 10, "/dev/": 256 << 10}
 """Bytes of body accepted below these."""
 
 
@@ -50,7 +50,8 @@ def add_workshop(app: FastAPI, switchboard: Switchboard) -> None:
         )
         return inner
 
-    app.include_router(speech_api.router(synthesizer))
+    voices = switchboard.settings.api.voices
+    app.include_router(speech_api.router(synthesizer, renamed=voices, transcribe=transcribe))
     app.add_middleware(_Studio, build=build if find_spec("gradio") else None)
 
 

@@ -18,7 +18,7 @@ from tts_service.files import make_folder, published
 from tts_service.label import FIELD, NOTICE, Label
 from tts_service.wording import tr
 
-Format = Literal["wav", "pcm", "flac", "mp3", "opus"]
+Format = Literal["wav", "pcm", "flac", "mp3", "opus", "aac"]
 FORMATS: tuple[str, ...] = get_args(Format)
 MEDIA_TYPES = {
     "wav": "audio/wav",
@@ -26,14 +26,15 @@ MEDIA_TYPES = {
     "flac": "audio/flac",
     "mp3": "audio/mpeg",
     "opus": "audio/ogg; codecs=opus",
+    "aac": "audio/aac",
 }
 SAMPLE_RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
 _UNKNOWN = 0xFFFFFFFF  # the size field of a RIFF file whose length is not known yet
-_CODECS = {"flac": ("flac", "flac"), "mp3": ("mp3", "libmp3lame"), "opus": ("ogg", "libopus")}
-BITRATES = {"mp3": (128, range(8, 321)), "opus": (48, range(6, 511))}
+_CODECS = {"flac": ("flac", "flac"), "mp3": ("mp3", "libmp3lame"), "opus": ("ogg", "libopus"), "aac": ("adts", "aac")}
+BITRATES = {"mp3": (128, range(8, 321)), "opus": (48, range(6, 511)), "aac": (128, range(8, 321))}
 """Of the formats that lose something: the usual kbit/s, and those that can be asked for. Codecs take the nearest that
 they know at the sample rate."""
-BITRATE_VARIABLES = {"mp3": "GLM_TTS_MP3_KBPS", "opus": "GLM_TTS_OPUS_KBPS"}
+BITRATE_VARIABLES = {"mp3": "GLM_TTS_MP3_KBPS", "opus": "GLM_TTS_OPUS_KBPS", "aac": "GLM_TTS_AAC_KBPS"}
 """Environment variables with another usual bit rate."""
 _RATES_OF = {"opus": (8000, 16000, 24000, 48000)}
 
@@ -125,8 +126,9 @@ class _Container:
     ) -> None:
         import av
 
-        # A page of Opus is sent when it is full: without this it waits for a second of speech.
-        options = {"page_duration": "100000"} if container == "ogg" else {}
+        # A page of Opus is sent when it is full: without this it waits for a second of speech. AAC has no place for
+        # a label of its own, but players skip an ID3 tag in front of it.
+        options = {"ogg": {"page_duration": "100000"}, "adts": {"write_id3v2": "1"}}.get(container, {})
         self._file: Any = av.open(
             sink if sink.seekable() else _OnlyWrites(sink), "w", format=container, options=options
         )

@@ -87,12 +87,16 @@ class Voice:
     """Where a library voice lies (voice.yaml, reference audio, caches); None for a voice that comes with the engine."""
 
 
+SPEEDS = (0.25, 4.0)
+"""Slowest and fastest tempo that can be asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class SynthesisOptions:
     """How to say it. An engine rejects with `SpeechError` what it cannot honour, and says so in one sentence."""
 
     speed: float = 1.0
-    """Tempo factor, 0.5 to 2.0."""
+    """Tempo factor, a quarter to four; what lies beyond the engine's own `tempi` is stretched in time."""
     language: str | None = None
     """How numbers, letters and signs are said where their sentence does not tell: `zh`, `en`, or None: as in `zh`,
     unless the sentence has English words and no hanzi."""
@@ -107,8 +111,9 @@ class SynthesisOptions:
     """Upper bound in speech tokens per segment, at least 1 (GLM-TTS)."""
 
     def __post_init__(self) -> None:
-        if not 0.5 <= self.speed <= 2.0:
-            raise SpeechError(f"speed is {self.speed}; it must lie between 0.5 and 2.0")
+        slowest, fastest = SPEEDS
+        if not slowest <= self.speed <= fastest:
+            raise SpeechError(f"speed is {self.speed}; it must lie between {slowest} and {fastest}")
         if self.language not in (None, "zh", "en"):
             raise SpeechError(
                 f"the language is {self.language!r}; it must be 'zh', 'en' or None (decide from the text)"
@@ -167,6 +172,8 @@ class Engine(Protocol):
 
     name: str
     sample_rate: int
+    tempi: tuple[float, float]
+    """Slowest and fastest tempo at which its own speech is better than stretched speech; it is asked for no other."""
 
     def voices(self) -> list[Voice]:
         """The voices it can speak with; the first is the default."""

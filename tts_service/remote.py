@@ -47,9 +47,9 @@ class Replica:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{engine}-engine")
         self._speaking = 0
 
-    def describe(self) -> tuple[int, list[Voice]]:
-        """Sample rate in Hz, and the voices."""
-        return self._engine.sample_rate, self._engine.voices()
+    def describe(self) -> tuple[int, tuple[float, float], list[Voice]]:
+        """Sample rate in Hz, the tempi, and the voices."""
+        return self._engine.sample_rate, self._engine.tempi, self._engine.voices()
 
     def speaking(self) -> int:
         """Segments being spoken now."""
@@ -136,7 +136,7 @@ class RemoteEngine:
     def __init__(self, handle: Any, *, owns_connection: bool = False) -> None:
         self._handle = handle
         self._owns_connection = owns_connection
-        self.sample_rate, self._voices = handle.describe.remote().result()
+        self.sample_rate, self.tempi, self._voices = handle.describe.remote().result()
         self.segments: Counter[str] = Counter()
         """How many segments each replica has begun."""
 

@@ -49,7 +49,7 @@ class GLMTTSSettings(TTSSettings):
     """What can be changed while the service runs; takes effect with the next utterance.
 
     Parameters:
-        speed: Tempo factor, 0.5 to 2.0.
+        speed: Tempo factor, 0.25 to 4.
         seed: Same seed, text and voice give the same speech.
         sampling: `ras` or `topk` (GLM-TTS).
         lexicon: A `g2p.Lexicon` for this session, instead of the synthesizer's.

@@ -13,6 +13,7 @@ from typing import Any
 import g2p
 from tts_service.engine import BREATH, QUEUED, AudioChunk, CharTiming, Engine, StopSignal, SynthesisOptions, Voice
 from tts_service.segmenter import Segmenter
+from tts_service.tempo import shared, stretched
 
 STALL_SECONDS = 0.5
 """Text that has waited this long for its continuation is spoken as it stands."""
@@ -214,7 +215,10 @@ class Utterance:
     def _speak(self, text: str) -> Iterator[AudioChunk]:
         pronunciation = g2p.analyze(text, self._lexicon, language=self.options.language)
         if pronunciation:
-            yield from self._engine.synthesize(pronunciation, self.voice, self.options, self._stop, self._history)
+            tempo, stretch = shared(self.options.speed, self._engine.tempi)
+            options = replace(self.options, speed=tempo)
+            chunks = self._engine.synthesize(pronunciation, self.voice, options, self._stop, self._history)
+            yield from stretched(chunks, stretch)
 
     def _deliver(self, chunk: AudioChunk, now: float) -> None:
         report = self.report

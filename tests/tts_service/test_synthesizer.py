@@ -192,7 +192,7 @@ def test_capacity_is_refused_clearly_and_comes_back():
 def test_unknown_voice_and_wild_options_are_named(voice):
     with pytest.raises(UnknownVoice, match="'nobody'; available: low, high"):
         next(voice.stream("好", voice="nobody"))
-    with pytest.raises(SpeechError, match=r"speed is 9.*0.5 and 2.0"):
+    with pytest.raises(SpeechError, match=r"speed is 9.*0.25 and 4.0"):
         next(voice.stream("好", speed=9))
 
 

@@ -23,6 +23,7 @@ class ToneEngine:
 
     name = "tone"
     sample_rate = 24000
+    tempi = (0.5, 2.0)
 
     def __init__(self) -> None:
         self.gate = threading.Event()

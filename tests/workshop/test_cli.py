@@ -123,7 +123,7 @@ def test_say_uses_a_dictionary(run, tmp_path):
         (["say", "a", "--file", "b"], 2, "not both"),
         (["say", "--file", "missing.txt"], 1, "missing.txt cannot be read"),
         (["say", "--file", "latin.txt"], 1, "not UTF-8 near byte 3"),
-        (["say", "a", "--speed", "9"], 1, "between 0.5 and 2.0"),
+        (["say", "a", "--speed", "9"], 1, "between 0.25 and 4.0"),
         (["say", "a", "--preset", "loud"], 1, "check, dubbing, dialogue, batch"),
         (["say", "a", "-o", "x.ogg"], 1, "wav, pcm, flac, mp3, opus"),
         (["say", "a", "-o", "text/x.wav"], 1, "cannot be written"),

@@ -68,7 +68,7 @@ def say(
     engine: EngineOption = "kokoro",
     checkpoint: CheckpointOption = None,
     preset: Annotated[str | None, typer.Option(help=tr("预设，见 glm-tts presets", "See: glm-tts presets"))] = None,
-    speed: Annotated[float | None, typer.Option(help=tr("语速 0.5 到 2", "Tempo, 0.5 to 2"))] = None,
+    speed: Annotated[float | None, typer.Option(help=tr("语速 0.25 到 4", "Tempo, 0.25 to 4"))] = None,
     seed: Annotated[int | None, typer.Option(help=tr("随机种子", "Random seed"))] = None,
     sample_rate: Annotated[int | None, typer.Option(help=tr("采样率（Hz）", "Sample rate in Hz"))] = None,
     sampling: Annotated[str | None, typer.Option(help=tr("采样方法：ras 或 topk", "ras or topk"))] = None,

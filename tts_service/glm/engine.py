@@ -145,6 +145,7 @@ class GLMEngine:
 
     name = "glm"
     sample_rate = hift.RATE
+    tempi = (0.5, 2.0)
 
     def __init__(self, models: Callable[[], Models], library: Library, identity: str, chunking: Chunking) -> None:
         self._read = models

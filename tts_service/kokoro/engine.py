@@ -66,6 +66,7 @@ class KokoroEngine:
 
     name = "kokoro"
     sample_rate = SAMPLE_RATE
+    tempi = (0.9, 1.2)
 
     def __init__(self, network: Network, voices: dict[str, KokoroVoice], library: Library | None = None) -> None:
         self._network = network
