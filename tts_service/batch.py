@@ -23,7 +23,7 @@ from tts_service.files import cannot_write, file_sha256, make_folder, published
 from tts_service.label import content_id
 from tts_service.maker import Job, Maker
 from tts_service.presets import honoured, preset
-from tts_service.tasks import Flaw, Task, read_tasks
+from tts_service.tasks import Flaw, Task, file_name, read_tasks
 
 FORMATS = ("wav", "flac", "mp3", "opus")
 """Those that carry the label by which a finished task is recognised."""
@@ -50,6 +50,8 @@ class Outcome:
     sha256: str | None = None
     """Of the file."""
     key: str | None = None
+    asked: str | None = None
+    """The name in the task, where it could not be the name of a file."""
 
 
 @dataclass
@@ -69,10 +71,12 @@ class Batch:
     engine: str = "kokoro"
     files: list[str] = field(default_factory=list)
     """Names of the files that exist after `run`."""
+    notes: dict[str, None] = field(default_factory=dict)
+    """What was guessed about the task file, each once; complete after `check`."""
 
     def check(self) -> Iterator[Task | Flaw]:
         """Every line, as the task that it is or with what is wrong with it; nothing is spoken."""
-        for item in read_tasks(self.tasks, self.root):
+        for item in read_tasks(self.tasks, self.root, lambda note: self.notes.update({note: None})):
             problem = self.maker.check(item) if isinstance(item, Task) else None
             yield Flaw(item.number, item.line, "voice", problem) if problem else item
 
@@ -91,7 +95,7 @@ class Batch:
             report = _Report(self.output / REPORT)
         except OSError as error:
             raise cannot_write(self.output / REPORT, error) from error
-        claimed: set[str] = set()
+        claimed: dict[str, int] = {}
         running: set[Future[Outcome]] = set()
         with report, ThreadPoolExecutor(self.jobs, thread_name_prefix="batch") as pool:
             try:
@@ -131,23 +135,31 @@ class Batch:
 
     def _job(self, task: Task) -> Job:
         options = {**self.options, **(preset(task.preset).options if task.preset else {})}
-        if task.seed is not None:
-            options["seed"] = task.seed
+        own = {"seed": task.seed, "speed": task.speed}
+        options.update({name: value for name, value in own.items() if value is not None})
         options, _ = honoured(self.engine, options)
         decisive = [*self.maker.identity(task), task.input_text, sorted(options.items()), self.format]
         key = hashlib.sha256(json.dumps(decisive, ensure_ascii=False).encode()).hexdigest()
         return Job(task, options, key)
 
-    def _place(self, task: Task, claimed: set[str]) -> tuple[Job, Path]:
-        """The first name that is free, or that holds this very job's result."""
-        job, suffix = self._job(task), 1
+    def _place(self, task: Task, claimed: dict[str, int]) -> tuple[Job, Path]:
+        """The first name that is free, or that holds this very job's result.
+
+        Args:
+            task: To be spoken.
+            claimed: Names, in lower case, that this run has given away, with the last number that was tried after each:
+                ten thousand tasks of one name do not try ten thousand numbers each.
+        """
+        job, suffix = self._job(task), claimed.get(task.output_name.casefold(), 0)
         while True:
-            name = task.output_name if suffix == 1 else f"{task.output_name}_{suffix}"
-            path = self.output / f"{name}.{self.format}"
-            if name.casefold() not in claimed and (not path.exists() or content_id(read_label(path)) == job.key):
-                claimed.add(name.casefold())
-                return job, path
             suffix += 1
+            tail = f".{self.format}" if suffix == 1 else f"_{suffix}.{self.format}"
+            path = self.output / file_name(task.output_name, tail)
+            taken = suffix > 1 and path.stem.casefold() in claimed
+            if not taken and (not path.exists() or content_id(read_label(path)) == job.key):
+                claimed[task.output_name.casefold()] = suffix
+                claimed.setdefault(path.stem.casefold(), 1)
+                return job, path
 
     def _finish(self, job: Job, path: Path) -> Outcome:
         task = job.task
@@ -159,7 +171,9 @@ class Batch:
         except Exception as error:  # whatever one task dies of, the others go on
             if not isinstance(error, SpeechError):
                 logger.exception(f"task {task.number} failed")
-            return Outcome(task.number, task.line, path.stem, "failed", error=str(error), key=job.key)
+            return Outcome(
+                task.number, task.line, path.stem, "failed", error=str(error), key=job.key, asked=task.asked_name
+            )
         status = "kept" if kept else "done"
         rtf = None if rtf is None else round(rtf, 3)
         return Outcome(
@@ -173,6 +187,7 @@ class Batch:
             None,
             file_sha256(path),
             job.key,
+            task.asked_name,
         )
 
     def _noted(self, outcome: Outcome) -> Outcome:

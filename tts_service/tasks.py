@@ -1,29 +1,35 @@
-"""Task files for batches: JSON Lines, one text with its voice a line, every line checked before any is spoken."""
+"""Tasks for batches: one text with its voice each, all checked before any is spoken."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
-from typing import Any, BinaryIO
+from typing import Any
 
-from tts_service.engine import SpeechError
+from tts_service.engine import SpeechError, SynthesisOptions
 from tts_service.presets import presets
-from tts_service.voices import MAX_BYTES, safe_name
-from tts_service.wording import tr
+from tts_service.task_file import Broken, rows, unreadable
+from tts_service.voices import MAX_BYTES
+from tts_service.wording import nearest, tr
 
-MAX_LINE = 256 << 10
-"""Bytes; some 80,000 hanzi."""
-_FIELDS = {
+_FIELDS: dict[str, type] = {
     "input_text": str,
     "prompt_audio": str,
     "prompt_text": str,
     "output_name": str,
     "voice": str,
     "seed": int,
+    "speed": float,
     "preset": str,
 }
+_UNFIT = re.compile(r'[<>:"/\\|?*]')
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_SUFFIX = re.compile(r"\.(wav|mp3|flac|opus|pcm)$", re.IGNORECASE)
+MAX_NAME = 255
+"""Bytes of a file's name, its suffix among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +43,15 @@ class Task:
     input_text: str
     output_name: str
     """A safe file name without suffix."""
+    asked_name: str | None = None
+    """What the task called it, where that could not be the name of a file everywhere."""
     prompt_audio: Path | None = None
     """Recording whose voice is cloned; exists and lies inside the root."""
     prompt_text: str | None = None
     """What is said in it."""
     voice: str | None = None
     seed: int | None = None
+    speed: float | None = None
     preset: str | None = None
 
 
@@ -65,122 +74,114 @@ class _Wrong(Exception):
     """Field, problem, fix."""
 
 
-def read_tasks(path: Path, root: Path | None = None) -> Iterator[Task | Flaw]:
-    """Read a task file line by line; only one line is in memory at a time.
+def read_tasks(
+    path: Path, root: Path | None = None, note: Callable[[str], None] = lambda _: None
+) -> Iterator[Task | Flaw]:
+    """Read a task file; only one task is in memory at a time.
 
     Args:
-        path: JSON Lines in UTF-8, with or without BOM, any line ends; empty lines are skipped.
+        path: See `tts_service.task_file.rows`; empty lines are skipped.
         root: Folder that `prompt_audio` is relative to and must lie in; None: the task file's.
+        note: Told what was guessed about the file.
 
     Raises:
         SpeechError: The file cannot be read.
     """
     root = root or path.resolve().parent
     try:
-        with path.open("rb") as file:
-            number = 0
-            for line, raw in enumerate(_lines(file), start=1):
-                if raw is not None and not raw.strip():
-                    continue
-                number += 1
-                try:
-                    yield _task(raw, number, line, root)
-                except _Wrong as wrong:
-                    yield Flaw(number, line, *wrong.args)
+        for number, (line, row) in enumerate(rows(path, _FIELDS, note), start=1):
+            try:
+                if isinstance(row, Broken):
+                    raise _Wrong(tr("整行", "the line"), row.problem, row.fix)
+                yield _task(_checked(row), number, line, root)
+            except _Wrong as wrong:
+                yield Flaw(number, line, *wrong.args)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise SpeechError(
-            tr(f"无法读取任务文件 {path}：{reason}", f"the task file {path} cannot be read: {reason}")
-        ) from error
+        raise unreadable(path, error) from error
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes | None]:
-    """Lines without their ends; None for one that is too long."""
-    if file.read(3) != b"\xef\xbb\xbf":
-        file.seek(0)
-    while raw := file.readline(MAX_LINE + 1):
-        if len(raw) <= MAX_LINE:
-            yield raw
-            continue
-        while raw and not raw.endswith(b"\n"):
-            raw = file.readline(MAX_LINE)
-        yield None
+def file_name(name: str, tail: str = ".flac") -> str:
+    """A name that every file system takes, as near as can be to the one given, with `tail` after it.
+
+    What cannot stand in a name somewhere becomes an underscore; what is too long is cut. Empty if nothing is left.
+    """
+    composed = _UNFIT.sub("_", unicodedata.normalize("NFC", name))
+    shown = "".join("_" if unicodedata.category(char) in ("Cc", "Cf", "Co", "Cn") else char for char in composed)
+    plain = shown.strip(" .")
+    if _DEVICES.fullmatch(plain):
+        plain += "_"
+    room = MAX_NAME - len(tail.encode())
+    plain = plain.encode()[:room].decode(errors="ignore").rstrip(" .")
+    return plain and plain + tail
 
 
-def _task(raw: bytes | None, number: int, line: int, root: Path) -> Task:
-    fields = _fields(raw)
+def _task(fields: dict[str, Any], number: int, line: int, root: Path) -> Task:
     text = fields.get("input_text", "")
     if not text.strip():
         raise _Wrong(
             "input_text", tr("缺失或为空", "is missing or empty"), tr("写上要说的话", "give the text to speak")
         )
-    name = fields.get("output_name") or f"output_{number:03d}"
-    try:
-        name = safe_name(name.removesuffix(".wav"))
-    except SpeechError as error:
-        raise _Wrong("output_name", str(error), tr("换一个普通的文件名", "choose a plain file name")) from None
+    asked = _SUFFIX.sub("", fields.get("output_name", ""))
+    name = file_name(asked, "") or f"output_{number:03d}"
     if (preset := fields.get("preset")) is not None and preset not in (known := presets()):
         raise _Wrong(
             "preset",
-            tr(f"没有预设 {preset!r}", f"there is no preset {preset!r}"),
+            tr(f"没有预设 {preset!r}", f"there is no preset {preset!r}") + nearest(preset, known),
             tr("可用：", "use ") + ", ".join(known),
         )
     if (seed := fields.get("seed")) is not None and not 0 <= seed < 1 << 32:
         raise _Wrong("seed", tr("超出范围", "is out of range"), tr("用 0 到 4294967295 的整数", "use 0 to 4294967295"))
+    if (speed := fields.get("speed")) is not None:
+        try:
+            SynthesisOptions(speed=speed)
+        except SpeechError as error:
+            raise _Wrong("speed", tr("超出范围", "is out of range"), str(error)) from None
     audio = fields.get("prompt_audio")
     if audio is not None and fields.get("voice") is not None:
         raise _Wrong(
             "voice", tr("与 prompt_audio 同时给出", "stands beside prompt_audio"), tr("只留一个", "keep one of the two")
         )
     return Task(
-        number,
-        line,
-        text,
-        name,
-        _inside(root, audio) if audio is not None else None,
-        fields.get("prompt_text"),
-        fields.get("voice"),
-        seed,
-        preset,
+        number=number,
+        line=line,
+        input_text=text,
+        output_name=name,
+        asked_name=asked if asked and asked != name else None,
+        prompt_audio=_inside(root, audio) if audio is not None else None,
+        prompt_text=fields.get("prompt_text"),
+        voice=fields.get("voice"),
+        seed=seed,
+        speed=speed,
+        preset=preset,
     )
 
 
-def _fields(raw: bytes | None) -> dict[str, Any]:
-    """The object on a line, every field of a known name and the right type."""
-    whole = tr("整行", "the line")
-    if raw is None:
-        raise _Wrong(
-            whole,
-            tr(f"超过 {MAX_LINE >> 10} KB", f"is longer than {MAX_LINE >> 10} KB"),
-            tr("拆成几个任务", "split it up"),
-        )
-    try:
-        document = json.loads(raw.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        problem = tr(f"第 {error.start + 1} 字节不是 UTF-8", f"is not UTF-8 at byte {error.start + 1}")
-        raise _Wrong(whole, problem, tr("把文件另存为 UTF-8", "save the file as UTF-8")) from None
-    except (ValueError, RecursionError) as error:
-        problem = tr("不是 JSON", "is not JSON") + f" ({error})"
-        raise _Wrong(whole, problem, tr('写成 {"input_text": "..."}', 'write it as {"input_text": "..."}')) from None
-    if not isinstance(document, dict):
-        raise _Wrong(
-            whole,
-            tr("不是 JSON 对象", "is no JSON object"),
-            tr('写成 {"input_text": "..."}', 'write it as {"input_text": "..."}'),
-        )
-    known = tr("可用字段：", "known: ") + ", ".join(_FIELDS)
-    for field, value in document.items():
+def _checked(row: dict[str, Any]) -> dict[str, Any]:
+    """Fields of known names and the right types; one that is null or holds no text is one that is not there."""
+    checked = {}
+    for field, value in row.items():
         kind = _FIELDS.get(field)
         if kind is None:
-            raise _Wrong(field[:80], tr("没有这个字段", "is no field"), known)
-        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-            expected = tr("文字", "a text") if kind is str else tr("整数", "a whole number")
-            raise _Wrong(field, tr("类型不对", "has the wrong type"), tr(f"应为{expected}", f"it must be {expected}"))
+            raise _Wrong(
+                field[:80],
+                tr("没有这个字段", "is no field") + nearest(field, _FIELDS),
+                tr("可用字段：", "known: ") + ", ".join(_FIELDS),
+            )
+        # Tables and data frames turn whole numbers into 42.0.
+        if kind is int and isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if value is None or value == "":
+            continue
+        allowed = (int, float) if kind is float else kind
+        if not isinstance(value, allowed) or isinstance(value, bool):
+            expected = {str: tr("文字", "a text"), int: tr("整数", "a whole number"), float: tr("数字", "a number")}
+            raise _Wrong(field, tr("类型不对", "has the wrong type"), tr("应为", "it must be ") + expected[kind])
         if isinstance(value, str) and not _is_text(value):
             raise _Wrong(
                 field, tr("含有残缺的字符", "holds half a character"), tr("删去代理码位", "remove lone surrogates")
             )
-    return document
+        checked[field] = value
+    return checked
 
 
 def _is_text(value: str) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import locale
 import os
+from collections.abc import Iterable
 
 
 def in_chinese() -> bool:
@@ -20,3 +22,10 @@ def in_chinese() -> bool:
 def tr(zh: str, en: str) -> str:
     """The one of two wordings that the user reads."""
     return zh if in_chinese() else en
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """Words that point from a name that does not exist to the one that was probably meant; empty if none is near."""
+    by_folded = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(given.casefold(), by_folded, 1, 0.5)
+    return tr(f"；是不是 {by_folded[near[0]]}？", f" (did you mean {by_folded[near[0]]}?)") if near else ""

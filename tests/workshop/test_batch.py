@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -17,7 +18,8 @@ from tts_service.audio_file import read_label, save
 from tts_service.batch import REPORT, Batch
 from tts_service.label import Label, content_id
 from tts_service.maker import REFERENCES, LocalMaker
-from tts_service.tasks import MAX_LINE, Flaw, Task, read_tasks
+from tts_service.task_file import MAX_LINE
+from tts_service.tasks import Flaw, Task, read_tasks
 from tts_service.voices import MAX_BYTES, Library
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(autouse=True)
 def english(monkeypatch):
-    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setenv("GLM_TTS_LANG", "en")
 
 
 def write(path, *tasks):
@@ -65,9 +67,14 @@ def flaw(tmp_path, line):
         ({"input_text": "a", "preset": "loud"}, "preset", "dubbing"),
         ({"input_text": "a", "promt_audio": "x.wav"}, "promt_audio", "known: input_text, prompt_audio"),
         ({"input_text": "a", "voice": "b", "prompt_audio": "c.wav"}, "voice", "keep one"),
-        ({"input_text": "a", "output_name": "../../x"}, "output_name", "cannot be a name"),
-        ({"input_text": "a", "output_name": "CON"}, "output_name", "device"),
-        ({"input_text": "a", "output_name": "a/b"}, "output_name", "cannot be a name"),
+        ({"input_text": None}, "input_text", "missing"),
+        ({"input_text": ["a"]}, "input_text", "must be a text"),
+        ({"input_text": "a", "output_name": 1}, "output_name", "must be a text"),
+        ({"input_text": "a", "seed": 1.5}, "seed", "whole number"),
+        ({"input_text": "a", "speed": "fast"}, "speed", "must be a number"),
+        ({"input_text": "a", "speed": 9}, "speed", "between 0.5 and 2.0"),
+        ({"input_text": "a", "preset": "dubing"}, "preset", "did you mean dubbing?"),
+        ({"input_text": "a", "promt_audio": "x.wav"}, "promt_audio", "did you mean prompt_audio?"),
         ({"input_text": "a", "prompt_audio": "../x.wav"}, "prompt_audio", "leads out"),
         ({"input_text": "a", "prompt_audio": "a/../../x.wav"}, "prompt_audio", "leads out"),
         ({"input_text": "a", "prompt_audio": "..\\x.wav"}, "prompt_audio", "leads out"),
@@ -79,7 +86,12 @@ def flaw(tmp_path, line):
         ({"input_text": "a", "prompt_audio": "x" * 5000}, "prompt_audio", "not found"),
         ({"input_text": "a", "prompt_audio": "."}, "prompt_audio", "not found"),
         (b'{"input_text": "\xff\xfe"}', "the line", "not UTF-8 at byte 17"),
-        (b"{'input_text': 'a'}", "the line", "not JSON"),
+        (b"{'input_text': 'a'}", "the line", "use double quotes"),
+        (b'{"input_text": "a",}', "the line", "remove the comma before the closing bracket"),
+        ('{“input_text”: "a"}'.encode(), "the line", "use plain quotes"),
+        (b"# tasks", "the line", "remove the comment"),
+        (b'{"input_text": "a"} {"input_text": "b"}', "the line", "not JSON at character 21"),
+        (b"hello", "the line", 'write it as {"input_text"'),
         (b'["input_text"]', "the line", "no JSON object"),
         (b"[" * 100_000, "the line", "not JSON"),
         (b'{"input_text": "a", "seed": ' + b"9" * 10_000 + b"}", "the line", "not JSON"),
@@ -118,6 +130,109 @@ def test_byte_order_mark_line_ends_and_empty_lines(tmp_path):
     first, second = read_tasks(path)
     assert first == Task(1, 1, "一", "output_001")
     assert second == Task(2, 4, "二", "b")
+
+
+GOOD = '{"input_text": "今天，好", "output_name": "甲", "seed": 3}'
+TABLE = 'input_text,output_name,seed,voice\n"今天，""好""",甲,3.0,\n\n,乙,,\n明天,,x,\n'
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "gbk", "gb18030"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_any_encoding_with_any_line_ends(tmp_path, encoding, ends):
+    path = tmp_path / "tasks.jsonl"
+    path.write_bytes(ends.join([GOOD, "", GOOD.replace("甲", "乙")]).encode(encoding))
+    notes = []
+    first, second = read_tasks(path, note=notes.append)
+    assert (first.input_text, first.output_name, first.seed, first.line) == ("今天，好", "甲", 3, 1)
+    assert (second.output_name, second.number, second.line) == ("乙", 2, 3)
+    assert notes == (["the file is not in UTF-8 and is read as GBK"] if encoding.startswith("gb") else [])
+
+
+def test_one_broken_line_does_not_make_a_file_gbk(tmp_path):
+    path = tmp_path / "tasks.jsonl"
+    path.write_bytes(f"{GOOD}\n".encode() + GOOD.encode("gbk") + f"\n{GOOD}".encode())
+    good, broken, last = read_tasks(path)
+    assert good.input_text == last.input_text == "今天，好"
+    assert "not UTF-8 at byte 17" in str(broken)
+
+
+@pytest.mark.parametrize("text", ["[{0},\n {0}]", "[\n  {0}\n ,{0},\n]\n", "\n[{0}{0}]", "{0},\n{0},\n"])
+def test_arrays_and_needless_commas(tmp_path, text):
+    path = tmp_path / "tasks.json"
+    path.write_text(text.replace("{0}", GOOD), encoding="utf-8")
+    first, second = read_tasks(path)
+    assert first.input_text == second.input_text == "今天，好"
+    assert second.number == 2
+
+
+def test_a_bad_element_of_an_array_is_told_and_the_rest_read(tmp_path):
+    path = tmp_path / "tasks.json"
+    path.write_text(f"[{GOOD},\n{{'input_text': 'x'}},\n3,\n{GOOD}\n] more", encoding="utf-8")
+    good, quotes, number, last, more = read_tasks(path)
+    assert good.input_text == last.input_text == "今天，好"
+    assert "line 2" in str(quotes)
+    assert "double quotes" in str(quotes)
+    assert "line 3" in str(number)
+    assert last.line == 4
+    assert "goes on after the end of its array" in str(more)
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "gbk", "utf-16"])
+def test_tables(tmp_path, mark, encoding):
+    path = tmp_path / "tasks.csv"
+    path.write_bytes(TABLE.replace(",", mark).encode(encoding))
+    first, empty, typed = read_tasks(path)
+    assert (first.input_text, first.output_name, first.seed, first.voice) == ('今天，"好"', "甲", 3, None)
+    assert (empty.line, empty.field) == (4, "input_text")
+    assert (typed.line, typed.field) == (5, "seed")
+
+
+def test_columns_of_a_table_that_are_somebodys_own(tmp_path):
+    path = tmp_path / "tasks.tsv"
+    path.write_text("id\tinput_text\toutputname\n7\t好\ta\n8\t好\t\n9\t好\ta\tb\n", encoding="utf-8")
+    notes = []
+    slip, good, long = read_tasks(path, note=notes.append)
+    assert notes == ["columns that are ignored: id"]
+    assert "did you mean output_name?" in str(slip)
+    assert good.input_text == "好"
+    assert "4 cells for 3 columns" in str(long)
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ("新闻 1", "新闻 1"),
+        ("../../x", "_.._x"),
+        ("a/b:c？", "a_b_c？"),
+        ("CON", "CON_"),
+        ("（一）.wav", "（一）"),
+        ("a\u202eb", "a_b"),
+        (" .. ", "output_001"),
+        ("长" * 400, "长" * 83),
+    ],
+)
+def test_names_are_made_safe_and_the_report_says_how(tmp_path, tone, asked, name):
+    tasks = write(tmp_path / "tasks.jsonl", {"input_text": "一", "output_name": asked})
+    [outcome] = batch(tmp_path, tasks, tone).run()
+    assert outcome.file == f"{name}.wav"
+    assert outcome.asked == (None if asked.removesuffix(".wav") == name else asked)
+    assert [path.name for path in (tmp_path / "out").glob("*.wav")] == [outcome.file]
+    assert json.loads((tmp_path / "out" / REPORT).read_text())["asked"] == outcome.asked
+
+
+def test_long_names_that_are_taken_are_cut_for_their_numbers(tmp_path, tone):
+    tasks = write(tmp_path / "tasks.jsonl", *({"input_text": "一", "output_name": "长" * 90} for _ in range(3)))
+    files = [outcome.file for outcome in batch(tmp_path, tasks, tone).run()]
+    assert len(set(files)) == 3
+    assert all(len(file.encode()) <= 255 for file in files)
+
+
+def test_a_tempo_of_its_own(tmp_path, tone):
+    tasks = write(tmp_path / "tasks.jsonl", {"input_text": "一", "speed": 2}, {"input_text": "一"})
+    fast, usual = batch(tmp_path, tasks, tone).run()
+    assert (fast.status, usual.status) == ("done", "done")
+    assert fast.key != usual.key
 
 
 def test_a_long_line_does_not_swallow_the_next(tmp_path):
@@ -321,6 +436,25 @@ def test_ten_thousand_tasks_use_flat_memory(tmp_path):
     finally:
         tracemalloc.stop()
     assert peak < 6 << 20  # the texts alone have 30 MB
+
+
+def test_ten_thousand_tasks_of_one_name_take_seconds_and_flat_memory(tmp_path):
+    tasks = tmp_path / "tasks.jsonl"
+    with tasks.open("w") as file:
+        for i in range(10_000):
+            file.write(json.dumps({"input_text": f"{i}", "output_name": "same"}) + "\n")
+    work = Batch(tasks, tmp_path / "out", Copier(tmp_path))
+    began = time.process_time()
+    files = {outcome.file for outcome in work.run()}
+    assert len(files) == 10_000
+    assert time.process_time() - began < 30
+    tracemalloc.start()
+    try:
+        assert zipfile.ZipFile(work.archive()).testzip() is None
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 24 << 20
 
 
 def test_a_report_that_is_something_else_is_not_touched(tmp_path, tone):

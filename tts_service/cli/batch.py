@@ -25,12 +25,21 @@ from tts_service.cli.console import (
     load_engine,
     out,
     recognise,
+    warn,
 )
 from tts_service.wording import tr
 
 
 def batch(
-    tasks: Annotated[Path, typer.Argument(help=tr("任务文件，每行一个 JSON", "Task file, one JSON object a line"))],
+    tasks: Annotated[
+        Path,
+        typer.Argument(
+            help=tr(
+                "任务文件：JSONL、JSON 数组、CSV 或 TSV；- 表示标准输入",
+                "Tasks: JSON Lines, a JSON array, CSV or TSV; - for standard input",
+            )
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help=tr("结果文件夹", "Folder for the results"))] = Path(
         "@outputs/batch"
     ),
@@ -51,6 +60,7 @@ def batch(
     voices: LibraryOption = None,
     engine: EngineOption = "kokoro",
     checkpoint: CheckpointOption = None,
+    speed: Annotated[float | None, typer.Option(help=tr("语速 0.5 到 2", "Tempo, 0.5 to 2"))] = None,
     preset: Annotated[str, typer.Option(help=tr("默认预设", "Preset for tasks that name none"))] = "batch",
     sample_rate: Annotated[int | None, typer.Option(help=tr("采样率（Hz）", "Sample rate in Hz"))] = None,
     format: Annotated[str, typer.Option(help="wav, flac, mp3, opus")] = "wav",
@@ -71,6 +81,7 @@ def batch(
     from tts_service.batch import FORMATS, Batch
     from tts_service.maker import REFERENCES, LocalMaker, Maker
     from tts_service.presets import preset as preset_named
+    from tts_service.task_file import kept
     from tts_service.tasks import Flaw
     from tts_service.voices import Library
 
@@ -79,11 +90,11 @@ def batch(
             tr(f"格式可用：{' '.join(FORMATS)}", f"the format must be one of {', '.join(FORMATS)}")
         )
     options: dict[str, Any] = dict(preset_named(preset).options)
-    if sample_rate is not None:
-        options["sample_rate"] = sample_rate
-    if bitrate is not None:
-        options["bitrate"] = bitrate
+    asked = {"sample_rate": sample_rate, "speed": speed, "bitrate": bitrate}
+    options.update({name: value for name, value in asked.items() if value is not None})
     with ExitStack() as stack:
+        source = stack.enter_context(kept(tasks))
+        root = root or (Path.cwd() if source != tasks else None)
         maker: Maker
         if ray is not None:
             from tts_service.cluster import ray_workers
@@ -97,13 +108,15 @@ def batch(
             maker = LocalMaker(
                 synthesizer, Library(voices), output / REFERENCES, voice=voice, lexicon=dict_, transcribe=recognise
             )
-        work = Batch(tasks, output, maker, root, jobs, format, options, engine)
+        work = Batch(source, output, maker, root, jobs, format, options, engine)
         total = flawed = 0
         for item in work.check():
             total += 1
             if isinstance(item, Flaw):
                 flawed += 1
                 err.print(f"[yellow]![/] {escape(str(item))}")
+        for note in work.notes:
+            warn(note)
         if total == 0:
             raise typer.BadParameter(tr(f"{tasks} 里没有任务", f"there are no tasks in {tasks}"))
         err.print(tr(f"{total} 个任务，{flawed} 个有问题", f"{total} tasks, {flawed} with problems"))
@@ -118,7 +131,8 @@ def batch(
                 if as_json:
                     print(json.dumps(asdict(outcome), ensure_ascii=False), flush=True)
                 else:
-                    progress.console.print(_line(outcome)) if err.is_terminal else out.print(_line(outcome))
+                    # Beside the bar where both are seen; else results go where results go.
+                    (progress.console if err.is_terminal and out.is_terminal else out).print(_line(outcome))
         archive = work.archive() if work.files else None
     summary = tr(
         f"完成 {counts['done']}，已有 {counts['kept']}，失败 {counts['failed']}",
