@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from g2p import english, polyphone, sandhi
 from g2p.dictionary import dictionary
 from g2p.lexicon import Lexicon, Match, default_lexicon, markup
+from g2p.mandarin import HANZI
 from g2p.normalize import Spoken, normalize
 from g2p.pronunciation import Pronunciation, Token
 
@@ -19,8 +20,8 @@ _PAUSES = {
 _RESPELT = "\ue000"  # stands for a respelt word while the rest is normalised
 _HIDDEN = "\u2060"  # dropped by the normaliser
 _TOKEN = re.compile(
-    "(?P<english>[A-Za-zÀ-ÖØ-öø-ɏ]+(?:['’][A-Za-z]+)*)|"
-    f"(?P<syllabic>{_RESPELT})|(?P<hanzi>[〇㐀-䶿一-鿿豈-﫿\U00020000-\U0003ffff])|(?P<pause>[\\n,，、.。!！?？;；:：…—–()（）【】~|→]+)|(?P<space>\\s+)"
+    "(?P<english>[A-Za-zÀ-ÖØ-öø-ɏḀ-ỿ]+(?:['’][A-Za-z]+)*)|"
+    f"(?P<syllabic>{_RESPELT})|(?P<hanzi>[{HANZI}])|(?P<pause>[\\n,，、.。!！?？;；:：…—–()（）【】~|→]+)|(?P<space>\\s+)"
 )
 
 

@@ -8,10 +8,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from g2p import mandarin
 from g2p.mandarin import glm_syllables, numbered
 
 FILE_NAME = "G2P_replace_dict.jsonl"
-HANZI = re.compile("[㐀-䶿一-鿿豈-﫿\U00020000-\U0003ffff]")
+HANZI = re.compile(f"[{mandarin.HANZI}]")
 HAS_TONE = re.compile("[1-5āáǎàēéěèīíǐìōóǒòūúǔùǖǘǚǜńňǹ]", re.IGNORECASE)
 _EXAMPLE = '{"word": "乐高", "phoneme": "lè gāo"}'
 

@@ -6,6 +6,9 @@ import re
 import unicodedata
 from functools import lru_cache
 
+HANZI = "〇\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+"""The characters that are hanzi, as ranges for the inside of a pattern's brackets. Written as numbers, for editors
+normalise the characters at their ends into others."""
 _INITIALS = re.compile("(zh|ch|sh|[bpmfdtnlgkhjqxrzcs])?(.*)")
 _ZERO_INITIAL = {
     "yi": "i", "ya": "ia", "yo": "io", "ye": "ie", "yao": "iao", "you": "iou", "yan": "ian", "yin": "in",

@@ -8,35 +8,45 @@ sentence by its neighbours.
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 
 from g2p import english_expressions, expressions
+from g2p.mandarin import HANZI
+from g2p.units import rows
 
-# Full-width letters, digits and signs, one to one, so that positions stay. Punctuation keeps its width.
-_HALF_WIDTH = {code + 0xFEE0: code for code in range(0x21, 0x7F) if chr(code) not in "!,.:;?()"}
-_HALF_WIDTH |= {
-    0xFF0E: 0x2E,
-    0x3000: 0x20,
-    0x00A0: 0x20,
-    0x2212: 0x2D,
-    0x2010: 0x2D,
-    0x2011: 0x2D,
-    0x02DA: 0xB0,
-    0x00BA: 0xB0,
-}
-_HANZI = re.compile("[\ue000㐀-鿿豈-﫿\U00020000-\U0003ffff]")
+# One character for another, so that positions stay: full-width letters, digits and signs (punctuation keeps its width),
+# look-alikes of signs, ideographs encoded twice (⼀, 﨑), letters of mathematics (𝐇).
+_SAME = {code + 0xFEE0: code for code in range(0x21, 0x7F) if chr(code) not in "!,.:;?()"}
+_LOOK_ALIKE = (
+    "．\u3000\u00a0\u2009\u202f\u2212\u2010\u2011\u2012\ufe63\u02da\u00ba"
+    "\u00b5\u2126\u212a\u301c\u223c\ufe65\ufe64𠮷﨑髙"
+)
+_SAME |= dict(zip(map(ord, _LOOK_ALIKE), map(ord, ".    -----°°μΩK~~><吉崎高"), strict=True))
+for _block in (range(0x2E80, 0x2FD6), range(0xF900, 0xFB00), range(0x1D400, 0x1D800), range(0x24B6, 0x24EA)):
+    for _code in _block:
+        _plain = unicodedata.normalize("NFKC", chr(_code))
+        if len(_plain) == 1 and ord(_plain) != _code and _code not in _SAME:
+            _SAME[_code] = ord(_plain)
+_THIN_GROUPS = re.compile(r"(?<=\d)[\u00a0\u2009\u202f\u2007](?=\d{3}(?!\d))")
+_HANZI = re.compile(f"[\ue000{HANZI}]")
 # A sentence is English when it has an English word and no hanzi; bare numbers and units are read in Mandarin.
 _ENGLISH_WORD = re.compile(r"(?<![\w@./\\-])[A-Za-z]?[a-z]{2,}(?![\w@/]|\.\w)")
-# No sentence ends here.
-_ABBREVIATION_DOT = re.compile(r"(?:(?<=\b(?:Dr|Mr|Ms|St))|(?<=\bMrs)|(?<=\bProf))\.(?=\s?[A-Z&])")
-_SENTENCE = re.compile(r"(?:[^。！？!?\n.]|\.(?!\s))*(?:[。！？!?\n]+|\.(?=\s)|$)")
-# Nor between letters that stand for words (U.S., i.e., J. K.), nor behind them while the sentence goes on.
-_LETTER_DOT = re.compile(
-    r"(?<=(?<![A-Za-z])[A-Za-z])\.(?=\s?[A-Za-z]\.)|(?<=\.[A-Za-z])\.(?=,|\s[a-z])|(?<=\.\s[A-Z])\.(?=\s[A-Z][a-z])"
+# No sentence ends at these dots: titles, abbreviations, initials (J.K. Rowling, U.S.A., a.m.).
+_ABBREVIATION_DOT = re.compile(
+    r"(?<![A-Za-z.])(?:(?P<title>Dr|Mr|Ms|Mrs|Prof|St|Mt|Gov|Sen|Rev|Capt|Sgt|Lt)\.(?=\s?[A-Z&])|"
+    r"(?P<word>No|Nos|Fig|Vol|vs|approx|pp|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\.(?=\s?\d|\s[a-z])|"
+    r"(?P<firm>Inc|Ltd|Co|Corp|Jr|Sr|etc|Ave|Blvd|St|Dept)\.(?=,|\s[a-z])|(?P<latin>e\.g|i\.e)\.|(?P<doctor>Ph\.\s?D)\.?|"
+    r"(?P<half>[ap]\.m)\.(?!\s[A-Z]|\s*$)|(?P<initials>[A-Z](?:\.\s?[A-Z])*)\.(?=\s?[A-Z][a-z]|[一-鿿])|"
+    r"(?P<short>[A-Za-z](?:\.[A-Za-z])+)\.(?![A-Za-z\d]|\s*$))"
 )
+_SENTENCE = re.compile(r"(?:[^。！？!?\n.]|\.(?!\s))*(?:[。！？!?\n]+|\.(?=\s)|$)")
 # Where an expression may begin. Only there are the rules tried, so that plain text costs next to nothing.
 _START = re.compile(
-    r"\d|(?<![A-Za-z])[A-Za-z]|[-+](?=[\d$¥￥])|(?<=[A-Za-z)）²³])\+|\.(?=NET)|(?<=[一二三四五六日])[~～](?=[周星])|(?<=[一-鿿])[XVI]|[%&@℃℉=≠≈<>≥≤×÷±√∞∈∉∪∩⊥∥∵∴∅⊂⊆∑∫$£€¥￥₩₽₹№#/^Α-ωⅠ-Ⅻ①-⑳½⅓⅔¼¾⅕⅛⁰¹²³⁴-⁹°*|~～_\\]"
+    r"\d|(?<![A-Za-z])[A-Za-z]|[-+](?=[\d$¥￥])|"
+    r"(?<=[\w%℃° ])[-–—~～](?=[-—]?\s?[\d$¥￥A-Z周星礼初第高大次翌当今明凌清早上中下傍晚一二三四五六七八九十])|"
+    r"\((?=\d)|(?<=[A-Za-z)）²³₀-₉])\+|\.(?=NET)|(?<=[一-鿿])[XVI]|"
+    r"[%&@℃℉=≠≈<>≥≤×÷±√∞∈∉∪∩⊥∥∵∴∅⊂⊆∑∫≌∽$£€¥￥₩₽₹฿№#/^Α-ωⅠ-Ⅻⅰ-ⅻ①-⑳½⅓⅔¼¾⅐-⅞⁰¹²³⁴-⁹⁻₀-₉°*|~～_∶△∠⊙\\]"
 )
 _ADDRESS = re.compile(
     r"(?:https?://|ftp://|www\.)[^\s一-鿿，。！？；：、（）《》“”\"'<>]{1,2000}|"
@@ -64,33 +74,15 @@ _ENGLISH_ADDRESS_SIGNS = {
 _MARKUP = re.compile(
     r"^[ \t]{0,3}#{1,6}[ \t]+|^[ \t]{0,8}[-*+•·▪◦●■◆][ \t]+|^[ \t]{0,3}>[ \t]?|^[ \t]{0,3}(?:[-*_][ \t]?){3,}$|"
     r"^[ \t]*```[^\n`]{0,40}$|"
-    r"\*\*\*?|__|~~|`|</?[a-zA-Z][^<>\n]{0,200}>|<!--|-->|!?\[(?=[^\[\]\n]{0,300}\]\([^()\n]{0,500}\))|"
+    r"(?<![\d*])\*\*\*?(?!\*)|(?<=\d)\*\*\*?(?![*\d])|__|~~|`|</?[a-zA-Z][^<>\n]{0,200}>|<!--|-->|!?\[(?=[^\[\]\n]{0,300}\]\([^()\n]{0,500}\))|"
     r"\]\([^()\n]{0,500}\)|(?<=\S)\*(?=[\s，。！？,.!?]|$)|(?:^|(?<=\s))\*(?=\S)|"
-    r"(?<![A-Za-z0-9\s])\*(?=[^\s\d])|(?<=[一-鿿])\*(?=[一-鿿，。])|^\|?[ \t]*:?-{3,}.*$",
+    r"(?<![A-Za-z0-9\s*])\*(?=[^\s\d*])|(?<=[一-鿿])\*(?=[一-鿿，。])|^\|?[ \t]*:?-{3,}.*$",
     re.MULTILINE,
 )
 _LIST_NUMBER = re.compile(r"^[ \t]*(\d{1,3})[.、)）][ \t]*(?=\S)(?!\d)", re.MULTILINE)
-# Signs that have words of their own where nothing better was found; a space says nothing but parts words.
-_SIGNS = {
-    "%": "百分号", "&": "和", "@": "艾特", "℃": "摄氏度", "+": "加", "=": "等于", "≠": "不等于", "≈": "约等于",
-    "≥": "大于等于", "≤": "小于等于",
-    "×": "乘", "÷": "除以", "∞": "无穷大", "∈": "属于", "∉": "不属于", "∪": "并", "∩": "交", "⊥": "垂直于",
-    "∥": "平行于", "∵": "因为", "∴": "所以",
-    "∅": "空集", "⊂": "真包含于", "⊆": "包含于", "∑": "求和", "∫": "积分", "α": "阿尔法", "β": "贝塔", "γ": "伽马",
-    "δ": "德尔塔", "Δ": "德尔塔",
-    "ε": "艾普西隆", "θ": "西塔", "λ": "兰姆达", "μ": "缪", "π": "派", "ρ": "柔", "σ": "西格玛", "Σ": "西格玛",
-    "τ": "套", "φ": "斐", "ω": "欧米伽",
-    "Ω": "欧米伽", "$": "美元", "£": "英镑", "€": "欧元", "¥": "元", "￥": "元", "№": "号", "<": "小于", ">": "大于",
-}  # fmt: skip
-_ENGLISH_SIGNS = {
-    "%": "percent", "&": "and", "@": "at", "+": "plus", "=": "equals", "≠": "is not equal to", "≈": "is about",
-    "×": "times", "÷": "divided by",
-    "<": "is less than", ">": "is greater than", "≥": "is at least", "≤": "is at most", "°": "degrees",
-    "$": "dollars", "£": "pounds", "€": "euros",
-    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "Δ": "delta", "ε": "epsilon", "θ": "theta", "λ": "lambda",
-    "μ": "mu", "π": "pi",
-    "σ": "sigma", "Σ": "sigma", "φ": "phi", "ω": "omega", "Ω": "omega", "∞": "infinity", "№": "number",
-}  # fmt: skip
+# Where nothing better was found; a space says nothing but parts words.
+_SIGNS = {sign: mandarin for sign, mandarin, _ in rows("signs.tsv") if mandarin}
+_ENGLISH_SIGNS = {sign: english for sign, _, english in rows("signs.tsv") if english}
 _INVISIBLE = (
     "\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\u0300-\u036f"
 )
@@ -112,6 +104,8 @@ class Spoken:
     chars: list[str] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
+    kinds: list[tuple[int, int, str]] = field(default_factory=list)
+    """Start, end and kind of each expression, in the order of the text: the rule that said it."""
 
     def say(self, text: str, start: int, end: int) -> None:
         """Append `text`, all of it standing for one original span."""
@@ -143,9 +137,8 @@ def normalize(text: str, language: str | None = None) -> Spoken:
     """
     if language not in LANGUAGES:
         raise ValueError(f"the language is {language!r}; it must be 'zh', 'en' or None (decide from the text)")
-    half = text.translate(_HALF_WIDTH)
-    half = _ABBREVIATION_DOT.sub(" ", half)
-    half = _LETTER_DOT.sub(" ", half)
+    half = _THIN_GROUPS.sub(",", text).translate(_SAME)
+    half = _ABBREVIATION_DOT.sub(_without_dots, half)
     if ":\\" not in half:  # in a Windows path \n begins a name
         half = half.replace("\\n", "\n ")
     half = _MARKUP.sub(lambda m: " " * len(m[0]), half)
@@ -160,6 +153,15 @@ def normalize(text: str, language: str | None = None) -> Spoken:
     return spoken
 
 
+def _without_dots(match: re.Match[str]) -> str:
+    """The same length without the dots that end no sentence; initials are capitals apart, so that they are spelt."""
+    if match["doctor"]:
+        return "PhD".upper().ljust(len(match[0]))
+    if match["half"] or match["initials"] or match["short"]:
+        return match[0].upper().replace(".", " ")
+    return match[0][:-1] + " "
+
+
 def _say_sentence(text: str, offset: int, mandarin: bool, spoken: Spoken) -> None:
     position = 0
     for match in _START.finditer(text):
@@ -171,28 +173,31 @@ def _say_sentence(text: str, offset: int, mandarin: bool, spoken: Spoken) -> Non
         in_english = not mandarin or (
             _ENGLISH_BEFORE.search(text, max(0, start - 3), start) and _ENGLISH_AFTER.match(text, start)
         )
-        said, end = _say(text, start, bool(in_english))
+        said, end, kind = _say(text, start, bool(in_english))
         spoken.say(said, offset + start, offset + end)
+        spoken.kinds.append((offset + start, offset + end, kind))
         position = end
     spoken.copy(text[position:], offset + position)
 
 
-def _say(text: str, start: int, in_english: bool) -> tuple[str, int]:
-    """The words for the expression that begins at a place, and where it ends."""
+def _say(text: str, start: int, in_english: bool) -> tuple[str, int, str]:
+    """The words for the expression that begins at a place, where it ends, and the rule that found it."""
     if address := _ADDRESS.match(text, start):
         said = address[0].rstrip(".,;:!?)")
-        return _address(said, in_english), start + len(said)
-    for pattern, speak in english_expressions.RULES if in_english else expressions.RULES:
-        if (match := pattern.match(text, start)) and match.end() > start:
-            words = speak(match)
+        return _address(said, in_english), start + len(said), "address"
+    for rule in english_expressions.RULES if in_english else expressions.RULES:
+        if (match := rule.pattern.match(text, start)) and match.end() > start:
+            words = rule.speak(match)
             if words is not None:
-                return (f" {words} " if words.isascii() else words), match.end()
+                return (f" {words} " if words.isascii() else words), match.end(), rule.kind
     char = text[start]
     if char.isascii() and char.isalpha():
-        return "", start
+        return "", start, ""
+    if char in "(—–":
+        return char, start + 1, ""
     if char == "/" and start and text[start - 1] in _PER | set(text[start + 1 : start + 2]) & _PER:
-        return "每", start + 1
-    return (f" {_ENGLISH_SIGNS.get(char, '')} " if in_english else _SIGNS.get(char, " ")), start + 1
+        return "每", start + 1, "sign"
+    return (f" {_ENGLISH_SIGNS.get(char, '')} " if in_english else _SIGNS.get(char, " ")), start + 1, "sign"
 
 
 def _address(text: str, in_english: bool) -> str:

@@ -1,30 +1,94 @@
-"""Symbols of units and currencies, and their Mandarin names."""
+"""Units and currencies, and what they are called: read from `data/units.tsv` and `data/currencies.tsv`."""
 
-UNITS = {
-    "km/h": "千米每小时", "m/s²": "米每二次方秒", "m/s": "米每秒", "kg/m³": "千克每立方米", "g/cm³": "克每立方厘米",
-    "g/L": "克每升",
-    "mg/L": "毫克每升", "mg/kg": "毫克每千克", "mg/dL": "毫克每分升", "mmol/L": "毫摩尔每升", "μg/m³": "微克每立方米",
-    "L/min": "升每分钟",
-    "km²": "平方千米", "m²": "平方米", "cm²": "平方厘米", "mm²": "平方毫米", "m³": "立方米", "cm³": "立方厘米",
-    "km2": "平方千米", "m2": "平方米",
-    "m3": "立方米", "㎡": "平方米", "㎥": "立方米", "㎞": "千米", "㎜": "毫米", "㎝": "厘米", "㎏": "千克",
-    "km": "千米", "cm": "厘米", "mm": "毫米",
-    "μm": "微米", "nm": "纳米", "dm": "分米", "m": "米", "kg": "千克", "KG": "千克", "mg": "毫克", "μg": "微克",
-    "g": "克", "t": "吨", "mL": "毫升",
-    "ml": "毫升", "L": "升", "l": "升", "kWh": "千瓦时", "kW": "千瓦", "MW": "兆瓦", "GW": "吉瓦", "W": "瓦",
-    "kV": "千伏", "V": "伏", "mAh": "毫安时",
-    "mA": "毫安", "A": "安", "GHz": "吉赫兹", "MHz": "兆赫兹", "kHz": "千赫兹", "Hz": "赫兹", "Gbps": "吉比特每秒",
-    "Mbps": "兆比特每秒",
-    "Kbps": "千比特每秒", "TB": "TB", "GB": "GB", "MB": "MB", "KB": "KB", "dB": "分贝", "hPa": "百帕", "kPa": "千帕",
-    "MPa": "兆帕", "Pa": "帕",
-    "mmHg": "毫米汞柱", "kcal": "千卡", "cal": "卡", "kJ": "千焦", "J": "焦", "N": "牛", "Ω": "欧姆", "ms": "毫秒",
-    "μs": "微秒", "ns": "纳秒",
-    "min": "分钟", "s": "秒", "h": "小时", "ha": "公顷", "px": "像素", "rpm": "转每分", "bpm": "次每分",
-    "mol": "摩尔", "°": "度",
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_DATA = Path(__file__).parent / "data"
+_PREFIXES = {
+    "k": ("千", "kilo"), "M": ("兆", "mega"), "G": ("吉", "giga"), "T": ("太", "tera"), "m": ("毫", "milli"),
+    "μ": ("微", "micro"), "n": ("纳", "nano"), "p": ("皮", "pico"), "c": ("厘", "centi"), "d": ("分", "deci"),
+    "h": ("百", "hecto"),
 }  # fmt: skip
-CURRENCIES = {
-    "US$": "美元", "HK$": "港元", "NT$": "新台币", "A$": "澳元", "C$": "加元", "$": "美元", "¥": "元", "￥": "元",
-    "€": "欧元", "£": "英镑", "₩": "韩元",
-    "₽": "卢布", "₹": "卢比", "USD": "美元", "RMB": "元人民币", "CNY": "元人民币", "HKD": "港元", "EUR": "欧元",
-    "GBP": "英镑", "JPY": "日元",
-}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What a symbol is called."""
+
+    mandarin: str
+    english: str
+    """In the plural; empty: read as it stands."""
+    two: str
+    """What a bare 2 is before it in Mandarin, 两 or 二."""
+
+
+def rows(name: str) -> list[list[str]]:
+    """The lines of a table under `data`, without comments, cut at tabs.
+
+    Args:
+        name: File name, such as `units.tsv`.
+    """
+    lines = (_DATA / name).read_text(encoding="utf-8").splitlines()
+    return [line.split("\t") for line in lines if line and not line.startswith("#")]
+
+
+def _units() -> dict[str, Unit]:
+    named: dict[str, Unit] = {}
+    prefixed: dict[str, Unit] = {}
+    for symbol, mandarin, english, prefixes, two in rows("units.tsv"):
+        named[symbol] = Unit(mandarin, english, two)
+        # 平方 and 立方 come before the prefix: 平方千米.
+        power = re.match("平方|立方|", mandarin)[0]  # type: ignore[index]
+        english_power = re.match("(?:square |cubic )?", english)[0]  # type: ignore[index]
+        for prefix in prefixes:
+            chinese, latin = _PREFIXES[prefix]
+            prefixed[prefix + symbol] = Unit(
+                power + chinese + mandarin.removeprefix(power),
+                english_power + latin + english.removeprefix(english_power),
+                two,
+            )
+    return prefixed | named
+
+
+UNITS = _units()
+CURRENCIES = {sign: mandarin for sign, mandarin, _ in rows("currencies.tsv")}
+ENGLISH_CURRENCIES = {sign: english for sign, _, english in rows("currencies.tsv")}
+SERIES = frozenset(name for (name,) in rows("series.tsv"))
+_SYMBOL = "|".join(sorted(map(re.escape, UNITS), key=len, reverse=True))
+SYMBOL = rf"(?:(?:{_SYMBOL})(?:[·⋅/](?:{_SYMBOL})(?![A-Za-z])){{0,2}})"
+"""A pattern for a unit or a compound of units: `km/h`, `μmol/L`, `N·m`."""
+
+
+def mandarin(symbol: str) -> str:
+    """What a unit or a compound of units is called: `μmol/L` -> 微摩尔每升, `N·m` -> 牛米."""
+    if symbol in UNITS:
+        return UNITS[symbol].mandarin
+    parts = re.split("([·⋅/])", symbol)
+    spoken = UNITS[parts[0]].mandarin
+    for sign, part in zip(parts[1::2], parts[2::2], strict=True):
+        spoken += ("每" if sign == "/" else "") + UNITS[part].mandarin
+    return spoken
+
+
+def english(symbol: str, value: str) -> str:
+    """The same in English, in the singular after 1: `mg/L` -> milligrams per liter."""
+    if symbol in UNITS:
+        first, _, rest = (UNITS[symbol].english or symbol).partition(" ")
+        if first in ("square", "cubic"):
+            rest = _singular(rest) if value == "1" else rest
+        elif value == "1":
+            first = _singular(first)
+        return f"{first} {rest}".strip()
+    parts = re.split("([·⋅/])", symbol)
+    spoken = english(parts[0], value if parts[1] == "/" else "1")
+    for sign, part in zip(parts[1::2], parts[2::2], strict=True):
+        spoken += (" per " if sign == "/" else " ") + english(part, "1" if sign == "/" else value)
+    return spoken
+
+
+def _singular(plural: str) -> str:
+    irregular = {"feet": "foot", "henries": "henry", "hertz": "hertz", "lux": "lux", "gauss": "gauss", "inches": "inch"}
+    return irregular.get(plural) or plural.removesuffix("s")
