@@ -25,11 +25,14 @@ class Captions:
     """Turns the timings of an utterance's chunks, which tell only beginnings, into captions.
 
     Args:
-        text: The whole text, which the timings refer to.
+        text: The text that the timings refer to.
+
+    Attributes:
+        text: Longer by what has been written since; what is not spoken yet need not be there.
     """
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    def __init__(self, text: str = "") -> None:
+        self.text = text
         self._open: CharTiming | None = None
         self.seconds = 0.0
         """Of speech, so far."""
@@ -51,4 +54,4 @@ class Captions:
         timing, self._open = self._open, None
         if timing is None:
             return []
-        return [Caption(self._text[timing.start : timing.end], timing.start, timing.seconds, second)]
+        return [Caption(self.text[timing.start : timing.end], timing.start, timing.seconds, second)]

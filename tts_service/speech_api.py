@@ -8,18 +8,20 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, File, Form, Request, Response, UploadFile
+from fastapi import APIRouter, File, Form, Request, Response, UploadFile, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from tts_service.audio import load_audio
 from tts_service.audio_file import MEDIA_TYPES
+from tts_service.captions import Captions
 from tts_service.engine import AudioChunk, Busy, SpeechError, UnknownVoice, Voice
 from tts_service.label import Label
 from tts_service.serving.answered import Piece, caption_object, captioned, encoded, events, sound
 from tts_service.serving.asked import MODELS, OFFICIAL_VOICES, SpeechRequest, chosen, model_known
 from tts_service.serving.refusals import loading, refusal
+from tts_service.serving.socket import converse
 from tts_service.synthesizer import Synthesizer
 from tts_service.voices import Library, can_clone
 
@@ -80,6 +82,10 @@ def router(
     @routes.post("/dev/captioned_speech")
     async def captioned_speech(request: Request) -> Response:
         return await api.answer(request, _captioned)
+
+    @routes.websocket("/v1/audio/speech/stream")
+    async def speech_stream(socket: WebSocket) -> None:
+        await converse(socket, synthesizer, api.library, api.renamed)
 
     if transcribe is not None:
 
@@ -183,7 +189,9 @@ async def _begun(
             return Response(status_code=499)
         return refusal(400, "there is nothing to say in the input", "input")
     label = Label(synthesizer.engine.name, who.name)
-    pieces = encoded(_after(first, chunks), asked.input, asked.response_format, synthesizer.sample_rate, label)
+    pieces = encoded(
+        _after(first, chunks), Captions(asked.input), asked.response_format, synthesizer.sample_rate, label
+    )
     return await form(asked, pieces)
 
 

@@ -190,7 +190,7 @@ class Synthesizer:
 
     async def astream(
         self,
-        text: str | Iterable[str] | AsyncIterable[str],
+        text: str | Iterable[str] | AsyncIterable[str | None],
         voice: str | Voice | None = None,
         *,
         lexicon: g2p.Lexicon | None = None,
@@ -198,7 +198,10 @@ class Synthesizer:
         on_report: Callable[[Report], None] | None = None,
         **options: Any,
     ) -> AsyncGenerator[AudioChunk, None]:
-        """The asynchronous twin of `stream`; also takes an asynchronous iterable of deltas."""
+        """The asynchronous twin of `stream`; also takes an asynchronous iterable of deltas.
+
+        A None among these says that the text makes a pause: what is there is spoken as it stands.
+        """
         loop = asyncio.get_running_loop()
         items: asyncio.Queue[AudioChunk | Exception | None] = asyncio.Queue()
 
@@ -215,10 +218,13 @@ class Synthesizer:
             real_time=False,
         )
 
-        async def write(deltas: AsyncIterable[str]) -> None:
+        async def write(deltas: AsyncIterable[str | None]) -> None:
             try:
                 async for delta in deltas:
-                    utterance.feed(delta)
+                    if delta is None:
+                        utterance.flush()
+                    else:
+                        utterance.feed(delta)
                 utterance.end()
             except Exception as error:  # as in `_pour`
                 items.put_nowait(error)

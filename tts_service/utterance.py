@@ -93,6 +93,7 @@ class Utterance:
         self._segment_start = 0
         self._segment_seconds = 0.0
         self._fed_at = 0.0
+        self._flushed = False
         self._text_since: float | None = None
         self._served = False
         self._queued_until = 0.0
@@ -108,6 +109,13 @@ class Utterance:
         with self._wake:
             self._segmenter.feed(text)
             self._fed_at = time.monotonic()
+            self._flushed = False
+            self._wake.notify()
+
+    def flush(self) -> None:
+        """The text makes a pause here: what is there is spoken as it stands, without waiting for its continuation."""
+        with self._wake:
+            self._flushed = True
             self._wake.notify()
 
     def end(self) -> None:
@@ -201,7 +209,7 @@ class Utterance:
     def _take_segment(self, now: float, lead: float) -> bool:
         """Set the next segment up as a generator, if there is one; nothing is computed until it is advanced."""
         hurry = lead < HURRY_SECONDS
-        stalled = hurry and now - self._fed_at >= STALL_SECONDS
+        stalled = hurry and (self._flushed or now - self._fed_at >= STALL_SECONDS)
         segment = self._segmenter.take(hurry=hurry, stalled=stalled)
         if segment is None:
             return False

@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from io import RawIOBase
 from typing import Any, BinaryIO, cast
 
@@ -45,18 +45,18 @@ class _Buffer(RawIOBase):
 
 
 async def encoded(
-    chunks: AsyncGenerator[AudioChunk, None], text: str, format: str, sample_rate: int, label: Label
+    chunks: AsyncGenerator[AudioChunk, None], captions: Captions, format: str, sample_rate: int, label: Label
 ) -> AsyncGenerator[Piece, None]:
     """The file and the captions as they come into being. Closing it cancels the speech.
 
     Args:
         chunks: The speech.
-        text: Which it speaks.
+        captions: With the text that it speaks.
         format: One of `audio_file.FORMATS`.
         sample_rate: Hz.
         label: Written into the file.
     """
-    buffer, captions = _Buffer(), Captions(text)
+    buffer = _Buffer()
     async with aclosing(chunks):
         writer = SpeechWriter(cast(BinaryIO, buffer), format, sample_rate, label)
         async for chunk in chunks:
@@ -84,11 +84,9 @@ async def events(pieces: AsyncGenerator[Piece, None], text: str, timestamps: boo
     async with aclosing(pieces):
         async for piece in pieces:
             if piece.captions and timestamps:
-                told = [
-                    {"text": caption.text, "offset": caption.offset, "start": caption.start, "end": caption.end}
-                    for caption in piece.captions
-                ]
-                yield _event({"type": "speech.timestamps", "timestamps": told})
+                yield _event(
+                    {"type": "speech.timestamps", "timestamps": [asdict(caption) for caption in piece.captions]}
+                )
             if piece.data:
                 yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(piece.data).decode()})
     usage = {"input_tokens": len(text), "output_tokens": 0, "total_tokens": len(text)}
