@@ -163,6 +163,24 @@ QUEUED = _nothing()
 """Yielded instead of `BREATH` while the segment waits for its turn inside the engine: ask again in a moment."""
 
 
+@dataclass(frozen=True, slots=True)
+class Phrasing:
+    """How an engine wants a text cut into segments. Weights are about syllables."""
+
+    first_clause: float = 4
+    """Least weight of a first segment that ends in a mere comma."""
+    first_longest: float = 24
+    clause: float = 6
+    """Least weight of a later one that ends in a comma."""
+    sentence: float = 8
+    """Shorter sentences are joined with the next one while there is time."""
+    longest: float = 40
+    """About ten seconds of speech."""
+    whole: bool = False
+    """Whether a sentence that is there is never cut at a comma, not even for the first sound: for an engine whose first
+    sound does not depend on the length of the text."""
+
+
 class Engine(Protocol):
     """What the rest of the project asks of a speech engine.
 
@@ -172,6 +190,7 @@ class Engine(Protocol):
 
     name: str
     sample_rate: int
+    phrasing: Phrasing
     tempi: tuple[float, float]
     """Slowest and fastest tempo at which its own speech is better than stretched speech; it is asked for no other."""
 

@@ -24,7 +24,17 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from g2p.pronunciation import Pronunciation
-from tts_service.engine import BREATH, QUEUED, AudioChunk, Busy, SpeechError, StopSignal, SynthesisOptions, Voice
+from tts_service.engine import (
+    BREATH,
+    QUEUED,
+    AudioChunk,
+    Busy,
+    Phrasing,
+    SpeechError,
+    StopSignal,
+    SynthesisOptions,
+    Voice,
+)
 from tts_service.wording import tr
 
 if TYPE_CHECKING:
@@ -47,9 +57,10 @@ class Replica:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{engine}-engine")
         self._speaking = 0
 
-    def describe(self) -> tuple[int, tuple[float, float], list[Voice]]:
-        """Sample rate in Hz, the tempi, and the voices."""
-        return self._engine.sample_rate, self._engine.tempi, self._engine.voices()
+    def describe(self) -> tuple[int, tuple[float, float], Phrasing, list[Voice]]:
+        """Sample rate in Hz, the tempi, how texts are cut, and the voices."""
+        engine = self._engine
+        return engine.sample_rate, engine.tempi, engine.phrasing, engine.voices()
 
     def speaking(self) -> int:
         """Segments being spoken now."""
@@ -136,7 +147,7 @@ class RemoteEngine:
     def __init__(self, handle: Any, *, owns_connection: bool = False) -> None:
         self._handle = handle
         self._owns_connection = owns_connection
-        self.sample_rate, self.tempi, self._voices = handle.describe.remote().result()
+        self.sample_rate, self.tempi, self.phrasing, self._voices = handle.describe.remote().result()
         self.segments: Counter[str] = Counter()
         """How many segments each replica has begun."""
 

@@ -2,7 +2,8 @@
 
 The segmenter is pulled, not pushed: whoever synthesises asks for the next segment at the moment it can use one and says
 how much of a hurry it is in. With audio in reserve it waits for whole sentences, which sound best; about to fall
-silent, it gives what is speakable now. The first segment is short, so that sound starts early.
+silent, it gives what is speakable now. The first segment is short, so that sound starts early, unless the engine wants
+whole sentences.
 """
 
 from __future__ import annotations
@@ -11,14 +12,8 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-FIRST_CLAUSE = 4
-"""Least weight of a first segment that ends in a mere comma; a complete sentence may be shorter."""
-FIRST_MAX = 24
-LATER_CLAUSE = 6
-LATER_SENTENCE = 8
-"""Shorter sentences are joined with the next one while there is time."""
-LATER_MAX = 40
-"""About ten seconds of speech."""
+from tts_service.engine import Phrasing
+
 LONGEST_WORD = 8
 """Hanzi that must be seen beyond a place to know whether it parts a word."""
 
@@ -56,13 +51,16 @@ class Segmenter:
     Args:
         entries: Returns the spans of custom-dictionary entries in a text; no segment ends inside one.
         words: Returns the spans of the words in a text, asked where no punctuation comes in time; None: any hanzi.
+        phrasing: What the engine wants of segments.
     """
 
     def __init__(
         self,
         entries: Callable[[str], Iterable[tuple[int, int]]] | None = None,
         words: Callable[[str], Iterable[tuple[int, int]]] | None = None,
+        phrasing: Phrasing | None = None,
     ) -> None:
+        self._phrasing = phrasing or Phrasing()
         self._entries = entries
         self._words = words
         self._deltas: list[str] = []
@@ -118,22 +116,26 @@ class Segmenter:
 
     def _cut(self, hurry: bool, stalled: bool) -> int:
         """Where to cut the waiting text: its length up to there, or 0 to wait."""
-        longest = FIRST_MAX if self._first else LATER_MAX
-        window = self._text[self._at : self._at + longest * 12]
+        shape, first = self._phrasing, self._first
+        longest = shape.first_longest if first else shape.longest
+        window = self._text[self._at : self._at + round(longest) * 12]
         sentences, clauses, safe, overfull = self._boundaries(window, longest)
-        wanted = 1 if self._first else LATER_SENTENCE
-        clause = FIRST_CLAUSE if self._first else LATER_CLAUSE
+        clause = shape.first_clause if first else shape.clause
         # Earliest sound first: a clause, if it ends before the sentence does.
-        if self._first:
+        if first and not shape.whole:
             soon = next((at for at, weight in clauses if weight >= clause), 0)
             sentence = next((at for at, _ in sentences), 0)
             if soon and (not sentence or soon < sentence):
                 return soon
+        wanted = 1 if first and not shape.whole else shape.sentence
         for at, weight in sentences:
             if weight >= wanted:
                 return at
         if overfull:
-            return _last(clauses, clause) or _last(sentences) or _last(self._between_words(window, safe)) or len(window)
+            marked = _last(clauses, clause) or _last(sentences)
+            if shape.whole:
+                marked = _last(sentences) or _last(clauses, clause)
+            return marked or _last(self._between_words(window, safe)) or len(window)
         if self._ended:
             return len(self._text) - self._at
         if stalled:

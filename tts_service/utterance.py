@@ -86,6 +86,7 @@ class Utterance:
         self._segmenter = Segmenter(
             lambda text: [(match.start, match.end) for match in lexicon.find(text)],
             lambda text: _words(g2p.analyze(text, lexicon, language=options.language)),
+            engine.phrasing,
         )
         self._stop = StopSignal()
         self._history: list[Any] = []

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tts_service.segmenter import LATER_MAX, Segmenter
+from tts_service.engine import Phrasing
+from tts_service.segmenter import Segmenter
 
 STORY = "从前有一座山，山上有一座庙，庙里有一个老和尚在讲故事。他讲什么呢？他讲：从前有一座山，山上有一座庙。"
 
@@ -98,7 +99,7 @@ def test_never_cuts_inside_a_dictionary_entry():
 def test_text_without_any_punctuation_is_cut_at_a_bounded_length():
     segments = spoken(["重" * 500])
     assert "".join(segments) == "重" * 500
-    assert max(map(len, segments)) <= LATER_MAX
+    assert max(map(len, segments)) <= Phrasing().longest
 
 
 def test_without_punctuation_no_word_is_torn():
@@ -163,3 +164,44 @@ def test_nothing_is_lost_or_added_however_it_is_split(text, seed, hurry):
 
 def test_a_million_characters_are_no_trouble():
     assert len("".join(spoken(["今天天气真好，我们去公园玩吧。" * 65_000]))) == 975_000
+
+
+WHOLE = Phrasing(first_longest=60, sentence=30, longest=60, whole=True)
+
+
+def whole(text, **take):
+    segmenter = Segmenter(phrasing=WHOLE)
+    segmenter.feed(text)
+    segmenter.end()
+    segments = []
+    while (segment := segmenter.take(**take)) is not None:
+        segments.append(segment.text)
+    return segments
+
+
+@pytest.mark.parametrize("hurry", [False, True])
+def test_an_engine_that_wants_whole_sentences_gets_no_comma_of_a_text_that_is_there(hurry):
+    assert whole("你好，我是小智，很高兴认识你。", hurry=hurry) == ["你好，我是小智，很高兴认识你。"]
+    first, second = "庙里有一个老和尚在给三个小和尚讲故事，讲的是很久以前的事。", "他讲什么呢？"
+    assert whole(first * 2 + second, hurry=hurry) == [first * 2, second]
+    assert "".join(whole(STORY * 5)) == STORY * 5
+    assert all(segment.endswith(("。", "？")) for segment in whole(STORY * 5))
+
+
+def test_whole_sentences_are_joined_up_to_the_published_length():
+    weights = [sum(char.isalnum() for char in segment) for segment in whole("今天天气很好。" * 40)]
+    assert all(30 <= weight <= 60 for weight in weights[:-1])
+
+
+def test_a_sentence_beyond_the_greatest_length_is_cut_at_its_last_comma():
+    clause = "从前有一座山，"
+    assert whole(clause * 20 + "完。")[0] == clause * 10
+
+
+def test_a_sentence_that_is_still_being_written_may_begin_with_its_clause():
+    segmenter = Segmenter(phrasing=WHOLE)
+    segmenter.feed("从前有一座山，山上有一座")
+    assert segmenter.take().text == "从前有一座山，"
+    segmenter.feed("庙。")
+    assert segmenter.take() is None, "there is time to see whether more sentences come"
+    assert segmenter.take(hurry=True).text == "山上有一座庙。"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tts_service.engine import AudioChunk, CharTiming, SpeechError, StopSignal, SynthesisOptions, Voice
+from tts_service.engine import AudioChunk, CharTiming, Phrasing, SpeechError, StopSignal, SynthesisOptions, Voice
 
 TOKEN_SECONDS = 0.2
 
@@ -23,6 +23,7 @@ class ToneEngine:
 
     name = "tone"
     sample_rate = 24000
+    phrasing = Phrasing()
     tempi = (0.5, 2.0)
 
     def __init__(self) -> None:

@@ -23,6 +23,7 @@ from tts_service.engine import (
     BREATH,
     QUEUED,
     AudioChunk,
+    Phrasing,
     SpeechError,
     StopSignal,
     SynthesisOptions,
@@ -145,6 +146,9 @@ class GLMEngine:
 
     name = "glm"
     sample_rate = hift.RATE
+    phrasing = Phrasing(first_longest=60, sentence=30, longest=60, whole=True)
+    """Whole sentences, together as long as the published code makes them: a prompt is read in one pass, so the first
+    sound comes no sooner for a short text."""
     tempi = (0.5, 2.0)
 
     def __init__(self, models: Callable[[], Models], library: Library, identity: str, chunking: Chunking) -> None:

@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 from g2p.encode.kokoro import encode
 from g2p.pronunciation import Pronunciation
-from tts_service.engine import AudioChunk, CharTiming, SpeechError, StopSignal, SynthesisOptions, UnknownVoice, Voice
+from tts_service.engine import (
+    AudioChunk,
+    CharTiming,
+    Phrasing,
+    SpeechError,
+    StopSignal,
+    SynthesisOptions,
+    UnknownVoice,
+    Voice,
+)
 from tts_service.kokoro.derived import derive
 from tts_service.kokoro.front_graph import DURATIONS, ENERGY
 from tts_service.kokoro.matching.voices import matched, matched_voices
@@ -66,6 +75,7 @@ class KokoroEngine:
 
     name = "kokoro"
     sample_rate = SAMPLE_RATE
+    phrasing = Phrasing()
     tempi = (0.9, 1.2)
 
     def __init__(self, network: Network, voices: dict[str, KokoroVoice], library: Library | None = None) -> None:
