@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from tts_service.cli.console import (
     CheckpointOption,
+    DictOption,
     EngineOption,
     JsonOption,
     LibraryOption,
@@ -23,6 +26,10 @@ from tts_service.cli.console import (
 )
 from tts_service.engine import SpeechError
 from tts_service.wording import in_chinese, tr
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def presets(as_json: JsonOption = False) -> None:
@@ -82,3 +89,68 @@ def studio(
         )
         err.print(tr("工作室：", "Studio: ") + f"http://{host}:{port}/studio", markup=False)
         uvicorn.run(app, host=host, port=port, log_level="warning")
+
+
+def wyoming(
+    host: Annotated[str, typer.Option(help=tr("监听地址", "Address to listen on"))] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help=tr("端口", "Port"))] = 10200,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NETWORK", help=tr("允许连接的网段（可多次）", "Network that may connect (repeatable)")),
+    ] = None,
+    ears: Annotated[bool, typer.Option(help=tr("同时提供语音识别", "Offer speech recognition too"))] = True,
+    voices: LibraryOption = None,
+    engine: EngineOption = "kokoro",
+    checkpoint: CheckpointOption = None,
+    dictionary: DictOption = None,
+) -> None:
+    """Give Home Assistant a voice and ears, until Ctrl-C.
+
+    The protocol knows no password. Beyond this computer, say who may connect: --host 0.0.0.0 --allow 192.168.1.0/24
+    """
+    try:
+        from tts_service.serving.wyoming import networks, serve
+    except ImportError as error:
+        raise SpeechError(
+            tr(
+                f"需要 {error.name}：pip install 'pipecat-glm-tts[wyoming]'",
+                f"this needs {error.name}; install it with: pip install 'pipecat-glm-tts[wyoming]'",
+            )
+        ) from error
+    from tts_service.voices import Library
+
+    if host not in ("127.0.0.1", "::1", "localhost") and not allow:
+        raise typer.BadParameter(
+            tr(
+                "这个协议没有口令：在本机之外监听时，请用 --allow 说明谁可以连接，例如 --allow 192.168.1.0/24",
+                "the protocol knows no password: to listen beyond this computer say who may connect, such as "
+                "--allow 192.168.1.0/24",
+            )
+        )
+    networks(allow or ())
+    with load_engine(engine, checkpoint, voices) as synthesizer:
+        synthesizer.lexicon = load_lexicon(dictionary)
+
+        def ready(port: int) -> None:
+            err.print(f"Wyoming: tcp://{host}:{port}", markup=False)
+
+        asyncio.run(
+            serve(
+                synthesizer,
+                _ears() if ears else None,
+                host=host,
+                port=port,
+                allow=allow or (),
+                library=Library(voices),
+                ready=ready,
+            )
+        )
+
+
+def _ears() -> Callable[[NDArray[np.float32], int], str]:
+    """The packaged recogniser, loaded once."""
+    from tts_service.audio import resample
+    from tts_service.recogniser import Recogniser
+
+    recogniser = Recogniser()
+    return lambda samples, rate: recogniser.transcribe(resample(samples, rate, 16000)).text
