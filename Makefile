@@ -33,12 +33,12 @@ clean:
 
 .venv/run.stamp: .venv/bin/python pyproject.toml
 	@echo "Installing packages into .venv (1.4 GB on disk with the models; a few minutes the first time) ..."
-	@$(PIP) install --editable .
+	@$(PIP) install --editable ".[agent]"
 	@touch $@
 
 # torch first and by itself, so that a CPU build that is already at hand is taken and nothing replaces it
 .venv/test.stamp: .venv/bin/python pyproject.toml
 	@echo "Installing packages for the tests into .venv ..."
 	@$(PIP) install torch==2.13.0
-	@$(PIP) install --editable ".[glm,studio,sip,ray,wyoming,test]"
+	@$(PIP) install --editable ".[glm,studio,phone,ray,wyoming,test]"
 	@touch $@ .venv/run.stamp

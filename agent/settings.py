@@ -317,13 +317,10 @@ def profile_path(profile: str | Path) -> Path:
         if path.is_file():
             return path
         raise SettingsError(f"{path}: there is no such profile file")
-    here = Path(__file__).resolve().parent.parent
-    # A checkout has configs/ beside the packages; an installed wheel carries it inside g2p.
-    folders = [folder / "profiles" for folder in (here / "configs", here / "g2p" / "configs")]
-    for folder in folders:
-        if (found := folder / f"{profile}.yaml").is_file():
-            return found
-    known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
+    folder = Path(__file__).resolve().parent.parent / "configs" / "profiles"
+    if (found := folder / f"{profile}.yaml").is_file():
+        return found
+    known = sorted(file.stem for file in folder.glob("*.yaml"))
     raise SettingsError(
         f"there is no profile named {profile!r}; known: {', '.join(known)}, or give the path of a .yaml file"
     )

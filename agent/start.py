@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="run_agent.py", description="A voice agent in the browser and on the phone.")
+    parser = argparse.ArgumentParser(description="A voice agent in the browser and on the phone.")
     parser.add_argument(
         "-t",
         "--transport",
@@ -74,11 +74,6 @@ async def run(settings: Settings, names: Sequence[str], console: Console) -> Non
             lines = [transports.line(name, switchboard) for name in names]
         except ValueError as error:
             raise CannotServe(str(error)) from error
-        except ImportError as error:
-            raise CannotServe(
-                f"缺少软件包 {error.name}，请安装：pip install 'pipecat-glm-tts[sip]'\n"
-                f"The package {error.name} is missing; install it with: pip install 'pipecat-glm-tts[sip]'"
-            ) from error
         server = web_server(create_app(switchboard, lines))
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         loading = asyncio.create_task(load(switchboard, address(host, sock.getsockname()[1]), console))

@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.switchboard import Switchboard
+from pipecat_glm_tts.extras import missing
 from tts_service import speech_api
 from tts_service.audio import resample
 from tts_service.engine import SpeechError
@@ -80,8 +81,8 @@ class _Studio:
         if scope["type"] != "http" or not (scope["path"] + "/").startswith("/studio/"):
             return await self.app(scope, receive, send)
         if self._build is None:
-            missing = PlainTextResponse("pip install 'pipecat-glm-tts[studio]'\n", 404)
-            return await missing(scope, receive, send)
+            sorry = PlainTextResponse("\n".join(missing("studio", "gradio")) + "\n", 404)
+            return await sorry(scope, receive, send)
         async with self._building:
             if self._built is None:
                 built = await asyncio.to_thread(self._build)

@@ -13,8 +13,7 @@ from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
-import tts_service
-from tts_service.service import GLMTTSService
+from pipecat_glm_tts import GLMTTSService, load
 
 
 class Recorder(FrameProcessor):
@@ -34,7 +33,7 @@ class Recorder(FrameProcessor):
 
 async def main(text: str = "你好，世界。Hello, world.", path: str = "hello.wav") -> None:
     """Speak a text into a WAV file."""
-    with tts_service.load("kokoro") as voice, soundfile.SoundFile(path, "w", voice.sample_rate, 1, "PCM_16") as file:
+    with load("kokoro") as voice, soundfile.SoundFile(path, "w", voice.sample_rate, 1, "PCM_16") as file:
         tts = GLMTTSService(synthesizer=voice, settings=GLMTTSService.Settings(voice="mei", speed=1.0))
         worker = PipelineWorker(
             Pipeline([tts, Recorder(file)]), params=PipelineParams(audio_out_sample_rate=voice.sample_rate)

@@ -174,7 +174,7 @@ def markup(text: str) -> list[tuple[Match, int]]:
 def default_lexicon() -> Lexicon:
     """The dictionary file in `$GLM_TTS_CONFIGS`, else in ./configs, else the packaged one; empty when there is none."""
     folders = [Path(os.environ["GLM_TTS_CONFIGS"])] if os.environ.get("GLM_TTS_CONFIGS") else []
-    for folder in [*folders, Path("configs"), Path(__file__).with_name("configs")]:
+    for folder in [*folders, Path("configs"), Path(__file__).parent.parent / "configs"]:
         if (folder / FILE_NAME).is_file():
             return Lexicon(path=(folder / FILE_NAME).absolute())
     return Lexicon()

@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-import pipecat_glm_tts  # noqa: F401 - first of all: nothing reports home
+from pipecat_glm_tts.extras import needs  # first of all, so that nothing reports home
 from tts_service.engine import (
     AudioChunk,
     Busy,
@@ -54,7 +54,7 @@ _ON_FIRST_USE = {"Synthesizer": "synthesizer", "Report": "utterance", "Utterance
 
 def __getattr__(name: str) -> Any:
     if name in _ON_FIRST_USE:
-        return getattr(import_module(f"tts_service.{_ON_FIRST_USE[name]}"), name)
+        return getattr(import_module(f"{__name__}.{_ON_FIRST_USE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -84,12 +84,8 @@ def load_engine(engine: str, **settings: Any) -> Engine:
 
         return KokoroEngine.load(**settings)
     if engine == "glm":
-        try:
+        with needs("glm"):
             from tts_service.glm import GLMEngine
-        except ImportError as error:
-            raise SpeechError(
-                f"GLM-TTS needs the package {error.name!r}; install it with: pip install 'pipecat-glm-tts[glm]'"
-            ) from error
         return GLMEngine.load(**settings)
     if engine == "remote":
         from tts_service.remote import RemoteEngine

@@ -12,6 +12,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from pipecat_glm_tts.extras import needs
 from tts_service.engine import SpeechError
 
 Samples = NDArray[np.float32]
@@ -74,7 +75,8 @@ def _decode(file: BinaryIO, max_seconds: float) -> tuple[Samples, int]:
 
 def _decode_mp4(file: BinaryIO, max_seconds: float) -> tuple[Samples, int]:
     """AAC or ALAC in an MP4 container, what telephones record. FFmpeg may take the file for nothing else."""
-    import av
+    with needs("files"):
+        import av
 
     pieces: list[Samples] = []
     length = 0

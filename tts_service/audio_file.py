@@ -13,6 +13,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from pipecat_glm_tts.extras import needs
 from tts_service.engine import AudioChunk, SpeechError
 from tts_service.files import make_folder, published
 from tts_service.label import FIELD, NOTICE, Label
@@ -124,7 +125,8 @@ class _Container:
     def __init__(
         self, sink: BinaryIO, container: str, codec: str, sample_rate: int, label: Label, bitrate: int | None
     ) -> None:
-        import av
+        with needs("files"):
+            import av
 
         # A page of Opus is sent when it is full: without this it waits for a second of speech. AAC has no place for
         # a label of its own, but players skip an ID3 tag in front of it.
@@ -266,7 +268,8 @@ def read_label(path: Path) -> str | None:
         with path.open("rb") as file:
             if file.read(4) == b"RIFF":
                 return _read_riff(file)
-        import av
+        with needs("files"):
+            import av
 
         with av.open(str(path)) as container:
             tags = {**container.metadata, **container.streams[0].metadata}

@@ -14,12 +14,12 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from pipecat_glm_tts.extras import needs
 from tts_service.engine import SpeechError
 from tts_service.files import file_sha256, published
 from tts_service.maker import Job, LocalMaker
 from tts_service.tasks import Task
 from tts_service.voices import Library
-from tts_service.wording import tr
 
 _FORGET_SECONDS = 10.0
 """How long busy workers are waited for at the end, to delete the recordings they were given."""
@@ -146,12 +146,8 @@ def ray_workers(
     Raises:
         SpeechError: Ray is not installed, or the cluster cannot be reached.
     """
-    try:
+    with needs("ray"):
         import ray
-    except ImportError as error:
-        raise SpeechError(
-            tr("--ray 需要：pip install 'pipecat-glm-tts[ray]'", "--ray needs: pip install 'pipecat-glm-tts[ray]'")
-        ) from error
     local: dict[str, Any] = {"num_cpus": count, "include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, **local)

@@ -10,6 +10,7 @@ import yaml
 
 from tts_service.engine import SpeechError, SynthesisOptions
 
+_OWN = Path(__file__).resolve().parent.parent / "configs" / "presets.yaml"
 OPTIONS = tuple(field.name for field in fields(SynthesisOptions))
 _ABSENT = {"kokoro": ("seed", "sampling", "kv_cache", "max_length")}
 """Options that an engine has no use for."""
@@ -38,7 +39,7 @@ def presets(path: Path | None = None) -> dict[str, Preset]:
     Raises:
         SpeechError: The file is not as it should be; the message names preset and field.
     """
-    path = path or _own_file()
+    path = path or _OWN
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
@@ -82,12 +83,3 @@ def _preset(name: str, entry: Any, path: Path) -> Preset:
     except (SpeechError, TypeError) as error:
         raise SpeechError(f"{path}: preset {name!r}: {error}") from error
     return Preset(name, str(entry["title"]), str(entry["about"]), options, bool(entry["stream"]))
-
-
-def _own_file() -> Path:
-    root = Path(__file__).resolve().parent.parent
-    # A checkout has configs/ beside the packages; an installed wheel carries it inside g2p.
-    return next(
-        (path for folder in ("configs", "g2p/configs") if (path := root / folder / "presets.yaml").is_file()),
-        root / "configs" / "presets.yaml",
-    )

@@ -3,7 +3,7 @@
 A replica holds one engine and, where the cluster has any, a GPU of its own; Ray starts more of them while requests
 queue. On the cluster:
 
-    serve run tts_service.remote:build engine=glm checkpoint=/models/GLM-TTS most=8
+    serve run pipecat_glm_tts:build engine=glm checkpoint=/models/GLM-TTS most=8
 
 and wherever the agent runs: `tts_service.load("remote", address="10.0.0.5:6379")`. Package, checkpoint and voice
 library must be on every node.
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from g2p.pronunciation import Pronunciation
+from pipecat_glm_tts.extras import needs
 from tts_service.engine import (
     BREATH,
     QUEUED,
@@ -35,7 +36,6 @@ from tts_service.engine import (
     SynthesisOptions,
     Voice,
 )
-from tts_service.wording import tr
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -162,17 +162,10 @@ class RemoteEngine:
         Raises:
             SpeechError: Ray is not installed, there is no such cluster, or nothing of that name runs on it.
         """
-        try:
+        with needs("ray"):
             import ray
             from ray import serve
             from ray.serve.exceptions import RayServeException
-        except ImportError as error:
-            raise SpeechError(
-                tr(
-                    "远程引擎需要：pip install 'pipecat-glm-tts[ray]'",
-                    "the remote engine needs: pip install 'pipecat-glm-tts[ray]'",
-                )
-            ) from error
         owns_connection = not ray.is_initialized()
         try:
             ray.init(address=str(address or "auto"), log_to_driver=False, ignore_reinit_error=True)
@@ -183,7 +176,7 @@ class RemoteEngine:
             reason = str(error).strip().splitlines()[-1]
             raise SpeechError(
                 f"no voice is served as {application!r} on the Ray cluster ({reason}); "
-                "start it there with: serve run tts_service.remote:build engine=glm"
+                "start it there with: serve run pipecat_glm_tts:build engine=glm"
             ) from error
 
     def voices(self) -> list[Voice]:

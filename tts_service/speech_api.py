@@ -8,22 +8,26 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, File, Form, Request, Response, UploadFile, WebSocket
-from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from pipecat_glm_tts.extras import needs
 from tts_service.audio import load_audio
 from tts_service.audio_file import MEDIA_TYPES
 from tts_service.captions import Captions
 from tts_service.engine import AudioChunk, Busy, SpeechError, UnknownVoice, Voice
 from tts_service.label import Label
-from tts_service.serving.answered import Piece, caption_object, captioned, encoded, events, sound
-from tts_service.serving.asked import MODELS, OFFICIAL_VOICES, SpeechRequest, chosen, model_known
-from tts_service.serving.refusals import loading, refusal
-from tts_service.serving.socket import converse
 from tts_service.synthesizer import Synthesizer
 from tts_service.voices import Library, can_clone
+
+with needs("api"):
+    from fastapi import APIRouter, File, Form, Request, Response, UploadFile, WebSocket
+    from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+
+    from tts_service.serving.answered import Piece, caption_object, captioned, encoded, events, sound
+    from tts_service.serving.asked import MODELS, OFFICIAL_VOICES, SpeechRequest, chosen, model_known
+    from tts_service.serving.refusals import loading, refusal
+    from tts_service.serving.socket import converse
 
 MAX_LEAD = 5.0
 """Seconds of speech made ahead of a client that reads slowly."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from fastapi import APIRouter
 
+from pipecat_glm_tts.extras import needs
+
 if TYPE_CHECKING:
     from agent.switchboard import Switchboard
 
@@ -34,7 +36,7 @@ def line(name: str, switchboard: Switchboard) -> Line:
 
     Raises:
         ValueError: There is no such line; the message lists those that exist.
-        ImportError: It needs a package that is not installed.
+        SpeechError: It needs a package that is not installed.
     """
     # Imported here so that one line does not need the packages of the others.
     match name:
@@ -43,8 +45,8 @@ def line(name: str, switchboard: Switchboard) -> Line:
 
             return WebRTC(switchboard)
         case "sip":
-            from agent.transports.sip import Sip
-
+            with needs("phone"):
+                from agent.transports.sip import Sip
             return Sip(switchboard)
         case "twilio" | "telnyx" | "plivo" | "exotel":
             from agent.transports.telephony import Telephony

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 from rich.console import Console
 
+from pipecat_glm_tts.extras import needs
 from tts_service.engine import SpeechError
 from tts_service.wording import tr
 
@@ -169,8 +170,9 @@ def recognise(samples: NDArray[np.float32], rate: int) -> str:
         SpeechError: Nothing was understood.
     """
     from tts_service.audio import resample
-    from tts_service.recogniser import Recogniser
 
+    with needs("whisper"):
+        from tts_service.recogniser import Recogniser
     text = Recogniser().transcribe(resample(samples, rate, 16000)).text
     if not text:
         raise SpeechError(tr("没有听出文字，请直接给出文本", "nothing was understood in the recording; give its text"))

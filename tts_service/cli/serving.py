@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from pipecat_glm_tts.extras import needs
 from tts_service.cli.console import (
     CheckpointOption,
     DictOption,
@@ -24,7 +25,6 @@ from tts_service.cli.console import (
     out,
     recognise,
 )
-from tts_service.engine import SpeechError
 from tts_service.wording import in_chinese, tr
 
 if TYPE_CHECKING:
@@ -57,15 +57,8 @@ def studio(
     ] = None,
 ) -> None:
     """Serve the page and the speech API on this computer, until Ctrl-C."""
-    try:
+    with needs("studio"):
         from tts_service.studio import mount
-    except ImportError as error:
-        raise SpeechError(
-            tr(
-                f"工作室需要 {error.name}：pip install 'pipecat-glm-tts[studio]'",
-                f"the studio needs {error.name}; install it with: pip install 'pipecat-glm-tts[studio]'",
-            )
-        ) from error
     import uvicorn
     from fastapi import FastAPI
 
@@ -108,15 +101,8 @@ def wyoming(
 
     The protocol knows no password. Beyond this computer, say who may connect: --host 0.0.0.0 --allow 192.168.1.0/24
     """
-    try:
+    with needs("wyoming"):
         from tts_service.serving.wyoming import networks, serve
-    except ImportError as error:
-        raise SpeechError(
-            tr(
-                f"需要 {error.name}：pip install 'pipecat-glm-tts[wyoming]'",
-                f"this needs {error.name}; install it with: pip install 'pipecat-glm-tts[wyoming]'",
-            )
-        ) from error
     from tts_service.voices import Library
 
     if host not in ("127.0.0.1", "::1", "localhost") and not allow:
@@ -150,7 +136,8 @@ def wyoming(
 def _ears() -> Callable[[NDArray[np.float32], int], str]:
     """The packaged recogniser, loaded once."""
     from tts_service.audio import resample
-    from tts_service.recogniser import Recogniser
 
+    with needs("wyoming"):
+        from tts_service.recogniser import Recogniser
     recogniser = Recogniser()
     return lambda samples, rate: recogniser.transcribe(resample(samples, rate, 16000)).text

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from pipecat_glm_tts.extras import needs
 from tts_service.cli.console import EXIT_FAILED, EngineOption, JsonOption, LibraryOption, err, out, recognise, warn
 from tts_service.engine import SpeechError
 from tts_service.wording import tr
@@ -227,8 +228,9 @@ def _match(library: Library, name: str, quality: str, seed: int) -> None:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from tts_service.kokoro.matching.fitting import fit
-    from tts_service.recogniser import Recogniser
 
+    with needs("whisper"):
+        from tts_service.recogniser import Recogniser
     recognisers = {language: Recogniser(languages=(language,)) for language in ("zh", "en")}
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err, disable=not err.is_terminal

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pipecat_glm_tts.extras import missing
 from tts_service.engine import SpeechError
 from tts_service.glm.download import checkpoint_folder
 from tts_service.wording import tr
@@ -58,7 +59,7 @@ def _packages() -> list[Finding]:
         try:
             findings.append(Finding(name, True, version(name)))
         except PackageNotFoundError:
-            hint = tr("未安装：", "not installed: ") + "pip install 'pipecat-glm-tts[glm]'"
+            hint = tr(*missing("glm", name))
             findings.append(Finding(name, False, hint))
     return findings
 
