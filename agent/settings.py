@@ -355,7 +355,7 @@ def _read_environment(environment: Mapping[str, str], values: dict[str, Any], or
             _put(values, origins, field, environment[name], f"environment variable {name}")
     for name, value in environment.items():
         section, _, field = name.removeprefix(PREFIX).lower().partition("_")
-        if name.startswith(PREFIX) and section in Settings.model_fields and value:
+        if name not in SHORT_NAMES and name.startswith(PREFIX) and section in Settings.model_fields and value:
             _put(values, origins, f"{section}.{field}", value, f"environment variable {name}")
 
 

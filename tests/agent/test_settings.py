@@ -31,6 +31,11 @@ def test_the_names_that_openai_clients_know():
     assert "k" not in repr(settings.brain.api_key)
 
 
+def test_the_key_of_the_server_is_no_setting_of_the_api_section():
+    token = Settings.load(environment={"GLM_TTS_API_KEY": "correct-horse"}).server.token
+    assert token.get_secret_value() == "correct-horse"
+
+
 @pytest.mark.parametrize(
     "environment",
     [{}, {"OPENAI_API_KEY": "left over from something else"}, {"OPENAI_BASE_URL": "", "OPENAI_MODEL": " "}],
