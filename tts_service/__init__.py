@@ -9,6 +9,8 @@ with tts_service.load("kokoro") as voice:
 
 from __future__ import annotations
 
+import functools
+import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +45,7 @@ __all__ = [
     "UnknownVoice",
     "Utterance",
     "Voice",
+    "embedded",
     "load",
     "load_engine",
 ]
@@ -75,6 +78,24 @@ def load(engine: str = "kokoro", *, lexicon: Any = None, capacity: int = 64, **s
     from tts_service.synthesizer import Synthesizer
 
     return Synthesizer(load_engine(engine, **settings), lexicon=lexicon, capacity=capacity)
+
+
+_loading = threading.Lock()
+
+
+def embedded() -> Synthesizer:
+    """The embedded voice, loaded by whoever asks first and shared by all in this process; it is never closed.
+
+    Raises:
+        SpeechError: It cannot be loaded.
+    """
+    with _loading:
+        return _embedded()
+
+
+@functools.cache
+def _embedded() -> Synthesizer:
+    return load("kokoro")
 
 
 def load_engine(engine: str, **settings: Any) -> Engine:

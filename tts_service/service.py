@@ -2,53 +2,62 @@
 
 Works alone in anybody's pipeline:
 
-    voice = tts_service.load("kokoro")
-    tts = GLMTTSService(synthesizer=voice)
-    Pipeline([transport.input(), stt, user, llm, tts, transport.output(), assistant])
+    Pipeline([transport.input(), stt, user, llm, GLMTTSService(), transport.output(), assistant])
 """
 
 from __future__ import annotations
 
+import asyncio
+import functools
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from loguru import logger
 from pipecat.frames.frames import (
     AggregatedTextFrame,
     AggregatedTextProgressFrame,
     CancelFrame,
+    EndFrame,
     ErrorFrame,
     Frame,
+    LLMAssistantPushAggregationFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    LLMTextFrame,
     MetricsFrame,
     TTSAudioRawFrame,
-    TTSTextFrame,
 )
 from pipecat.metrics.metrics import MetricsData
-from pipecat.processors.frame_processor import FrameDirection
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessorSetup
 from pipecat.services.settings import NOT_GIVEN, NotGiven, TTSSettings
 from pipecat.services.tts_service import TextAggregationMode, TTSService
 from pipecat.transcriptions.language import Language
-from pipecat.utils.context.word_timestamp_tracker import WordTimestamp
 from pipecat.utils.errors import ErrorCategory
 from pipecat.utils.tracing.service_decorators import traced_tts
 from pipecat.utils.types import is_given
 
 import g2p
-from tts_service.engine import SpeechError, SynthesisOptions, UnknownVoice
-from tts_service.spoken import End, Speech
-from tts_service.synthesizer import Busy, Synthesizer
-from tts_service.utterance import Report, Utterance
+import tts_service
+from tts_service.engine import Busy, Closed, SpeechError, SynthesisOptions, UnknownVoice
+from tts_service.segmenter import Segment
+from tts_service.spoken import End, Fault, Speech
+from tts_service.synthesizer import Synthesizer
+from tts_service.transcript import Transcript
+from tts_service.utterance import Report
 
 SILENCE_SECONDS = 0.02
 """Stands in for text with nothing to say in it (an emoji, say): Pipecat counts a context without audio as a failure."""
+Item = TypeVar("Item")
 
 
 @dataclass
 class GLMTTSSettings(TTSSettings):
-    """What can be changed while the service runs; takes effect with the next utterance.
+    """What can be changed while the service runs; takes effect with the text that comes next.
 
     Parameters:
+        language: `zh` or `en`: how numbers and letters are read where their sentence does not tell; None: decide from
+            the text.
         speed: Tempo factor, 0.25 to 4.
         seed: Same seed, text and voice give the same speech.
         sampling: `ras` or `topk` (GLM-TTS).
@@ -77,16 +86,30 @@ class SpeechMetricsData(MetricsData):
     real_time_factor: float | None
 
 
+_WITH_THE_SOUND = (
+    AggregatedTextFrame,
+    AggregatedTextProgressFrame,
+    LLMFullResponseStartFrame,
+    LLMFullResponseEndFrame,
+    LLMAssistantPushAggregationFrame,
+)
+"""What the transport passes on at its place in the audio: no text is known before it is heard, none gets into another
+answer's."""
+
+
 class GLMTTSService(TTSService):
     """Speaks LLM text as it is written and stops within one engine step when interrupted.
 
     Several services, one per session, share one `Synthesizer`.
 
     Args:
-        synthesizer: The voice, from `tts_service.load`. The caller closes it.
+        synthesizer: The voice, from `tts_service.load`; the caller closes it. None: the embedded voice, loaded off the
+            event loop by the first session that needs it and shared by all.
         settings: Initial settings; what is not given has the engine's default.
         sample_rate: Of the audio frames in Hz; None for the pipeline's.
         max_lead: Seconds that synthesis may run ahead of playback.
+        text_aggregation_mode: None: token by token, for the earliest sound; but whole sentences where text transforms
+            or filters have to see them, or where every text is to have a context of its own.
         **kwargs: Passed to Pipecat's `TTSService`.
     """
 
@@ -96,37 +119,35 @@ class GLMTTSService(TTSService):
     def __init__(
         self,
         *,
-        synthesizer: Synthesizer,
+        synthesizer: Synthesizer | None = None,
         settings: GLMTTSSettings | None = None,
         sample_rate: int | None = None,
         max_lead: float = 10.0,
+        text_aggregation_mode: TextAggregationMode | None = None,
         **kwargs: Any,
     ) -> None:
-        defaults = self.Settings(
-            model=synthesizer.engine.name,
-            voice=synthesizer.voice().name,
-            language=None,
-            speed=1.0,
-            seed=0,
-            sampling="ras",
-            lexicon=None,
-        )
+        chosen = self.Settings(model=None, voice=None, language=None, speed=1.0, seed=0, sampling="ras", lexicon=None)
         if settings is not None:
-            defaults.apply_update(settings)
+            chosen.apply_update(settings)
+        if text_aggregation_mode is None and kwargs.get("aggregate_sentences") is None:
+            in_tokens = kwargs.get("reuse_context_id_within_turn", True) and not (
+                kwargs.get("text_transforms") or kwargs.get("text_filters")
+            )
+            text_aggregation_mode = TextAggregationMode.TOKEN if in_tokens else TextAggregationMode.SENTENCE
+        # Audio and words come from a task of their own, with times: how they are pushed is not for callers to choose.
+        kwargs.update(push_start_frame=True, push_stop_frames=True, push_text_frames=False)
         super().__init__(
-            text_aggregation_mode=TextAggregationMode.TOKEN,
-            push_start_frame=True,
-            push_stop_frames=True,
-            push_text_frames=False,
-            stop_frame_timeout_s=60.0,
-            sample_rate=sample_rate,
-            settings=defaults,
-            **kwargs,
+            text_aggregation_mode=text_aggregation_mode, sample_rate=sample_rate, settings=chosen, **kwargs
         )
         self._synthesizer = synthesizer
         self._max_lead = max_lead
         self._speeches: dict[str, Speech] = {}
+        self._revision = 0
+        """Of the settings."""
+        self._aggregated_frame_sequencer = self._transcript = Transcript(str(self))
         self._check(self._settings)
+        if synthesizer is not None:
+            self._adopt(synthesizer)
 
     def can_generate_metrics(self) -> bool:
         """Time to first byte, usage, and `SpeechMetricsData` per utterance."""
@@ -138,33 +159,198 @@ class GLMTTSService(TTSService):
         return False
 
     def language_to_service_language(self, language: Language) -> str | None:
-        """`zh` or `en` for any of their variants; None (decide from the text) for the rest."""
+        """`zh` or `en` for any of their variants; None for the rest, which is refused."""
         base = str(language.value).split("-")[0]
-        return base if base in ("zh", "en") else None
+        return {"cmn": "zh", "zh": "zh", "en": "en"}.get(base)
+
+    async def setup(self, setup: FrameProcessorSetup) -> None:  # type: ignore[override]
+        """Load the embedded voice, unless another one was given."""
+        await super().setup(setup)
+        if self._synthesizer is None:
+            self._adopt(await asyncio.to_thread(tts_service.embedded))
+
+    def _adopt(self, synthesizer: Synthesizer) -> None:
+        self._synthesizer = synthesizer
+        self._settings.model = synthesizer.engine.name
+        self._settings.voice = synthesizer.voice(_given(self._settings.voice)).name
+        self._sync_model_name_to_metrics()
+
+    # Text in
 
     @traced_tts
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
-        """Feed text to the context's utterance; its audio arrives through the context as it is made."""
+        """Feed text to the context's speech; its audio arrives through the context as it is made."""
         speech = self._speeches.get(context_id)
         if speech is None:
             speech = self._speeches[context_id] = Speech(context_id, self.sample_rate)
-            try:
-                self._begin(speech)
-            except SpeechError as error:
-                speech.failed = True
-                yield ErrorFrame(error=str(error), exception=error, category=_category(error))
-        speech.feed(text)
+            speech.pump = self.create_task(self._pump(speech), name=f"speech {context_id}")
+        try:
+            self._cast(speech)
+        except SpeechError as error:
+            speech.failed, speech.faulty = True, not isinstance(error, Busy)
+            yield ErrorFrame(error=str(error), exception=error, category=_category(error))
+        speech.feed(self._transcript.unfed(context_id))
+        if context_id != self._turn_context_id:  # text outside of a turn: nothing will end it
+            await self.flush_audio(context_id)
         yield None
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Note what the LLM writes, before an aggregator takes the spaces from it."""
+        if isinstance(frame, LLMTextFrame) and not frame.skip_tts and not self._is_streaming_tokens:
+            self._transcript.note(frame.text)
+        await super().process_frame(frame, direction)
 
     async def flush_audio(self, context_id: str | None = None) -> None:
         """The context's text is complete."""
         speech = self._speeches.get(context_id) if context_id else None
         if speech is not None:
-            speech.complete = True
-            if speech.failed:
-                await self._close(speech)
-            elif speech.utterance is not None:
-                speech.utterance.end()
+            speech.end()
+
+    async def stop(self, frame: EndFrame) -> None:
+        """Say what has been written of an answer that the end of the pipeline cuts off."""
+        if self._turn_context_id:
+            await self.process_frame(LLMFullResponseEndFrame(), FrameDirection.DOWNSTREAM)
+        await super().stop(frame)
+
+    async def _update_settings(self, delta: GLMTTSSettings) -> dict[str, Any]:  # type: ignore[override]
+        """Apply a change, unless it cannot be spoken with; then say why and keep what was."""
+        wanted = self._settings.copy()
+        wanted.apply_update(delta)
+        if is_given(delta.language) and isinstance(delta.language, str):
+            wanted.language = self._service_language(delta.language)
+        try:
+            self._check(wanted)
+        except SpeechError as error:
+            await self.push_error(f"the voice settings were not changed: {error}", exception=error)
+            return {}
+        if is_given(delta.model) and delta.model != self._settings.model:
+            self._warn_unhandled_updated_settings({"model"})
+            delta.model = NOT_GIVEN
+        self._revision += 1
+        return await super()._update_settings(delta)
+
+    def _check(self, settings: GLMTTSSettings) -> SynthesisOptions:
+        """The engine's options for these settings.
+
+        Raises:
+            SpeechError: They name a voice that does not exist or a value out of range.
+        """
+        if self._synthesizer is not None:
+            self._synthesizer.voice(_given(settings.voice))
+        language = _given(settings.language)
+        try:
+            return SynthesisOptions(
+                speed=_given(settings.speed),
+                seed=_given(settings.seed),
+                sampling=_given(settings.sampling),
+                language=str(language) if language else None,
+            )
+        except TypeError as error:
+            raise SpeechError(f"a setting is of the wrong type: {error}") from error
+
+    def _cast(self, speech: Speech) -> None:
+        """Let the present voice say what comes next.
+
+        Raises:
+            SpeechError: The synthesizer refuses.
+        """
+        if speech.failed or speech.revision == self._revision:
+            return
+        assert self._synthesizer is not None
+        speech.revision = self._revision
+        speech.open_passage(
+            functools.partial(
+                self._synthesizer.open,
+                voice=_given(self._settings.voice),
+                options=self._check(self._settings),
+                lexicon=_given(self._settings.lexicon),
+                max_lead=self._max_lead,
+            )
+        )
+
+    # Sound and words out
+
+    async def _pump(self, speech: Speech) -> None:
+        """Carry the audio from the engine thread into the audio context, passage by passage, and end the context."""
+        context_id = speech.context_id
+        while (passage := await self._item(speech, speech.passages)) is not None:
+            speech.begin_passage()
+            while not isinstance(item := await self._item(speech, passage.items), End):
+                if isinstance(item, Segment):
+                    start = passage.start + item.start
+                    if frame := self._transcript.announce(context_id, start, start + len(item.text)):
+                        await self.append_to_audio_context(context_id, frame)
+                elif isinstance(item, Fault):
+                    self._transcript.lose(context_id, *speech.lose(passage.start + item.end))
+                    await self.append_to_audio_context(context_id, _error_frame(item.error))
+                else:
+                    if not speech.seconds:
+                        await self.stop_ttfb_metrics()
+                    for pcm, word in speech.pieces(passage, item):
+                        await self._append_audio(context_id, pcm)
+                        await self._append_word(context_id, word)
+            for word in speech.rest():
+                await self._append_word(context_id, word)
+            await self._report(passage.utterance.report)
+            if item.error is not None:
+                speech.failed = speech.faulty = True
+                await self.append_to_audio_context(context_id, _error_frame(item.error))
+        if self._speeches.get(context_id) is speech and self.audio_context_available(context_id):
+            await self._close(speech)
+
+    async def _item(self, speech: Speech, queue: asyncio.Queue[Item]) -> Item:
+        """The next item; while audio is owed or still playing, Pipecat does not take the wait for the end."""
+        patience = min(1.0, self._stop_frame_timeout_s / 2)
+        while True:
+            try:
+                async with asyncio.timeout(patience):
+                    return await queue.get()
+            except TimeoutError:
+                if speech.unfinished:
+                    self._refresh_audio_context(speech.context_id)
+
+    async def _close(self, speech: Speech) -> None:
+        """End a context whose text is complete and whose audio has all been made."""
+        context_id = speech.context_id
+        if not speech.failed:
+            self._transcript.settle(context_id)
+        if not speech.seconds and not speech.faulty:
+            await self._append_audio(context_id, bytes(2 * int(SILENCE_SECONDS * self.sample_rate)))
+        await self.remove_audio_context(context_id)
+
+    async def _append_audio(self, context_id: str, pcm: bytes) -> None:
+        if pcm:
+            frame = TTSAudioRawFrame(pcm, self.sample_rate, 1, context_id=context_id)
+            await self.append_to_audio_context(context_id, frame)
+
+    async def _append_word(self, context_id: str, word: str) -> None:
+        if word:
+            await self.add_word_timestamps([(word, 0.0)], context_id, includes_inter_frame_spaces=True)
+
+    async def _report(self, report: Report) -> None:
+        assert self._synthesizer is not None
+        data = SpeechMetricsData(
+            processor=self.name,
+            model=self._synthesizer.engine.name,
+            queue_wait=report.queue_wait,
+            first_audio=report.first_audio,
+            audio=report.audio,
+            real_time_factor=report.real_time_factor,
+        )
+        if self.metrics_enabled:
+            await self.push_frame(MetricsFrame(data=[data]))
+        logger.debug(f"{self}: {data.model_dump(exclude={'processor'})}")
+
+    async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
+        """Send the text with the sound: a frame without a time is passed on when all audio before it has gone out.
+
+        Pipecat's clock of words does not wait for speech that is still playing, nor for audio that comes late.
+        """
+        if direction is FrameDirection.DOWNSTREAM and isinstance(frame, _WITH_THE_SOUND):
+            frame.pts = 0
+        await super().push_frame(frame, direction)
+
+    # Ends
 
     async def on_audio_context_interrupted(self, context_id: str) -> None:
         """Stop the engine; it leaves within its current step."""
@@ -186,124 +372,10 @@ class GLMTTSService(TTSService):
         await self._abandon_all()
         await super().cleanup()
 
-    async def append_to_audio_context(self, context_id: str | None, frame: Frame | WordTimestamp | None) -> None:
-        """Queue audio and words; but words that Pipecat held back until their sentence was whole go out at once.
-
-        Whatever waits in the queue is later than they are.
-        """
-        playing = context_id == self.get_active_audio_context_id()
-        if playing and isinstance(frame, AggregatedTextFrame | AggregatedTextProgressFrame):
-            await self.push_frame(frame)
-        else:
-            await super().append_to_audio_context(context_id, frame)
-
-    async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
-        """Give words the spaces back that Pipecat strips, so that joined they are the text as it was written."""
-        if isinstance(frame, TTSTextFrame) and frame.context_id in self._speeches:
-            speech = self._speeches[frame.context_id]
-            if speech.failed and not speech.has_told(frame.text):
-                return  # Pipecat takes for spoken what was never timed
-            before, after = speech.spaces_around(frame.text)
-            frame.text = before + frame.text + after
-            if frame.raw_text:
-                frame.raw_text = before + frame.raw_text + after
-        await super().push_frame(frame, direction)
-
-    async def _update_settings(self, delta: GLMTTSSettings) -> dict[str, Any]:  # type: ignore[override]
-        """Apply a change, unless it cannot be spoken with; then say why and keep what was."""
-        wanted = self._settings.copy()
-        wanted.apply_update(delta)
-        try:
-            self._check(wanted)
-        except SpeechError as error:
-            await self.push_error(f"the voice settings were not changed: {error}", exception=error)
-            return {}
-        return await super()._update_settings(delta)
-
-    def _check(self, settings: GLMTTSSettings) -> SynthesisOptions:
-        """The engine's options for these settings.
-
-        Raises:
-            SpeechError: They name a voice that does not exist or a value out of range.
-        """
-        self._synthesizer.voice(_given(settings.voice))
-        language = _given(settings.language)
-        return SynthesisOptions(
-            speed=_given(settings.speed),
-            seed=_given(settings.seed),
-            sampling=_given(settings.sampling),
-            language=str(language) if language else None,
-        )
-
-    def _begin(self, speech: Speech) -> None:
-        utterance = speech.utterance = self._synthesizer.open(
-            on_chunk=speech.on_chunk,
-            on_end=speech.on_end,
-            voice=_given(self._settings.voice),
-            options=self._check(self._settings),
-            lexicon=_given(self._settings.lexicon),
-            max_lead=self._max_lead,
-        )
-        speech.pump = self.create_task(self._pump(speech, utterance), name=f"speech {speech.context_id}")
-
-    async def _pump(self, speech: Speech, utterance: Utterance) -> None:
-        """Carry one utterance's audio from the engine thread into its audio context."""
-        context_id = speech.context_id
-        while not isinstance(item := await speech.items.get(), End):
-            pcm, words = item
-            if not speech.heard:
-                speech.heard = True
-                await self.stop_ttfb_metrics()
-            playing = self.get_active_audio_context_id() == context_id
-            pause = speech.stood_still(len(pcm) / 2 / self.sample_rate, playing)
-            words = [(word, seconds + pause) for word, seconds in words]
-            await self.add_word_timestamps(words, context_id, includes_inter_frame_spaces=True)
-            await self._append_audio(context_id, pcm)
-        await self._report(utterance.report)
-        if item.error is not None:
-            await self.append_to_audio_context(
-                context_id,
-                ErrorFrame(error=f"speech failed: {item.error}", exception=item.error, category=_category(item.error)),
-            )
-            speech.failed = True
-        if speech.complete or item.error is None:
-            await self._close(speech)
-
-    async def _close(self, speech: Speech) -> None:
-        """End a context whose text is complete and whose audio has all been made.
-
-        After a failure it stays open until then: text that came later would open it again, and Pipecat gives a service
-        up for good after three contexts without audio.
-        """
-        context_id = speech.context_id
-        if not self.audio_context_available(context_id):
-            return
-        if not speech.heard:
-            await self._append_audio(context_id, bytes(2 * int(SILENCE_SECONDS * self.sample_rate)))
-        await self.remove_audio_context(context_id)
-
-    async def _append_audio(self, context_id: str, pcm: bytes) -> None:
-        frame = TTSAudioRawFrame(pcm, self.sample_rate, 1, context_id=context_id)
-        await self.append_to_audio_context(context_id, frame)
-
-    async def _report(self, report: Report) -> None:
-        data = SpeechMetricsData(
-            processor=self.name,
-            model=self._synthesizer.engine.name,
-            queue_wait=report.queue_wait,
-            first_audio=report.first_audio,
-            audio=report.audio,
-            real_time_factor=report.real_time_factor,
-        )
-        if self.metrics_enabled:
-            await self.push_frame(MetricsFrame(data=[data]))
-        logger.debug(f"{self}: {data.model_dump(exclude={'processor'})}")
-
     def _abandon(self, context_id: str) -> None:
         """Cancel a context's work without waiting for it."""
-        speech = self._speeches.pop(context_id, None)
-        if speech is not None and speech.utterance is not None:
-            speech.utterance.cancel()
+        if speech := self._speeches.pop(context_id, None):
+            speech.cancel()
 
     async def _abandon_all(self) -> None:
         speeches = list(self._speeches.values())
@@ -318,8 +390,13 @@ def _given(value: Any) -> Any:
     return value if is_given(value) else None
 
 
+def _error_frame(error: Exception) -> ErrorFrame:
+    return ErrorFrame(error=f"speech failed: {error}", exception=error, category=_category(error))
+
+
 def _category(error: Exception) -> ErrorCategory:
-    if isinstance(error, UnknownVoice):
+    """The category counts: only the permanent ones make a switcher turn to another service at once."""
+    if isinstance(error, UnknownVoice | Closed):
         return ErrorCategory.INVALID_REQUEST
     if isinstance(error, Busy):
         return ErrorCategory.RATE_LIMIT

@@ -18,7 +18,8 @@ from loguru import logger
 
 import g2p
 from g2p.lexicon import default_lexicon
-from tts_service.engine import AudioChunk, Busy, Engine, SpeechError, SynthesisOptions, UnknownVoice, Voice
+from tts_service.engine import AudioChunk, Busy, Closed, Engine, SpeechError, SynthesisOptions, UnknownVoice, Voice
+from tts_service.segmenter import Segment
 from tts_service.utterance import Report, Utterance
 
 
@@ -66,8 +67,8 @@ class Synthesizer:
         return len(self._utterances)
 
     def voices(self) -> list[Voice]:
-        """The voices of the engine that a picker should offer; the first is the default."""
-        return [voice for voice in self.engine.voices() if voice.listed]
+        """The voices of the engine; the first is the default."""
+        return self.engine.voices()
 
     def voice(self, name: str | Voice | None = None) -> Voice:
         """The voice of that name, or the default one; a `Voice` (a cloned one, for engines that can) passes through.
@@ -77,7 +78,7 @@ class Synthesizer:
         """
         if isinstance(name, Voice):
             return name
-        voices = self.engine.voices()
+        voices = self.voices()
         if not voices:
             raise UnknownVoice(
                 f"the {self.engine.name} engine has no voice yet; give it one: "
@@ -88,13 +89,15 @@ class Synthesizer:
         for voice in voices:
             if voice.name == name:
                 return voice
-        raise UnknownVoice(f"there is no voice {name!r}; available: {', '.join(v.name for v in voices if v.listed)}")
+        raise UnknownVoice(f"there is no voice {name!r}; available: {', '.join(v.name for v in voices)}")
 
     def open(
         self,
         *,
         on_chunk: Callable[[AudioChunk], None],
         on_end: Callable[[Exception | None], None],
+        on_segment: Callable[[Segment], None] | None = None,
+        on_fault: Callable[[Exception, int], None] | None = None,
         voice: str | Voice | None = None,
         options: SynthesisOptions | None = None,
         lexicon: g2p.Lexicon | None = None,
@@ -108,6 +111,9 @@ class Synthesizer:
                 refer to all the text that was fed. It must be quick and must not raise.
             on_end: Called once on the engine thread: with None when all has been spoken or it was cancelled, else with
                 the error.
+            on_segment: Called on the engine thread before the first chunk of every piece that is said in one breath.
+            on_fault: Called on the engine thread when a sentence fails, with the error and the place in the text where
+                speech goes on, unless several fail in a row. Without it the first failure is the end.
             voice: Name; None for the default.
             options: Speed, seed and so on.
             lexicon: Dictionary for this utterance instead of the synthesizer's.
@@ -118,6 +124,7 @@ class Synthesizer:
         Raises:
             UnknownVoice: There is no such voice.
             Busy: The capacity is exhausted.
+            Closed: The synthesizer has been closed.
         """
         utterance = Utterance(
             self.engine,
@@ -127,12 +134,14 @@ class Synthesizer:
             self._wake,
             on_chunk=on_chunk,
             on_end=on_end,
+            on_segment=on_segment,
+            on_fault=on_fault,
             max_lead=max_lead,
             real_time=real_time,
         )
         with self._wake:
             if self._closing:
-                raise SpeechError("the synthesizer has been closed")
+                raise Closed("the synthesizer has been closed")
             if len(self._utterances) >= self._capacity:
                 raise Busy(f"{self._capacity} utterances are being spoken already; try again in a moment")
             self._utterances.append(utterance)
@@ -262,7 +271,7 @@ class Synthesizer:
             utterances = list(self._utterances)
             self._wake.notify()
         for utterance in utterances:
-            utterance.cancel()
+            utterance.cancel(Closed("the synthesizer was closed before all had been said"))
         self._thread.join()
         self.engine.close()
 
@@ -298,7 +307,7 @@ class Synthesizer:
         with self._wake:
             self._utterances.remove(utterance)
         try:
-            utterance.on_end(None if utterance.cancelled else error)
+            utterance.on_end(utterance.reason if utterance.cancelled else error)
             for observer in self.on_report:
                 observer(utterance.report)
         except Exception:  # a caller that is gone must not take the engine thread with it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 
 import g2p
 from tts_service.engine import BREATH, QUEUED, AudioChunk, CharTiming, Engine, StopSignal, SynthesisOptions, Voice
-from tts_service.segmenter import Segmenter
+from tts_service.segmenter import Segment, Segmenter
 from tts_service.tempo import shared, stretched
 
 STALL_SECONDS = 0.5
@@ -25,6 +26,10 @@ SAFE_SECONDS = 0.25
 """With more audio than this in reserve, a listener can spare the engine for somebody else's first chunk."""
 PATIENCE_SECONDS = 2.0
 """How long a newcomer can be put off by listeners who have little in reserve."""
+FAULTS = 3
+"""After so many failed segments in a row the rest of the text is given up, too."""
+
+_SENTENCE_END = re.compile(r"[。！？!?；;\n]+[”’」』）)\"']*|\.(?=\s)")
 
 
 @dataclass(slots=True)
@@ -70,14 +75,21 @@ class Utterance:
         *,
         on_chunk: Callable[[AudioChunk], None],
         on_end: Callable[[Exception | None], None],
+        on_segment: Callable[[Segment], None] | None = None,
+        on_fault: Callable[[Exception, int], None] | None = None,
         max_lead: float,
         real_time: bool,
     ) -> None:
         self.voice = voice
         self.options = options
         self.report = Report(voice.name)
+        self.reason: Exception | None = None
+        """Why it was cancelled, if its listener has to know."""
         self.on_end = on_end
         self._on_chunk = on_chunk
+        self._on_segment = on_segment
+        self._on_fault = on_fault
+        self._faults = 0
         self._engine = engine
         self._lexicon = lexicon
         self._wake = wake
@@ -91,7 +103,8 @@ class Utterance:
         self._stop = StopSignal()
         self._history: list[Any] = []
         self._chunks: Iterator[AudioChunk] | None = None
-        self._segment_start = 0
+        self._segment: Segment | None = None
+        self._said = 0
         self._segment_seconds = 0.0
         self._fed_at = 0.0
         self._flushed = False
@@ -125,8 +138,14 @@ class Utterance:
             self._segmenter.end()
             self._wake.notify()
 
-    def cancel(self) -> None:
-        """Stop now. Returns at once; the engine leaves within its current step and no further chunk is delivered."""
+    def cancel(self, reason: Exception | None = None) -> None:
+        """Stop now. Returns at once; the engine leaves within its current step and no further chunk is delivered.
+
+        Args:
+            reason: What `on_end` is called with, if it is not its listener who stops it.
+        """
+        if not self.cancelled:
+            self.reason = reason
         self._stop.set()
         with self._wake:
             self._wake.notify()
@@ -185,6 +204,12 @@ class Utterance:
             self.report.queue_wait = started - self._text_since
         try:
             chunk = next(self._chunks, None)
+        except Exception as error:
+            self._faults += 1
+            if self._on_fault is None or self._faults == FAULTS:
+                raise
+            self._skip_sentence(error)
+            return self.cancelled
         finally:
             ended = time.monotonic()
             self.report.busy += ended - started
@@ -216,35 +241,52 @@ class Utterance:
             return False
         if self._text_since is None:
             self._text_since = self._fed_at
-        self._segment_start = segment.start
-        self._segment_seconds = self.report.audio
-        self._chunks = self._speak(segment.text)
+        self._begin(segment)
         return True
 
-    def _speak(self, text: str) -> Iterator[AudioChunk]:
-        pronunciation = g2p.analyze(text, self._lexicon, language=self.options.language)
+    def _speak(self, segment: Segment) -> Iterator[AudioChunk]:
+        if self._on_segment:
+            self._on_segment(segment)
+        pronunciation = g2p.analyze(segment.text, self._lexicon, language=self.options.language)
         if pronunciation:
             tempo, stretch = shared(self.options.speed, self._engine.tempi)
             options = replace(self.options, speed=tempo)
             chunks = self._engine.synthesize(pronunciation, self.voice, options, self._stop, self._history)
             yield from stretched(chunks, stretch)
 
+    def _skip_sentence(self, error: Exception) -> None:
+        """Go on behind the sentence that could not be said."""
+        assert self._on_fault is not None
+        assert self._segment is not None
+        segment = self._segment
+        end = _SENTENCE_END.search(segment.text, self._said)
+        rest = segment.text[end.end() :] if end else ""
+        start = segment.start + len(segment.text) - len(rest)
+        self._on_fault(error, start)
+        self._chunks = None
+        if rest:
+            self._begin(Segment(rest, start))
+
+    def _begin(self, segment: Segment) -> None:
+        self._segment, self._said = segment, 0
+        self._segment_seconds = self.report.audio
+        self._chunks = self._speak(segment)
+
     def _deliver(self, chunk: AudioChunk, now: float) -> None:
         report = self.report
+        self._faults = 0
         if report.first_audio is None and self._text_since is not None:
             report.first_audio = now - self._text_since
         # The clock of playback starts with the first chunk, and again whenever playback had run dry.
         if self._heard_since is None or self._slack(now) < 0:
             self._heard_since = now - report.audio
         report.audio += chunk.seconds
+        start = self._segment.start if self._segment else 0
         timings = tuple(
-            CharTiming(
-                timing.start + self._segment_start,
-                timing.end + self._segment_start,
-                timing.seconds + self._segment_seconds,
-            )
+            CharTiming(timing.start + start, timing.end + start, timing.seconds + self._segment_seconds)
             for timing in chunk.timings
         )
+        self._said = max((timing.end for timing in chunk.timings), default=self._said)
         self._on_chunk(replace(chunk, timings=timings))
 
 

@@ -1,5 +1,5 @@
 import asyncio
-from contextlib import asynccontextmanager
+import threading
 
 import numpy as np
 import pytest
@@ -11,114 +11,23 @@ from pipecat.frames.frames import (
     LLMFullResponseStartFrame,
     LLMTextFrame,
     MetricsFrame,
-    OutputAudioRawFrame,
-    StartFrame,
     TTSSpeakFrame,
     TTSUpdateSettingsFrame,
 )
 from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.service_switcher import ServiceSwitcher, ServiceSwitcherStrategyFailover
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
-from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
-from pipecat.transports.base_output import BaseOutputTransport
-from pipecat.transports.base_transport import TransportParams
+from pipecat.processors.frame_processor import FrameDirection
+from pipecat.services.tts_service import TextAggregationMode
+from pipecat.transcriptions.language import Language
 from pipecat.workers.runner import WorkerRunner
 
+import tts_service
+from tests.tts_service.stage import Loudspeaker, Witness, stage
 from tests.tts_service.tone_engine import TOKEN_SECONDS, ToneEngine
 from tts_service import Synthesizer
 from tts_service.engine import Busy
 from tts_service.service import GLMTTSService, SpeechMetricsData
-
-
-class Loudspeaker(BaseOutputTransport):
-    """Plays in real time, like a sound card, and keeps what it played."""
-
-    def __init__(self):
-        super().__init__(TransportParams(audio_out_enabled=True, audio_out_10ms_chunks=2))
-        self.pcm = bytearray()
-        self.heard = asyncio.Event()
-        self._free_at = 0.0
-
-    async def start(self, frame: StartFrame):
-        await super().start(frame)
-        await self.set_transport_ready(frame)
-
-    async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
-        now = asyncio.get_running_loop().time()
-        self._free_at = max(self._free_at, now) + len(frame.audio) / 2 / frame.sample_rate
-        await asyncio.sleep(self._free_at - now)
-        self.pcm += frame.audio
-        if any(frame.audio):
-            self.heard.set()
-        return True
-
-    @property
-    def seconds(self) -> float:
-        return np.count_nonzero(np.frombuffer(bytes(self.pcm), "<i2")) / self.sample_rate
-
-
-class Witness(FrameProcessor):
-    """Keeps every frame that passes and lets a test wait for one."""
-
-    def __init__(self):
-        super().__init__()
-        self.frames = []
-        self._changed = asyncio.Condition()
-
-    async def process_frame(self, frame, direction):
-        await super().process_frame(frame, direction)
-        async with self._changed:
-            self.frames.append(frame)
-            self._changed.notify_all()
-        await self.push_frame(frame, direction)
-
-    async def saw(self, kind, count=1):
-        async with self._changed:
-            await self._changed.wait_for(lambda: sum(isinstance(f, kind) for f in self.frames) >= count)
-        return [f for f in self.frames if isinstance(f, kind)]
-
-
-class Stage:
-    """A pipeline with a voice, a loudspeaker and the memory of what was said."""
-
-    def __init__(self, max_lead=10.0, **settings):
-        self.synthesizer = Synthesizer(ToneEngine())
-        self.tts = GLMTTSService(
-            synthesizer=self.synthesizer, settings=GLMTTSService.Settings(**settings), max_lead=max_lead
-        )
-        self.context = LLMContext()
-        self.loudspeaker = Loudspeaker()
-        self.upstream, self.downstream = Witness(), Witness()
-        assistant = LLMContextAggregatorPair(self.context).assistant()
-        self.worker = PipelineWorker(
-            Pipeline([self.upstream, self.tts, self.loudspeaker, self.downstream, assistant]),
-            params=PipelineParams(enable_metrics=True, audio_out_sample_rate=24000),
-            enable_rtvi=False,
-        )
-
-    async def say(self, *deltas):
-        frames = [LLMTextFrame(delta) for delta in deltas]
-        await self.worker.queue_frames([LLMFullResponseStartFrame(), *frames, LLMFullResponseEndFrame()])
-
-    @property
-    def remembered(self):
-        return "".join(m["content"] for m in self.context.get_messages() if m["role"] == "assistant")
-
-
-@asynccontextmanager
-async def stage(**settings):
-    it = Stage(**settings)
-    runner = WorkerRunner(handle_sigint=False)
-    await runner.add_workers(it.worker)
-    running = asyncio.create_task(runner.run())
-    try:
-        async with asyncio.timeout(40):
-            yield it
-    finally:
-        await it.worker.cancel()
-        await running
-        it.synthesizer.close()
 
 
 async def test_an_answer_is_spoken_and_remembered_word_for_word():
@@ -252,8 +161,8 @@ async def test_after_an_engine_error_only_what_was_heard_is_remembered(cut):
         await it.upstream.saw(ErrorFrame)
         await it.worker.queue_frame(EndFrame())
         await it.downstream.saw(EndFrame)
-        assert it.remembered.strip("，") == text[: round(it.loudspeaker.seconds / TOKEN_SECONDS) + 1].strip("，")
-        assert "坏" not in it.remembered
+        assert it.remembered == "一二三四，五六九十。"
+        assert it.loudspeaker.seconds == pytest.approx(8 * TOKEN_SECONDS, abs=0.05)
 
 
 async def test_a_busy_synthesizer_is_reported_once_a_turn_and_the_service_speaks_again(monkeypatch):
@@ -344,3 +253,105 @@ async def test_two_sessions_share_one_engine():
         await one.downstream.saw(EndFrame)
         assert loudspeaker.seconds == pytest.approx(8 * TOKEN_SECONDS, abs=0.05)
         assert one.loudspeaker.seconds == pytest.approx(8 * TOKEN_SECONDS, abs=0.05)
+
+
+async def test_a_voice_changes_between_two_sentences_of_an_answer():
+    async with stage() as it:
+        await it.write("一二三。")
+        await it.loudspeaker.heard.wait()
+        update = TTSUpdateSettingsFrame(delta=GLMTTSService.Settings(voice="high", speed=2.0))
+        await it.worker.queue_frames([update, LLMTextFrame("四五六七。"), LLMFullResponseEndFrame()])
+        await it.end()
+        assert it.loudspeaker.seconds == pytest.approx(3 * TOKEN_SECONDS + 4 * TOKEN_SECONDS / 2, abs=0.05)
+        assert it.loudspeaker.pitch(0, 0.5) == pytest.approx(200, abs=5)
+        assert it.loudspeaker.pitch(0.7, 1.0) == pytest.approx(400, abs=5)
+        assert it.remembered == "一二三。四五六七。"
+
+
+async def test_the_model_cannot_be_changed_and_foreign_languages_are_refused():
+    async with stage() as it:
+        await it.worker.queue_frame(TTSUpdateSettingsFrame(delta=GLMTTSService.Settings(model="other")))
+        await it.worker.queue_frame(TTSUpdateSettingsFrame(delta=GLMTTSService.Settings(language=Language.JA)))
+        [error] = await it.upstream.saw(ErrorFrame)
+        assert "'ja'" in error.error
+        assert it.tts.settings.model == "tone"
+        await it.worker.queue_frame(TTSUpdateSettingsFrame(delta=GLMTTSService.Settings(language=Language.EN_GB)))
+        await it.say("2026")
+        await it.end()
+        assert it.loudspeaker.seconds == pytest.approx(len(("twenty", "twenty", "six")) * TOKEN_SECONDS, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"text_aggregation_mode": TextAggregationMode.SENTENCE},
+        {"text_aggregation_mode": TextAggregationMode.TOKEN},
+        {"stop_frame_timeout_s": 1.0},
+        {"reuse_context_id_within_turn": False},
+        {"push_silence_after_stop": True, "silence_time_s": 0.1},
+        {"pause_frame_processing": True},
+        {"push_text_frames": True, "push_start_frame": False},
+    ],
+    ids=str,
+)
+async def test_what_pipecat_s_services_take_can_be_passed(chosen):
+    async with stage(token_seconds=0.05, service=chosen) as it:
+        await it.say(*"一二三。四五六。")
+        await it.say("七八。")
+        await it.end()
+        assert it.remembered == "一二三。四五六。七八。"
+        assert it.loudspeaker.seconds == pytest.approx(8 * 0.05, abs=0.03)
+
+
+async def test_without_a_synthesizer_all_sessions_share_the_embedded_voice(monkeypatch):
+    loaded = []
+    with Synthesizer(ToneEngine(0.05)) as shared:
+
+        def load():
+            loaded.append(threading.current_thread())
+            return shared
+
+        monkeypatch.setattr(tts_service, "embedded", load)
+        async with stage(wrap=lambda _: GLMTTSService(settings=GLMTTSService.Settings(voice="high"))) as it:
+            await it.say("一二三。")
+            await it.end()
+            assert it.remembered == "一二三。"
+            assert it.loudspeaker.pitch(0, 0.15) == pytest.approx(400, abs=10)
+    assert loaded
+    assert threading.main_thread() not in loaded
+
+
+async def test_the_embedded_voice_is_loaded_once(monkeypatch):
+    made = []
+    monkeypatch.setattr(tts_service, "load", lambda engine: made.append(engine) or object())
+    tts_service._embedded.cache_clear()
+    both = await asyncio.gather(*(asyncio.to_thread(tts_service.embedded) for _ in range(2)))
+    tts_service._embedded.cache_clear()
+    assert made == ["kokoro"]
+    assert both[0] is both[1]
+
+
+async def test_a_switcher_turns_to_the_next_service_when_the_engine_fails():
+    with Synthesizer(ToneEngine(0.05)) as healthy:
+        spare = GLMTTSService(synthesizer=healthy)
+        async with stage(wrap=lambda tts: ServiceSwitcher([tts, spare], ServiceSwitcherStrategyFailover)) as it:
+            for turn in range(3):
+                await it.say("坏。")
+                await it.downstream.saw(LLMFullResponseEndFrame, turn + 1)
+            await it.say("一二三。")
+            await it.end()
+            assert it.remembered == "一二三。"
+
+
+async def test_a_synthesizer_that_is_closed_says_so_and_what_it_did_not_say_is_not_remembered():
+    async with stage(max_lead=0.4) as it:
+        await it.say("一二三四五六七八九十，" * 5)
+        await it.loudspeaker.played(2.5 * TOKEN_SECONDS)
+        it.synthesizer.engine.gate.clear()
+        closing = asyncio.create_task(asyncio.to_thread(it.synthesizer.close))
+        [error] = await it.upstream.saw(ErrorFrame)
+        await closing
+        assert "closed" in error.error
+        assert not it.tts.is_usable
+        await it.end()
+        assert len([c for c in it.remembered if c.isalnum()]) <= round(it.loudspeaker.seconds / TOKEN_SECONDS)

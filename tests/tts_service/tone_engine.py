@@ -15,7 +15,7 @@ TOKEN_SECONDS = 0.2
 
 
 class ToneEngine:
-    """Speaks every token as 0.2 s of a tone, one token a chunk.
+    """Speaks every token as 0.2 s (or `token_seconds`) of a tone, one token a chunk.
 
     `gate` holds every step back until it is set; `steps` records (first letters of the segment, token index) as they
     happen. A segment that contains 坏 fails in the middle.
@@ -26,7 +26,8 @@ class ToneEngine:
     phrasing = Phrasing()
     tempi = (0.5, 2.0)
 
-    def __init__(self) -> None:
+    def __init__(self, token_seconds: float = TOKEN_SECONDS) -> None:
+        self.token_seconds = token_seconds
         self.gate = threading.Event()
         self.gate.set()
         self.steps: list[tuple[str, int]] = []
@@ -51,7 +52,7 @@ class ToneEngine:
     ) -> Iterator[AudioChunk]:
         try:
             spoken = [token for token in pronunciation.tokens if token.kind != "pause"]
-            time = np.arange(int(TOKEN_SECONDS * self.sample_rate / options.speed)) / self.sample_rate
+            time = np.arange(int(self.token_seconds * self.sample_rate / options.speed)) / self.sample_rate
             tone = (0.3 * np.sin(2 * np.pi * (200 if voice.name == "low" else 400) * time)).astype(np.float32)
             for index, token in enumerate(spoken):
                 with should_stop.listening(self.gate.set):

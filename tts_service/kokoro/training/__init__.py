@@ -1,1 +1,0 @@
-"""How the data files of the embedded voices were made; not part of an installation."""
