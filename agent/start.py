@@ -20,6 +20,7 @@ from agent.server import CannotServe, bind, create_app, web_server
 from agent.settings import Settings, SettingsError
 from agent.switchboard import Switchboard
 from tts_service import SpeechError
+from tts_service.pace import measure
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,6 +111,10 @@ async def load(switchboard: Switchboard, url: str, console: Console) -> None:
 
         await switchboard.load(progress)
         settle()
+    if switchboard.settings.voice.engine == "kokoro" and switchboard.models:
+        pace = await asyncio.to_thread(measure, switchboard.models.synthesizer)
+        style = "dim" if pace.talkers else "yellow"
+        console.print(f"[{style}]{pace.in_chinese()}[/]\n[{style}]{pace.in_english()}[/]")
     brain = switchboard.settings.brain
     console.print(f"就绪，用时 {time.perf_counter() - began:.1f} s · Ready in {time.perf_counter() - began:.1f} s")
     if brain.is_demo:

@@ -52,13 +52,14 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Exit code 1 if GLM-TTS cannot speak here."""
-    from tts_service.glm.doctor import examine
+    from tts_service.glm.doctor import embedded, examine
     from tts_service.glm.download import checkpoint_folder
 
     findings = examine(checkpoint or checkpoint_folder(), load=load)
+    everything = [embedded(), *findings]
     if as_json:
-        out.print_json(json.dumps([asdict(finding) for finding in findings]))
-    for finding in findings if not as_json else ():
+        out.print_json(json.dumps([asdict(finding) for finding in everything]))
+    for finding in everything if not as_json else ():
         mark = "[green]✓[/]" if finding.good else "[red]✗[/]"
         out.print(f"{mark} {escape(finding.subject)}: {escape(finding.detail)}")
     if not all(finding.good for finding in findings):

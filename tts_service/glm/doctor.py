@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import tts_service
 from pipecat_glm_tts.extras import missing
 from tts_service.engine import SpeechError
 from tts_service.glm.download import checkpoint_folder
+from tts_service.pace import measure
 from tts_service.wording import tr
 
 PARTS: dict[str, tuple[str, ...]] = {
@@ -51,6 +53,17 @@ def examine(checkpoint: Path, *, load: bool = False) -> list[Finding]:
         if load:
             findings.append(_loaded(checkpoint))
     return findings
+
+
+def embedded() -> Finding:
+    """Whether the embedded voice, which needs neither checkpoint nor GPU, keeps up with speech here."""
+    subject = tr("内置声音", "embedded voice")
+    try:
+        with tts_service.load("kokoro") as voice:
+            pace = measure(voice)
+    except SpeechError as error:
+        return Finding(subject, False, str(error))
+    return Finding(subject, pace.talkers > 0, str(pace))
 
 
 def _packages() -> list[Finding]:

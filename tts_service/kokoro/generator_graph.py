@@ -30,6 +30,10 @@ BLOCKS = (
 VECTORS = 4 * len(DILATIONS) * 4
 """Affine vectors of a stage: blocks x rounds x (scale and shift before either convolution)."""
 
+SQUARED_SINE = (9.80177, 30.76695, 30.29187)
+"""sin^2(pi r) = r^2 (a - r^2 (b - c r^2)) for |r| <= 1/2, within 0.0008: the least greatest error that a cubic has. The
+8-bit activations that it enters are rounded twenty times as coarsely."""
+
 _END = 2**62
 
 
@@ -127,10 +131,18 @@ class Generator:
         return x
 
     def _snake(self, t: str, alpha: str) -> str:
-        """`(t + sin^2 t) / alpha`, the affine map before it having multiplied by alpha."""
-        sine = self._op("Sin", t)
-        inverse = self._floats(1 / self._weights[f"decoder.decoder.generator.{alpha}"].ravel())
-        return self._op("Mul", self._op("Add", t, self._op("Mul", sine, sine)), inverse)
+        """`(t + sin^2 t) / alpha` for t in half turns, the affine map before it having multiplied by alpha / pi.
+
+        ONNX Runtime's sine takes ten times as long as a product. Less the nearest integer, r^2 tells the squared sine
+        by a cubic.
+        """
+        remainder = self._op("Sub", t, self._op("Round", t))
+        square = self._op("Mul", remainder, remainder)
+        first, second, third = (self._floats(factor / np.pi) for factor in SQUARED_SINE)
+        sine = self._op("Sub", second, self._op("Mul", square, third))
+        sine = self._op("Mul", square, self._op("Sub", first, self._op("Mul", square, sine)))
+        inverse = self._floats(np.pi / self._weights[f"decoder.decoder.generator.{alpha}"].ravel())
+        return self._op("Mul", self._op("Add", t, sine), inverse)
 
     def _quantise(self, x: str) -> tuple[str, str, str]:
         values, scale, zero = self._many("DynamicQuantizeLinear", x, count=3)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +19,8 @@ from tts_service.kokoro.voice import FRAME, KokoroVoice, Styling
 
 CONTEXT, INNER_CONTEXT = 4, 1
 """Frames on either side that the 800 Hz and the 4,800 Hz stage compute beside those that are asked for."""
+SHORTEST = 6
+"""Frames that a core of its own is worth."""
 
 
 class Stopped(Exception):
@@ -62,6 +66,8 @@ class StreamingNetwork:
         generator: Session of the derived generator.
         styling: The generator's style projections.
         forecast: How statistics follow from frames; None for the packaged one.
+        threads: Stretches that the generator computes at once, each alone on its core. That is a quarter faster than
+            to share every operator, after each of which the cores would have to wait for one another.
     """
 
     def __init__(
@@ -70,11 +76,14 @@ class StreamingNetwork:
         generator: ort.InferenceSession,
         styling: Styling,
         forecast: Forecast | None = None,
+        threads: int = 1,
     ) -> None:
         self._front = front
         self.generator = generator
         self.styling = styling
         self.forecast = forecast or Forecast.load()
+        self.threads = threads
+        self.others = ThreadPoolExecutor(max(1, threads - 1), "kokoro")
 
     def begin(self, tokens: NDArray[np.int64], voice: KokoroVoice, speed: float, should_stop: StopSignal) -> Utterance:
         """Run the front."""
@@ -102,13 +111,24 @@ class _StreamingUtterance:
         frames: NDArray[np.float32],
         pitch: NDArray[np.float32],
     ) -> None:
-        self._generator = network.generator
+        self._network = network
         self._gain = np.float32(voice.normalisation.gain)
         self._affines = affines
         self._frames = np.ascontiguousarray(frames.T)
         self._source = np.pad(network.styling.source(pitch), 10, mode="reflect")
 
     def samples(self, start: int, end: int, should_stop: StopSignal) -> NDArray[np.float32]:
+        parts = max(1, min(self._network.threads, (end - start) // SHORTEST))
+        bounds = [start + (end - start) * i // parts for i in range(parts + 1)]
+        stretches = list(itertools.pairwise(bounds))
+        others = [self._network.others.submit(self._stretch, *each, should_stop) for each in stretches[1:]]
+        try:
+            first = self._stretch(*stretches[0], should_stop)
+        finally:
+            wait(others)
+        return np.concatenate([first, *(other.result() for other in others)])
+
+    def _stretch(self, start: int, end: int, should_stop: StopSignal) -> NDArray[np.float32]:
         count = len(self._frames)
         inner = max(0, start - INNER_CONTEXT), min(count, end + INNER_CONTEXT)
         outer = max(0, inner[0] - CONTEXT), min(count, inner[1] + CONTEXT)
@@ -119,7 +139,7 @@ class _StreamingUtterance:
             "affine0": self._affines[0],
             "affine1": self._affines[1],
         }
-        audio = run(self._generator, ["audio"], feeds, should_stop)[0]
+        audio = run(self._network.generator, ["audio"], feeds, should_stop)[0]
         return audio[FRAME * (start - inner[0]) : FRAME * (end - inner[0])] * self._gain
 
 
@@ -172,13 +192,14 @@ def _onsets(energy: NDArray[np.float32]) -> NDArray[np.int64]:
 def open_session(model: Path | bytes, threads: int) -> ort.InferenceSession:
     """An ONNX Runtime session on the CPU for a path or serialized model.
 
-    `threads` cores share every operator. Waiting threads sleep instead of spinning: a spinning pool would burn the
-    cores that recognition and the transport need between two chunks.
+    `threads` cores share every operator. Waiting threads spin while a run lasts, so that they are there for the next
+    operator, and sleep as soon as it ends: spinning on, as they do by default, they would burn the cores that the
+    generator, recognition and the transport need.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = 3
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 

@@ -134,7 +134,7 @@ class Styling:
         """The inputs `affine0` and `affine1` of the generator, [48 x channels], for these statistics [18432].
 
         AdaIN is `(1 + gamma) (x - mean) / sqrt(variance + epsilon) + beta` with gamma and beta linear in `style[:128]`
-        (Huang and Belongie 2017, as in StyleTTS 2). The snake's alpha multiplies it; before a second norm stands a
+        (Huang and Belongie 2017, as in StyleTTS 2). The snake's alpha / pi multiplies it; before a second norm stands a
         convolution alone, whose scale and bias are folded in.
         """
         result = []
@@ -151,14 +151,15 @@ class Styling:
         return result[0], result[1]
 
     def projections(self, style: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """Per stage [24, 2, channels]: `1 + gamma` and `beta` of each norm, times the alpha of the snake after it."""
+        """Per stage [24, 2, channels]: `1 + gamma` and `beta` of each norm, times alpha / pi of the snake after it."""
         found = []
         for stage in (0, 1):
             array = {name: self._arrays[f"{name}{stage}"] for name in ("matrix", "bias", "alpha")}
-            rows = (style[:128] @ array["matrix"]).reshape(NORMS, -1) + array["bias"]
+            # einsum, since BLAS threads would spin on for a tenth of a second beside the generator
+            rows = np.einsum("i,ij->j", style[:128], array["matrix"]).reshape(NORMS, -1) + array["bias"]
             rows = rows.reshape(NORMS, 2, CHANNELS[stage])
             rows[:, 0] += 1
-            found.append(rows * array["alpha"][:, None])
+            found.append(rows * (array["alpha"] / np.float32(np.pi))[:, None])
         return found
 
     def source(self, pitch: NDArray[np.float32]) -> NDArray[np.float32]:
