@@ -5,6 +5,7 @@ import os
 import pickle
 import shutil
 import struct
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +14,9 @@ from safetensors.torch import load_file, save_file
 from tests.glm.conftest import CHECKPOINT
 from tts_service.engine import SpeechError
 from tts_service.glm import GLMEngine
-from tts_service.glm.checkpoint import CheckpointError, fold_weight_norm, read_flow_config, read_tensors
+from tts_service.glm.checkpoint import CheckpointError, Shards, fill, fold_weight_norm, read_flow_config, read_tensors
+from tts_service.glm.cuda import usual_device
+from tts_service.glm.lm import load_lm
 from tts_service.glm.tokenizer import TextTokenizer
 
 
@@ -203,6 +206,14 @@ def test_a_safetensors_header_of_absurd_length_is_refused(checkpoint):
         load(checkpoint)
 
 
+def write_added(folder, contents):
+    """`tokenizer_config.json` in the published form."""
+    flags = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
+    decoder = {str(i): {"content": contents[i], **flags} for i in sorted(contents)}
+    document = {"added_tokens_decoder": decoder, "tokenizer_class": "ChatGLM4Tokenizer", "model_max_length": 128000}
+    (folder / "tokenizer_config.json").write_text(json.dumps(document))
+
+
 def test_a_tokenizer_of_ranks_gives_the_ids_of_the_same_tokenizer_in_json(tmp_path):
     """The published folder holds `tokenizer.model`; the tiny one is rewritten in that form."""
     import base64
@@ -221,13 +232,19 @@ def test_a_tokenizer_of_ranks_gives_the_ids_of_the_same_tokenizer_in_json(tmp_pa
     first = next(i for i, e in added.items() if e["content"] == "<|audio_0|>")
     for n in range(32768):
         added.setdefault(first + n, {"content": f"<|audio_{n}|>"})
-    decoder = {str(i): {"content": added[i]["content"]} for i in sorted(added)}
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": decoder}))
+    write_added(tmp_path, {i: entry["content"] for i, entry in added.items()})
     ours, theirs = TextTokenizer(tmp_path), TextTokenizer(source.parent)
     assert ours.speech == theirs.speech
     for text in ("你好，世界。", "<|X|><|IAN2|>外之音", "hello world", "𠮷野家", "重庆银行的行长。 "):
         assert ours.encode(text) == theirs.encode(text), text
     assert ours.encode("<|audio_12345|>") == [first + 12345]
+    gap = {i + 5 if i >= first else i: entry["content"] for i, entry in added.items()}
+    write_added(tmp_path, gap)
+    assert TextTokenizer(tmp_path).speech.first == first + 5, "ids may be left out"
+    assert TextTokenizer(tmp_path).encode("你好<|audio_12345|>") == [*theirs.encode("你好"), first + 5 + 12345]
+    write_added(tmp_path, {**gap, 3: "<|surplus|>"})
+    with pytest.raises(CheckpointError, match="id 3 is both"):
+        TextTokenizer(tmp_path)
     (tmp_path / "tokenizer.model").write_bytes(b"not base64!\n")
     with pytest.raises(CheckpointError, match="line 1"):
         TextTokenizer(tmp_path)
@@ -237,3 +254,54 @@ def test_an_empty_or_absent_folder_says_how_to_fetch(tmp_path):
     for folder in (tmp_path, tmp_path / "absent"):
         with pytest.raises(SpeechError, match="glm-tts download"):
             load(folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_shards_of_any_precision_make_the_same_model(tmp_path, dtype):
+    whole = load_lm(CHECKPOINT / "llm")
+    shutil.copy(CHECKPOINT / "llm" / "config.json", tmp_path)
+    tensors = {name: tensor.to(dtype) for name, tensor in whole.state_dict().items()}
+    names = sorted(tensors)
+    for number, part in enumerate((names[::2], names[1::2]), 1):
+        save_file({name: tensors[name] for name in part}, tmp_path / f"model-0000{number}-of-00002.safetensors")
+    read = load_lm(tmp_path)
+    for name, tensor in read.state_dict().items():
+        assert tensor.dtype == torch.float32
+        assert tensor.equal(tensors[name].float())
+
+
+def test_a_sharded_model_is_never_held_twice(tmp_path):
+    """Loading into 16 bits takes the 16 bits and one tensor, not the file."""
+    size, count = 1 << 20, 64
+    save_file({f"{number}.weight": torch.ones(1, size) for number in range(count)}, tmp_path / "a.safetensors")
+    with torch.device("meta"):
+        module = torch.nn.ModuleList(torch.nn.Linear(size, 1, bias=False) for _ in range(count))
+    before = own_memory()
+    fill(module, Shards([tmp_path / "a.safetensors"]), tmp_path, dtype=torch.bfloat16)
+    assert own_memory() - before < 1.3 * 2 * size * count
+
+
+def own_memory():
+    """Bytes of this process that belong to no file and cannot be dropped."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("RssAnon:")[1].split()[0])
+
+
+def test_the_speaker_encoder_is_found_where_it_was_published(checkpoint):
+    (checkpoint / "frontend" / "campplus.onnx").rename(checkpoint / "campplus.onnx")
+    load(checkpoint)
+
+
+def test_a_gpu_that_needs_a_newer_driver_is_not_replaced_by_the_cpu(monkeypatch):
+    def init(message):
+        def fail():
+            raise RuntimeError(message)
+
+        return fail
+
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "init", init("The NVIDIA driver on your system is too old (found version 12020)."))
+    with pytest.raises(SpeechError, match=r"too old.*device='cpu'"):
+        GLMEngine.load(CHECKPOINT)
+    monkeypatch.setattr(torch.cuda, "init", init("Found no NVIDIA driver on your system."))
+    assert usual_device() == torch.device("cpu")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -58,11 +58,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}); fetch it again with `glm-tts download`") from error
+    return dict(Shards([path]))
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
@@ -86,6 +82,40 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     if strangers:
         raise CheckpointError(f"{path}: {strangers[0]} is not a tensor")
     return dict(value)
+
+
+class Shards(Mapping[str, Tensor]):
+    """The tensors of `.safetensors` files, each read when it is asked for and kept by nobody.
+
+    So a model of 6 GB in float32 goes to a GPU, or to 16 bits, with no more than a tensor of it in memory at a time.
+    """
+
+    def __init__(self, paths: list[Path]) -> None:
+        self._path: dict[str, Path] = {}
+        self._files: dict[Path, Any] = {}
+        for path in paths:
+            try:
+                self._files[path] = safe_open(path, framework="pt").__enter__()
+                self._path |= dict.fromkeys(self._files[path].keys(), path)
+            except (SafetensorError, OSError) as error:
+                raise _damaged(path, error) from error
+
+    def __getitem__(self, name: str) -> Tensor:
+        path = self._path[name]
+        try:
+            return self._files[path].get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise _damaged(path, error) from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._path)
+
+    def __len__(self) -> int:
+        return len(self._path)
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path} is damaged ({error}); fetch it again with `glm-tts download`")
 
 
 def read_tensors(paths: list[Path]) -> dict[str, Tensor]:

@@ -6,12 +6,38 @@ from collections.abc import Callable
 
 import torch
 
+from tts_service.engine import SpeechError
 from tts_service.glm.decode import Decoder
 from tts_service.glm.flow import Flow
 from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice
 
 _REFERENCE_TOKENS = 100
 """Length of the voice that is made up to warm the flow up."""
+
+
+def usual_device() -> torch.device:
+    """The GPU if there is one, else the CPU.
+
+    Raises:
+        SpeechError: There is one that cannot be used, for example for want of a newer driver.
+    """
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if problem := unusable():
+        raise SpeechError(f"{problem}. Mend that, or ask for the CPU: device='cpu'")
+    return torch.device("cpu")
+
+
+def unusable() -> str:
+    """Why a GPU that is there cannot be used; empty if none is there."""
+    if torch.version.cuda is None:
+        return ""
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        said = str(error).splitlines()[0]
+        return "" if "no NVIDIA driver" in said or "No CUDA GPUs" in said else f"the GPU cannot be used: {said}"
+    return ""
 
 
 class StepGraphs:

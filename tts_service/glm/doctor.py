@@ -20,7 +20,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     tr("语音分词器", "speech tokenizer"): ("speech_tokenizer/config.json", "speech_tokenizer/*.safetensors"),
     tr("流匹配", "flow"): ("flow/config.yaml", "flow/flow.*"),
     tr("24 kHz 声码器", "24 kHz vocoder"): ("hift/hift.*",),
-    tr("说话人编码器", "speaker encoder"): ("frontend/campplus.onnx",),
+    tr("说话人编码器", "speaker encoder"): ("**/campplus.onnx",),
 }
 OPTIONAL = {tr("32 kHz 声码器", "32 kHz vocoder"): ("vocos2d/generator_jit.ckpt",)}
 _PROGRAM = tr(
@@ -100,7 +100,7 @@ def _matching(checkpoint: Path, pattern: str) -> list[Path]:
 def _machine(checkpoint: Path) -> list[Finding]:
     import torch
 
-    from tts_service.glm import acoustics, memory
+    from tts_service.glm import acoustics, cuda, memory
 
     ears = Finding(tr("重采样与滤波器组", "resampling and filter banks"), True, acoustics.provider())
     if torch.cuda.is_available():
@@ -113,6 +113,8 @@ def _machine(checkpoint: Path) -> list[Finding]:
             f"more; room for {room} at once",
         )
         return [ears, Finding("GPU", device.total_memory >= least, detail)]
+    if problem := cuda.unusable():
+        return [ears, Finding("GPU", False, problem)]
     weights = sum(
         path.stat().st_size for globs in PARTS.values() for glob in globs for path in _matching(checkpoint, glob)
     )

@@ -32,6 +32,7 @@ from tts_service.engine import (
 )
 from tts_service.glm import hift, memory
 from tts_service.glm.checkpoint import VOCODER_32K, CheckpointError, require
+from tts_service.glm.cuda import usual_device, warm_up
 from tts_service.glm.decode import GROUP, Decoder, Limits, SpeechHead, speech_tokens
 from tts_service.glm.download import checkpoint_folder
 from tts_service.glm.fetch import Fetch
@@ -116,12 +117,10 @@ class Models:
         vocos = cache(partial(Vocos2D, root / VOCODER_32K, device))
         progress("speech tokenizer", 0.9)
         listener = load_speech_tokenizer(root / "speech_tokenizer")  # waits on the CPU; see `listen`
-        speaker = SpeakerEncoder(require(root, "frontend/campplus.onnx")[0])
+        speaker = SpeakerEncoder(require(root, "**/campplus.onnx")[0])
         head = SpeechHead(lm, text.speech)
         decoder = _decoder(lm, head, slots)
         if device.type == "cuda":
-            from tts_service.glm.cuda import warm_up
-
             warm_up(decoder, flow, chunking, lambda share: progress("warm-up", 0.92 + 0.08 * share))
         scheduler = Scheduler(decoder, flight=1 if device.type == "cuda" else 0)
         sound = torch.cuda.Stream(device) if device.type == "cuda" else None
@@ -185,7 +184,7 @@ class GLMEngine:
         """
         root = Path(checkpoint).expanduser() if checkpoint is not None else checkpoint_folder()
         try:
-            place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+            place = torch.device(device) if device else usual_device()
             torch.zeros(1, device=place)
         except (RuntimeError, AssertionError) as error:
             first_line = str(error).splitlines()[0]

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tts_service.glm.checkpoint import CheckpointError, configure, fill, read_json, read_tensors, require
+from tts_service.glm.checkpoint import CheckpointError, Shards, configure, fill, read_json, require
 from tts_service.glm.joined import joined
 
 
@@ -239,7 +239,7 @@ def load_lm(folder: Path, dtype: torch.dtype = torch.float32, device: torch.devi
     """Read `llm/`. Embeddings are tied exactly when the files hold no `lm_head.weight`."""
     config = LMConfig.read(folder / "config.json")
     paths = require(folder, "*.safetensors")
-    tensors = read_tensors(paths)
+    tensors = Shards(paths)
     with torch.device("meta"):
         model = SpeechLM(config, tied="lm_head.weight" not in tensors)
     fill(model, tensors, paths[0] if len(paths) == 1 else folder, dtype=dtype, device=device)

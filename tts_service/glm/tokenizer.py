@@ -88,7 +88,6 @@ def _from_json(path: Path) -> Tokenizer:
 
 def _from_ranks(folder: Path) -> Tokenizer:
     ranks = _read_ranks(folder / "tokenizer.model")
-    config = read_json(folder / "tokenizer_config.json")
     symbol = _byte_symbols()
     vocabulary = {"".join(symbol[byte] for byte in token): rank for token, rank in ranks.items()}
     merges = []
@@ -96,7 +95,11 @@ def _from_ranks(folder: Path) -> Tokenizer:
         if len(token) > 1 and (pair := _last_merge(token, ranks)):
             left, right = ("".join(symbol[byte] for byte in half) for half in pair)
             merges.append((left, right))
-    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+    listed = _added(folder)
+    # in the vocabulary they keep their ids, whatever gaps there are between them
+    if taken := set(vocabulary.values()) & set(listed.values()):
+        raise CheckpointError(f"{folder}: id {min(taken)} is both a rank and an added token")
+    tokenizer = Tokenizer(models.BPE(vocabulary | listed, merges))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(_PIECES), "isolated"),
@@ -104,20 +107,24 @@ def _from_ranks(folder: Path) -> Tokenizer:
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    added = config.get("added_tokens_decoder")
-    if not isinstance(added, dict):
-        raise CheckpointError(
-            f"{folder / 'tokenizer_config.json'}: `added_tokens_decoder` is missing; it names the speech tokens"
-        )
-    try:
-        listed = sorted((int(index), str(entry["content"])) for index, entry in added.items())
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / 'tokenizer_config.json'}: an added token has no id or no content") from error
-    tokenizer.add_special_tokens([AddedToken(content, normalized=False, special=True) for _, content in listed])
-    for index, content in listed:
-        if (given := tokenizer.token_to_id(content)) != index:
-            raise CheckpointError(f"{folder}: {content} would get id {given}; tokenizer_config.json says {index}")
+    tokenizer.add_special_tokens([AddedToken(content, normalized=False, special=True) for content in listed])
     return tokenizer
+
+
+def _added(folder: Path) -> dict[str, int]:
+    """The added tokens of `tokenizer_config.json` and their ids, in the order of the ids."""
+    path = folder / "tokenizer_config.json"
+    added = read_json(path).get("added_tokens_decoder")
+    if not isinstance(added, dict):
+        raise CheckpointError(f"{path}: `added_tokens_decoder` is missing; it names the speech tokens")
+    try:
+        numbered = sorted((int(index), str(entry["content"])) for index, entry in added.items())
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: an added token has no id or no content") from error
+    listed = {content: index for index, content in numbered}
+    if len(listed) < len(numbered):
+        raise CheckpointError(f"{path}: an added token has two ids")
+    return listed
 
 
 def _read_ranks(path: Path) -> dict[bytes, int]:
