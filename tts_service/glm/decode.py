@@ -23,9 +23,17 @@ class SpeechHead:
 
     END = SPEECH_TOKENS
 
-    def __init__(self, lm: SpeechLM, ids: SpeechIds) -> None:
-        rows = torch.cat([lm.head[ids.first : ids.first + SPEECH_TOKENS], lm.head[ids.end : ids.end + 1]])
-        self._weight = rows.float()  # logits in float32 whatever the model runs in
+    def __init__(self, lm: SpeechLM, ids: SpeechIds, unrounded: Tensor | None = None) -> None:
+        """Cut it down.
+
+        Args:
+            lm: The language model.
+            ids: Where speech lies in its vocabulary.
+            unrounded: The whole projection [vocab, hidden] in float32, if the model holds it in 16 bits.
+        """
+        every = lm.head if unrounded is None else unrounded
+        rows = torch.cat([every[ids.first : ids.first + SPEECH_TOKENS], every[ids.end : ids.end + 1]])
+        self._weight = rows.to(lm.device, torch.float32)
         self.ids = ids
 
     def __call__(self, hidden: Tensor) -> Tensor:

@@ -105,14 +105,16 @@ def _machine(checkpoint: Path) -> list[Finding]:
     ears = Finding(tr("重采样与滤波器组", "resampling and filter banks"), True, acoustics.provider())
     if torch.cuda.is_available():
         device = torch.cuda.get_device_properties(0)
-        least, room = memory.NETWORKS + memory.VOICE + memory.WORK + memory.SPEAKER, memory.slots(device.total_memory)
-        there, needed, each = (number / 1e9 for number in (device.total_memory, least, memory.SPEAKER))
+        free, _ = torch.cuda.mem_get_info(0)
+        least, room = memory.NETWORKS + memory.VOICE + memory.WORK + memory.SPEAKER, memory.slots(free)
+        there, unused, needed, each = (number / 1e9 for number in (device.total_memory, free, least, memory.SPEAKER))
         detail = tr(
-            f"{device.name}，{there:.1f} GB；一路约需 {needed:.1f} GB，每多一路再加 {each:.1f} GB；可同时 {room} 路",
-            f"{device.name}, {there:.1f} GB; one speaker takes about {needed:.1f} GB, each further one {each:.1f} GB "
-            f"more; room for {room} at once",
+            f"{device.name}，{there:.1f} GB，空闲 {unused:.1f} GB；一路约需 {needed:.1f} GB，"
+            f"每多一路最多再加 {each:.1f} GB；可同时 {room} 路，其余排队",
+            f"{device.name}, {there:.1f} GB, {unused:.1f} GB free; one speaker takes about {needed:.1f} GB, "
+            f"each further one at most {each:.1f} GB more; room for {room} at once, the rest wait",
         )
-        return [ears, Finding("GPU", device.total_memory >= least, detail)]
+        return [ears, Finding("GPU", free >= least, detail)]
     if problem := cuda.unusable():
         return [ears, Finding("GPU", False, problem)]
     weights = sum(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,10 @@ from tts_service.glm.decode import GROUP, Decoder, Limits, SpeechHead, speech_to
 from tts_service.glm.download import checkpoint_folder
 from tts_service.glm.fetch import Fetch
 from tts_service.glm.flow import Flow, load_flow
-from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice
+from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice, stream_size, voice_size
 from tts_service.glm.hift_stream import HiFTStream
-from tts_service.glm.lm import SpeechLM, load_lm
+from tts_service.glm.lm import SpeechLM, load_head, load_lm
+from tts_service.glm.memory import Room
 from tts_service.glm.pacing import Pacer, syllables
 from tts_service.glm.prompt import Turn, prompt_ids, recall
 from tts_service.glm.sampling import Sampling
@@ -56,15 +58,15 @@ CONTEXT = 4096
 _BLOCK = 4
 _GENEROUS = 1.2
 """How much longer than the reference's pace suggests a segment is taken to be."""
-_VOICES_READY = 4
-"""Voices whose worked-through prompts stay in memory."""
+_VOICES_KNOWN = 64
+"""Voices whose features are remembered, a megabyte each at most. Worked-through prompts stay while there is room."""
 
 
 def _decoder(lm: SpeechLM, head: SpeechHead, slots: int | None) -> Decoder:
     """One block size for all steps, so that nobody's tokens depend on how many others there are."""
     on_gpu = lm.device.type == "cuda"
     if slots is None:
-        slots = memory.slots(torch.cuda.get_device_properties(lm.device).total_memory) if on_gpu else _BLOCK
+        slots = memory.slots(torch.cuda.mem_get_info(lm.device)[0] + memory.NETWORKS) if on_gpu else _BLOCK
     block = slots if on_gpu else _BLOCK  # a GPU reads the weights for one row as fast as for all
     rows = -(-slots // block) * block
     return Decoder(lm, head, lm.new_cache(rows, CONTEXT + GROUP), blocks=[block])  # a group may run on past the end
@@ -84,6 +86,8 @@ class Models:
     listener: SpeechTokenizer
     speaker: SpeakerEncoder
     scheduler: Scheduler
+    room: Room
+    """What the voices and the streams of the flow may take."""
     sound: torch.cuda.Stream | None
     """Of the vocoder, so that the next chunk of the flow need not wait for it; None on a CPU."""
 
@@ -95,6 +99,7 @@ class Models:
         slots: int | None,
         chunking: Chunking,
         progress: Callable[[str, float], None],
+        room: int | None = None,
     ) -> Models:
         """Read a checkpoint; progress is told the part and the share done."""
         if not root.is_dir():
@@ -118,26 +123,37 @@ class Models:
         progress("speech tokenizer", 0.9)
         listener = load_speech_tokenizer(root / "speech_tokenizer")  # waits on the CPU; see `listen`
         speaker = SpeakerEncoder(require(root, "**/campplus.onnx")[0])
-        head = SpeechHead(lm, text.speech)
+        head = SpeechHead(lm, text.speech, load_head(root / "llm") if device.type == "cuda" else None)
         decoder = _decoder(lm, head, slots)
         if device.type == "cuda":
             warm_up(decoder, flow, chunking, lambda share: progress("warm-up", 0.92 + 0.08 * share))
         scheduler = Scheduler(decoder, flight=1 if device.type == "cuda" else 0)
         sound = torch.cuda.Stream(device) if device.type == "cuda" else None
+        size: float = math.inf
+        if room is not None:
+            size = room
+        elif device.type == "cuda":
+            torch.cuda.empty_cache()
+            size = torch.cuda.mem_get_info(device)[0] - memory.WORK
         progress("ready", 1.0)
-        return cls(text, lm, head, flow, vocoder, vocos, listener, speaker, scheduler, sound)
+        return cls(text, lm, head, flow, vocoder, vocos, listener, speaker, scheduler, Room(size), sound)
 
 
 @dataclass(slots=True)
 class _ReadyVoice:
     """A voice that has been listened to."""
 
+    key: str
     features: VoiceFeatures
     turn: Turn
     pace: float
     """Seconds per syllable."""
-    flows: dict[int, FlowVoice]
+    flows: dict[int, FlowVoice] = field(default_factory=dict)
     """By output rate; made when first needed."""
+    size: int = 0
+    """Bytes of each of them."""
+    speaking: int = 0
+    """Segments that are spoken with it now."""
 
 
 class GLMEngine:
@@ -166,6 +182,7 @@ class GLMEngine:
         device: str | None = None,
         slots: int | None = None,
         chunking: Chunking | None = None,
+        room: int | None = None,
         progress: Callable[[str, float], None] | None = None,
     ) -> GLMEngine:
         """Read a checkpoint.
@@ -177,6 +194,8 @@ class GLMEngine:
             slots: Segments whose tokens are decoded at once; the rest wait. Each takes memory (`glm-tts doctor`). None:
                 as many as the GPU has room for, 16 at most, else 4.
             chunking: How speech is cut into chunks.
+            room: Bytes that voices and speech may take beside the networks; who finds none waits. None: on a GPU what
+                is free, on a CPU no bound.
             progress: Told what is being read and how far it is, 0 to 1.
 
         Raises:
@@ -192,7 +211,7 @@ class GLMEngine:
         library = Library(Path(voices).expanduser() if voices is not None else None)
         report = progress or (lambda stage, fraction: None)
         cut = chunking or Chunking()
-        engine = cls(lambda: Models.read(root, place, slots, cut, report), library, str(root.resolve()), cut)
+        engine = cls(lambda: Models.read(root, place, slots, cut, report, room), library, str(root.resolve()), cut)
         engine._loaded()
         return engine
 
@@ -268,14 +287,36 @@ class GLMEngine:
             raise SpeechError(f"the segment is too long: {len(text)} text ids; split it into sentences")
         limits = Limits(limits.shortest, min(limits.longest, CONTEXT - len(prompt)))
         seed = options.seed % (1 << 63)  # counters are 64-bit
-        if (flow_voice := self._flow_voice(ready, rate, should_stop)) is None:
-            return
         expected = round(_GENEROUS * 25 * ready.pace * syllables(pronunciation))
-        stream = FlowStream(flow_voice, seed, self._chunking, expected)
+        size = stream_size(models.flow, self._chunking, expected, len(ready.features.tokens))
+        if not (yield from self._enter(ready, rate, size, bool(history), should_stop)):
+            return
+        try:
+            if (flow_voice := self._flow_voice(ready, rate, should_stop)) is None:
+                return
+            stream = FlowStream(flow_voice, seed, self._chunking, expected)
+            segment = Segment(prompt, limits, options.sampling, seed, stream, should_stop)
+            yield from self._sound(segment, pronunciation, options, rate, ready.pace, should_stop)
+        finally:
+            ready.speaking -= 1
+            models.room.give(size)
+        if segment.finished:
+            history[:] = [*turns[1:], Turn(tuple(text), tuple(segment.tokens))]
+
+    def _sound(
+        self,
+        segment: Segment,
+        pronunciation: Pronunciation,
+        options: SynthesisOptions,
+        rate: int,
+        pace: float,
+        should_stop: StopSignal,
+    ) -> Iterator[AudioChunk]:
+        """Draw a segment's tokens and turn them into chunks."""
+        models, seed = self._loaded(), segment.seed
         with torch.cuda.stream(models.sound):  # where what it keeps is used and freed
             tempo, vocoder = Tempo(options.speed), self._vocoder(rate, seed)
-        pacer = Pacer(pronunciation, ready.pace / options.speed)
-        segment = Segment(prompt, limits, options.sampling, seed, stream, should_stop)
+        pacer = Pacer(pronunciation, pace / options.speed)
         samples = 0
 
         def sound(mel: Tensor, last: bool) -> Fetch:
@@ -297,7 +338,14 @@ class GLMEngine:
             models.scheduler.join(segment)
         else:
             for tokens in speech_tokens(
-                models.lm, models.head, prompt, limits, Sampling(options.sampling), seed, should_stop, cache=None
+                models.lm,
+                models.head,
+                segment.prompt,
+                segment.limits,
+                Sampling(options.sampling),
+                seed,
+                should_stop,
+                cache=None,
             ):
                 segment.take(tokens)
                 yield BREATH
@@ -318,7 +366,6 @@ class GLMEngine:
                     yield chunk
         finally:
             models.scheduler.leave(segment)
-        history[:] = [*turns[1:], Turn(tuple(text), tuple(segment.tokens))]
 
     def _loaded(self) -> Models:
         if self._models is None:
@@ -348,15 +395,60 @@ class GLMEngine:
         cached = FeatureCache(folder, recording, self._identity)
         if (features := cached.read()) is None:
             sound = load_recording(recording)
-            features = yield from listen(*sound, models.listener, models.speaker, models.lm.device)
+            size = sum(tensor.numel() * tensor.element_size() for tensor in models.listener.parameters())
+            on_device = models.room.take(size)
+            try:
+                place = models.lm.device if on_device else torch.device("cpu")
+                features = yield from listen(*sound, models.listener, models.speaker, place)
+            finally:
+                if on_device:
+                    models.room.give(size)
             cached.write(features)
         said = g2p.analyze(transcript)
         # the published prompt ends in a space, which keeps the two texts apart
         text = models.text.encode(encode(said, "off") + " ")
         turn = Turn(tuple(text), tuple(features.tokens.tolist()))
-        self._ready[key] = _ReadyVoice(features, turn, features.seconds / max(1.0, syllables(said)), {})
-        while len(self._ready) > _VOICES_READY:
-            self._ready.popitem(last=False)
+        size = voice_size(models.flow, len(features.tokens))
+        self._ready[key] = _ReadyVoice(key, features, turn, features.seconds / max(1.0, syllables(said)), size=size)
+        idle = [known for known, ready in self._ready.items() if not ready.speaking and not ready.flows]
+        for known in idle[: max(0, len(self._ready) - _VOICES_KNOWN)]:
+            del self._ready[known]
+
+    def _enter(
+        self, ready: _ReadyVoice, rate: int, size: int, ahead: bool, should_stop: StopSignal
+    ) -> Generator[AudioChunk, None, bool]:
+        """Wait until there is room for a stream and, if it is not there yet, its voice; False if that was stopped.
+
+        Whoever is in the middle of an utterance comes before those who begin one. Voices with which nobody speaks make
+        room, the one that was used longest ago first.
+        """
+        room = self._loaded().room
+        place = room.line_up(ahead)
+        try:
+            while not (room.is_first(place) and self._has_room(ready, rate, size)):
+                if should_stop():
+                    return False
+                yield QUEUED
+        finally:
+            room.leave(place)
+        ready.speaking += 1
+        self._ready[ready.key] = ready
+        return True
+
+    def _has_room(self, ready: _ReadyVoice, rate: int, size: int) -> bool:
+        room = self._loaded().room
+        if size + ready.size > room.size:
+            raise SpeechError(
+                f"this voice and a segment of this length take {(size + ready.size) / 1e6:,.1f} MB beside the "
+                f"networks; there are {room.size / 1e6:,.1f} MB. Use a shorter reference or shorter sentences"
+            )
+        needed = size if rate in ready.flows else size + ready.size
+        for other in list(self._ready.values()):
+            for made in [made for made in other.flows if not other.speaking and (other is not ready or made != rate)]:
+                if needed > room.free:
+                    del other.flows[made]
+                    room.give(other.size)
+        return room.take(needed)
 
     def _flow_voice(self, ready: _ReadyVoice, rate: int, should_stop: StopSignal) -> FlowVoice | None:
         """The voice for an output rate; None if it was stopped before it was ready."""
@@ -364,12 +456,21 @@ class GLMEngine:
             flow = self._loaded().flow
             place = next(flow.parameters()).device
             features = ready.features
-            made = FlowVoice(
-                flow, features.tokens.to(place), features.mels[rate].to(place), features.speaker.to(place), should_stop
-            )
+            try:
+                made = FlowVoice(
+                    flow,
+                    features.tokens.to(place),
+                    features.mels[rate].to(place),
+                    features.speaker.to(place),
+                    should_stop,
+                )
+                if made.complete:
+                    ready.flows[rate] = made
+            finally:
+                if rate not in ready.flows:
+                    self._loaded().room.give(ready.size)
             if not made.complete:
                 return None
-            ready.flows[rate] = made
         return ready.flows[rate]
 
     def _vocoder(self, rate: int, seed: int) -> VocoderStream:

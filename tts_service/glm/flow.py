@@ -33,6 +33,8 @@ class Flow(nn.Module):
         self.estimator = DiT(sizes)
         concatenated = not config.remove_spkr_concat_condition
         self.spk_embed_affine_layer = nn.Linear(SPEAKER, config.spk_embed_dim) if concatenated else None
+        self.past_dtype = torch.float32
+        """In which a stream keeps the keys and values of its past."""
 
     def schedule(self, steps: int) -> list[float]:
         """Euler times in the reference's float32 accumulation, from 0: [steps + 1]."""
@@ -73,7 +75,9 @@ def load_flow(folder: Path, device: torch.device | str = "cpu") -> Flow:
     with torch.device("meta"):
         model = Flow(config, sizes)
     fill(model, tensors, path, device=device)
-    model.estimator.rounded = torch.device(device).type == "cuda"
+    if torch.device(device).type == "cuda":
+        model.estimator.rounded = True
+        model.past_dtype = torch.bfloat16
     return model
 
 

@@ -74,6 +74,7 @@ class FlowCache:
         chunk: int,
         device: torch.device | str,
         after: FlowCache | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         """Allocate.
 
@@ -85,10 +86,11 @@ class FlowCache:
             chunk: The most frames beyond `stay` that settle at once.
             device: Where.
             after: What came before, all of which attention sees for ever.
+            dtype: Of keys and values while they are kept; attention is computed in float32.
         """
         self._after, self._stay, self._window, self._ring = after, stay, window, window + chunk
         shape = (steps, sizes.depth, 2, _BRANCHES, sizes.width // HEAD_DIM, stay + self._ring, HEAD_DIM)
-        self._past = torch.empty(shape, device=device)
+        self._past = torch.empty(shape, device=device, dtype=dtype)
         self.keys, self.values = self._past.unbind(2)
         self._left = torch.zeros(steps, 2, _BRANCHES, sizes.width, _CONV_REACH, device=device)
         self._next_left = self._left.clone()
@@ -104,6 +106,14 @@ class FlowCache:
         if after:
             self._left.copy_(after._left)
             self.tokens.follow(after.tokens)
+
+    @staticmethod
+    def size(sizes: DiTSizes, steps: int, frames: int, dtype: torch.dtype) -> int:
+        """Bytes of a cache with so many frames in all."""
+        kept = steps * sizes.depth * 2 * _BRANCHES * sizes.width * frames * dtype.itemsize
+        margins = 2 * steps * 2 * _BRANCHES * sizes.width * _CONV_REACH
+        tokens = sizes.token_blocks * sizes.token_dim * (2 * _TOKEN_REACH + 3 * 2)
+        return kept + 4 * (margins + tokens)
 
     def begin(self, settling: int, frames: int) -> None:
         """Announce how many frames the coming chunk has, and how many of them are final."""
@@ -128,7 +138,7 @@ class FlowCache:
         Keys and values [2, 2, heads, T, 64] go together: a GPU has half as many copies to launch.
         """
         own = self._past[step, layer]
-        own[:, :, :, self._places] = kv[:, :, :, : self.settling]
+        own[:, :, :, self._places] = kv[:, :, :, : self.settling].to(own.dtype)
         before = [self._after._past[step, layer]] if self._after else []
         seen = torch.cat([*before, *(own[:, :, :, part] for part in self._seen), kv], dim=3)
         return F.scaled_dot_product_attention(q, seen[0], seen[1], attn_mask=self._weights)

@@ -37,12 +37,31 @@ class Chunking:
     lookahead: int = 15
     """Tokens after a block that must have been born before it is worked on."""
     window: int = 300
-    """How far attention looks back beyond the prompt: 12 s. Each second takes 110 MB at the published size."""
+    """How far attention looks back beyond the prompt: 12 s. Each second takes 55 MB at the published size on a GPU."""
 
     @property
     def region(self) -> int:
         """The longest chunk in frames."""
         return FRAMES * (max(self.blocks) + self.lookahead)
+
+    def reach(self, expected: int) -> int:
+        """The window of a segment of about so many tokens: there is no use in room for more than it says."""
+        return min(self.window, max(expected, max(self.blocks)))
+
+
+def stream_size(flow: Flow, chunking: Chunking, expected: int, prompt: int) -> int:
+    """Bytes that a stream keeps: about `expected` tokens of speech after a reference of `prompt` tokens."""
+    frames = FRAMES * (min(prompt, _PROMPT_TAIL) + chunking.reach(expected)) + chunking.region
+    return FlowCache.size(flow.estimator.sizes, STEPS, frames, flow.past_dtype)
+
+
+def voice_size(flow: Flow, prompt: int) -> int:
+    """Bytes that a voice with a reference of so many tokens keeps."""
+    sizes, frames = flow.estimator.sizes, FRAMES * max(0, prompt - _PROMPT_TAIL)
+    modulations = STEPS * 2 * (sizes.depth * 6 + 2) * sizes.width
+    return (
+        FlowCache.size(sizes, STEPS, frames, flow.past_dtype) + 4 * modulations + Foresight.size(sizes, FRAMES * prompt)
+    )
 
 
 class FlowVoice:
@@ -78,7 +97,7 @@ class FlowVoice:
                 flow.estimator.modulate(torch.full((2,), time, device=device), speakers) for time in times[:-1]
             ]
             settling = self.frames - self.tail_mel.shape[1]
-            self.prompt = FlowCache(flow.estimator.sizes, STEPS, settling, 0, 0, device)
+            self.prompt = FlowCache(flow.estimator.sizes, STEPS, settling, 0, 0, device, dtype=flow.past_dtype)
             noise = frame_noise(0, Purpose.FLOW_PROMPT, 0, self.frames, device)
             ids = tokens.repeat_interleave(FRAMES)[None]
             self.foresight = Foresight(flow.estimator, ids)
@@ -163,6 +182,7 @@ class FlowStream:
         """
         self._voice, self._seed, self._chunking = voice, seed, chunking
         self._end = voice.frames + FRAMES * expected
+        self._window = FRAMES * chunking.reach(expected)
         self._pending: list[int] = []
         self._chunks = 0
         self._ended = False
@@ -171,9 +191,15 @@ class FlowStream:
     def _cache(self) -> FlowCache:
         """Made for the first chunk: it is large, and who waits for his tokens has no need of it."""
         voice, chunking = self._voice, self._chunking
-        tail, window = voice.tail_mel.shape[1], FRAMES * chunking.window
         return FlowCache(
-            voice.flow.estimator.sizes, STEPS, tail, window, chunking.region, voice.prompt.keys.device, voice.prompt
+            voice.flow.estimator.sizes,
+            STEPS,
+            voice.tail_mel.shape[1],
+            self._window,
+            chunking.region,
+            voice.prompt.keys.device,
+            voice.prompt,
+            voice.flow.past_dtype,
         )
 
     def add(self, tokens: Iterable[int]) -> None:

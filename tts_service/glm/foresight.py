@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tts_service.glm.dit import DiT
+from tts_service.glm.dit import DiT, DiTSizes
 
 _HORIZON = 3000
 """Frames behind the prompt that are foreseen: a minute."""
@@ -28,6 +28,11 @@ class Foresight:
         onlooker = _Onlooker()
         dit.embed_tokens(ids.repeat(1, -(-frames // ids.shape[1]))[:, :frames], 0, onlooker)
         self._cells = torch.stack(onlooker.cells)
+
+    @staticmethod
+    def size(sizes: DiTSizes, frames: int) -> int:
+        """Bytes of it for a prompt of so many frames."""
+        return 4 * sizes.token_blocks * ((frames + _HORIZON) // _CELL) * 2 * sizes.token_dim
 
     def between(self, first: int, last: int) -> Tensor:
         """Energies [blocks, 1, 1, 2E] of the frames from `first` to `last`, counted from the first of the prompt."""

@@ -235,6 +235,12 @@ class SpeechLM(nn.Module):
         return self.model.norm(x)
 
 
+def load_head(folder: Path) -> Tensor:
+    """The output projection [vocab, hidden] as the files hold it, in float32."""
+    tensors = Shards(require(folder, "*.safetensors"))
+    return tensors["lm_head.weight" if "lm_head.weight" in tensors else "model.embed_tokens.weight"].float()
+
+
 def load_lm(folder: Path, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> SpeechLM:
     """Read `llm/`. Embeddings are tied exactly when the files hold no `lm_head.weight`."""
     config = LMConfig.read(folder / "config.json")

@@ -1,22 +1,70 @@
-"""GPU memory at the published sizes, in bytes."""
+"""GPU memory: what the networks take, and the room beside them that is lent by the byte to voices and speech."""
 
 from __future__ import annotations
 
-_FRAME = 10 * 18 * 2 * 2 * 768 * 4  # keys and values: 10 ODE steps, 18 layers, 2 guidance branches, float32
+from collections import deque
+
+_FRAME = 10 * 18 * 2 * 2 * 768 * 2  # keys and values: 10 ODE steps, 18 layers, 2 guidance branches, 16 bits
 _POSITION = 28 * 2 * 4 * 128 * 2  # keys and values: 28 layers, 4 heads, 16 bits
-SPEAKER = 710 * _FRAME + 4104 * _POSITION
-"""Of everyone who speaks: 30 frames of prompt, 600 of window and 80 of a chunk in the flow; a slot of the language
-model."""
+SLOT = 4104 * _POSITION
+"""Of the language model's cache, for everyone whose tokens are being drawn."""
+STREAM = 710 * _FRAME
+"""Of the flow, for everyone who speaks, at most: 30 frames of prompt, 600 of window, 80 of a chunk. A segment that is
+shorter than the window takes less."""
+SPEAKER = SLOT + STREAM
 VOICE = 220 * _FRAME
 """Of a voice: the prompt of a reference of 5 s, shared by all who speak with it."""
 NETWORKS = 1_552_009_216 * 2 + 32769 * 2048 * 4 + 225_299_792 * 4 + 20_821_295 * 4
 """The language model in 16 bits and what of its head speaks in 32, the flow, the vocoder. The speech tokenizer is on
-the GPU only while a voice is heard, before anybody speaks with it."""
+the GPU only while a voice is heard, if there is room for it just then."""
 WORK = 700_000_000
 """The CUDA process itself and what its computations need for a moment."""
 _MOST_SLOTS = 16
 
 
-def slots(total: int) -> int:
-    """How many may speak at once on a GPU of so much memory; sixteen are plenty for 32 conversations."""
-    return max(1, min(_MOST_SLOTS, (total - NETWORKS - VOICE - WORK) // SPEAKER))
+def slots(free: int) -> int:
+    """How many may speak at once on a GPU with so much free memory; sixteen are plenty for 32 conversations."""
+    return max(1, min(_MOST_SLOTS, (free - NETWORKS - VOICE - WORK) // SPEAKER))
+
+
+class Room:
+    """Memory that is lent by the byte, to those who wait for it in the order of their arrival.
+
+    Args:
+        size: Bytes; infinite for no bound.
+    """
+
+    def __init__(self, size: float) -> None:
+        self.size = size
+        self.taken = 0
+        self._line: deque[object] = deque()
+
+    def line_up(self, ahead: bool) -> object:
+        """A place in the line: at its end, or before all who are not speaking yet."""
+        place = object()
+        (self._line.appendleft if ahead else self._line.append)(place)
+        return place
+
+    def is_first(self, place: object) -> bool:
+        """Whether it is the turn of whoever has this place."""
+        return self._line[0] is place
+
+    def leave(self, place: object) -> None:
+        """Give the place in the line up."""
+        self._line.remove(place)
+
+    @property
+    def free(self) -> float:
+        """Bytes that nobody has."""
+        return self.size - self.taken
+
+    def take(self, size: int) -> bool:
+        """Take so many bytes; False if they are not there."""
+        if size > self.free:
+            return False
+        self.taken += size
+        return True
+
+    def give(self, size: int) -> None:
+        """Give bytes back."""
+        self.taken -= size
