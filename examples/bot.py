@@ -53,7 +53,7 @@ async def bot(runner_args: RunnerArguments) -> None:
                 OpenAISTTService(api_key=KEY, base_url=ENDPOINT, settings=OpenAISTTService.Settings(language=None)),
                 user,
                 OpenAILLMService(api_key=KEY, base_url=ENDPOINT, settings=brain),
-                GLMTTSService(synthesizer=VOICE, settings=GLMTTSService.Settings(voice="mei")),
+                GLMTTSService(synthesizer=VOICE, settings=GLMTTSService.Settings(voice="lian")),
                 transport.output(),
                 assistant,
             ]

@@ -51,7 +51,7 @@ def bot(tmp_path):
                 stderr=subprocess.STDOUT,
             )
         running.append(process)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not answers(port):
             assert process.poll() is None, (tmp_path / "log").read_text()
             assert time.monotonic() < deadline, (tmp_path / "log").read_text()

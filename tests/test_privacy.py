@@ -194,7 +194,7 @@ def test_the_studio(tmp_path):
 def test_workers_on_a_cluster(tmp_path):
     pytest.importorskip("ray")
     tasks = tmp_path / "tasks.jsonl"
-    tasks.write_text(json.dumps({"input_text": "你好。", "voice": "mei", "output_name": "a"}), encoding="utf-8")
+    tasks.write_text(json.dumps({"input_text": "你好。", "voice": "lian", "output_name": "a"}), encoding="utf-8")
     with Watched(tmp_path, "-m", "pipecat_glm_tts", "batch", tasks, "--ray", "local", "-o", "out") as watched:
         watched.end()
     assert list((tmp_path / "out").rglob("*.wav"))
