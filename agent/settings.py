@@ -132,6 +132,10 @@ class BrainSettings(Section):
     """Seconds to wait for the beginning of an answer before the agent says that the model is slow."""
     stall_timeout: float = Field(8.0, gt=0)
     """Seconds without a token in the middle of an answer."""
+    think_aloud_after: float | None = Field(5.0, gt=0)
+    """Seconds that a model may think before the agent says that it is thinking; None: it keeps silent."""
+    extra: dict[str, Any] = {}
+    """Further fields of every request, such as `reasoning_effort` or `chat_template_kwargs`."""
 
     @field_validator("base_url", "api_key", "model", mode="before")
     @classmethod

@@ -58,6 +58,44 @@ class Endpoint:
         parts = ("<thi", "nk>用户在", "问天气</th", "ink>\n\n", "今天", "晴。")
         return await self._stream(request, *(delta(content=part) for part in parts), b"data: [DONE]\n\n")
 
+    async def _thinking_for_long(self, request):
+        response = await self._stream(request)
+        for field in ("reasoning_content", "content"):
+            for part in ("<think>", *"想" * 6, "</think>") if field == "content" else "想" * 6:
+                await response.write(f"data: {json.dumps(delta(**{field: part}))}\n\n".encode())
+                await asyncio.sleep(0.1)
+        for line in (delta(content="今天晴。"),):
+            await response.write(f"data: {json.dumps(line)}\n\ndata: [DONE]\n\n".encode())
+        return response
+
+    async def _thinking_unopened(self, request):
+        parts = ("用户在问", "天气</th", "ink>", "今天晴。")
+        return await self._stream(request, *(delta(content=part) for part in parts), b"data: [DONE]\n\n")
+
+    async def _bad_arguments(self, request):
+        call = {"index": 0, "id": "call_1", "function": {"name": "get_current_time", "arguments": "{bad"}}
+        return await self._stream(request, delta(tool_calls=[call]), b"data: [DONE]\n\n")
+
+    async def _tool_again(self, request):
+        name = f"call_{len(self.requests)}"
+        call = {"index": 0, "id": name, "function": {"name": "get_current_time", "arguments": "{}"}}
+        return await self._stream(request, delta(tool_calls=[call]), b"data: [DONE]\n\n")
+
+    async def _emoji(self, request):
+        return await self._stream(request, delta(content="😊"), b"data: [DONE]\n\n")
+
+    async def _busy(self, request):
+        return web.json_response({"error": {"message": "slow down"}}, status=429, headers={"Retry-After": "0.1"})
+
+    async def _busy_once(self, request):
+        return await (self._busy if len(self.requests) == 1 else self._answer)(request)
+
+    async def _full(self, request):
+        if sum(len(message["content"]) for message in self.requests[-1]["messages"][1:]) < 100:
+            return await self._answer(request)
+        error = {"message": "This model's maximum context length is 100 tokens", "code": "context_length_exceeded"}
+        return web.json_response({"error": error}, status=400)
+
     async def _never(self, request):
         await asyncio.Event().wait()
 

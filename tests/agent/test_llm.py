@@ -12,12 +12,13 @@ from pipecat.frames.frames import (
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
     LLMTextFrame,
+    TTSSpeakFrame,
 )
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
 
-from agent.llm import TOOLS, EndpointLLM, Trouble, is_chinese
+from agent.llm import LONGEST_TOOL_CHAIN, THINKING, TOOLS, EndpointLLM, Trouble, is_chinese
 from agent.settings import BrainSettings
 from tests.agent.endpoint import Endpoint
 from tests.pipeline import first_text, run_test, until
@@ -70,6 +71,8 @@ async def test_an_answer_streams_through(endpoint):
         ("error_in_stream", Trouble.GARBLED),
         ("overloaded", Trouble.DOWN),
         ("unauthorized", Trouble.REFUSED),
+        ("busy", Trouble.BUSY),
+        ("bad_arguments", Trouble.GARBLED),
     ],
 )
 async def test_trouble_is_said_aloud_in_the_language_of_the_user(endpoint, manner, trouble):
@@ -152,6 +155,95 @@ async def test_what_a_model_thinks_is_not_spoken(endpoint):
     said, errors = await ask(brain(endpoint.url))
     assert said.strip() == "今天晴。"
     assert not errors
+
+
+async def test_who_thinks_is_not_slow_and_gives_a_sign_of_life(endpoint):
+    endpoint.manner = "thinking_for_long"
+    llm = brain(endpoint.url, first_token_timeout=0.7, stall_timeout=0.7, think_aloud_after=0.3)
+    context = LLMContext([{"role": "user", "content": "今天天气怎么样？"}])
+    down, up = await run_test(llm, frames_to_send=[LLMContextFrame(context)])
+    said = [frame for frame in down if isinstance(frame, (LLMTextFrame, TTSSpeakFrame)) and frame.text.strip()]
+    assert [frame.text for frame in said] == [THINKING[0], "今天晴。"]
+    assert not said[0].append_to_context
+    assert not [frame for frame in up if isinstance(frame, ErrorFrame)]
+
+
+async def test_thoughts_without_an_opening_tag_are_not_spoken_once_the_model_is_known_for_them(endpoint):
+    endpoint.manner = "thinking_unopened"
+    context = LLMContext([{"role": "user", "content": "今天天气怎么样？"}])
+    known = EndpointLLM(BrainSettings(base_url=endpoint.url, model="deepseek-r1:8b"))
+    for llm, expected in ((known, "今天晴。" * 2), (brain(endpoint.url), "用户在问天气今天晴。" + "今天晴。")):
+        down, _ = await run_test(llm, frames_to_send=[LLMContextFrame(context)] * 2)
+        assert "".join(frame.text for frame in down if isinstance(frame, LLMTextFrame)) == expected
+
+
+async def test_a_model_that_usually_thinks_and_does_not_is_heard(endpoint):
+    said, errors = await ask(EndpointLLM(BrainSettings(base_url=endpoint.url, model="qwq")))
+    assert said == endpoint.text
+    assert not errors
+
+
+async def test_an_emoji_is_an_answer(endpoint):
+    endpoint.manner = "emoji"
+    said, errors = await ask(brain(endpoint.url))
+    assert said == "😊"
+    assert not errors
+
+
+async def test_a_busy_endpoint_is_asked_once_more(endpoint):
+    endpoint.manner = "busy_once"
+    said, errors = await ask(brain(endpoint.url))
+    assert said == endpoint.text
+    assert not errors
+    assert len(endpoint.requests) == 2
+
+
+async def test_a_full_context_loses_its_oldest_turns_and_the_talk_goes_on(endpoint):
+    endpoint.manner = "full"
+    talk = [{"role": role, "content": f"{turn}" * 20} for turn in range(5) for role in ("user", "assistant")]
+    context = LLMContext([*talk, {"role": "user", "content": "今天天气怎么样？"}])
+    down, up = await run_test(brain(endpoint.url), frames_to_send=[LLMContextFrame(context)])
+    assert "".join(frame.text for frame in down if isinstance(frame, LLMTextFrame)) == endpoint.text
+    assert not [frame for frame in up if isinstance(frame, ErrorFrame)]
+    assert context.get_messages()[-1]["content"] == "今天天气怎么样？"
+    assert context.get_messages()[0]["role"] == "user"
+    assert len(context.get_messages()) < 6
+    said, _ = await ask(brain(endpoint.url), "长" * 200)
+    assert said == Trouble.TOO_LONG.value[0]
+
+
+async def test_an_endless_chain_of_function_calls_ends_in_words(endpoint):
+    endpoint.manner = "tool_again"
+    context = LLMContext([{"role": "user", "content": "今天几号？"}], tools=[*TOOLS])
+    user, assistant = LLMContextAggregatorPair(context)
+    pipeline = Pipeline([user, brain(endpoint.url), assistant])
+    given_up = until(lambda: context.get_messages()[-1].get("content") == Trouble.LOOP.value[0])
+    await run_test(pipeline, frames_to_send=chain([LLMContextFrame(context)], given_up))
+    assert len(endpoint.requests) == LONGEST_TOOL_CHAIN
+
+
+async def test_apologies_are_not_shown_to_the_model_as_its_own_words(endpoint):
+    context = LLMContext(
+        [
+            {"role": "user", "content": "你好"},
+            {"role": "assistant", "content": Trouble.DOWN.value[0]},
+            {"role": "user", "content": "还在吗"},
+            {"role": "assistant", "content": "今天" + Trouble.SLOW.value[0][:9]},
+            {"role": "user", "content": "今天天气怎么样？"},
+        ]
+    )
+    await run_test(brain(endpoint.url), frames_to_send=[LLMContextFrame(context)])
+    [request] = endpoint.requests
+    assert [m["content"] for m in request["messages"][1:]] == ["你好", "还在吗", "今天", "今天天气怎么样？"]
+
+
+async def test_further_fields_go_into_every_request(endpoint):
+    await ask(
+        brain(endpoint.url, extra={"reasoning_effort": "low", "chat_template_kwargs": {"enable_thinking": False}})
+    )
+    [request] = endpoint.requests
+    assert request["reasoning_effort"] == "low"
+    assert request["chat_template_kwargs"] == {"enable_thinking": False}
 
 
 @pytest.mark.parametrize(
