@@ -102,6 +102,8 @@ class Models:
         synthesizer = await asyncio.to_thread(tts_service.load, settings.voice.engine, **chosen)
         try:
             synthesizer.voice(settings.voice.name)
+            progress("warming the voice up")
+            await asyncio.to_thread(synthesizer.warm_up, settings.voice.name)
             progress("loading speech recognition (Whisper)")
             recogniser = await asyncio.to_thread(Recogniser, **settings.ears.model_dump())
         except BaseException:

@@ -111,6 +111,9 @@ class SynthesisOptions:
     """`ras` or `topk` (GLM-TTS)."""
     kv_cache: bool = True
     """False recomputes everything (GLM-TTS, to measure)."""
+    whole: bool = False
+    """Work on a segment when all of its speech tokens are there, in the published order and with full attention: for
+    files; nothing is heard early (GLM-TTS)."""
     max_length: int | None = None
     """Upper bound in speech tokens per segment, at least 1 (GLM-TTS)."""
 

@@ -12,7 +12,7 @@ from tts_service.engine import SpeechError, SynthesisOptions
 
 _OWN = Path(__file__).resolve().parent.parent / "configs" / "presets.yaml"
 OPTIONS = tuple(field.name for field in fields(SynthesisOptions))
-_ABSENT = {"kokoro": ("seed", "sampling", "kv_cache", "max_length")}
+_ABSENT = {"kokoro": ("seed", "sampling", "kv_cache", "whole", "max_length")}
 """Options that an engine has no use for."""
 
 

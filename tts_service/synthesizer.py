@@ -257,9 +257,13 @@ class Synthesizer:
             if on_report:
                 on_report(utterance.report)
 
-    def warm_up(self) -> None:
-        """Speak a syllable in silence, so that the first caller does not pay for lazy initialisation."""
-        for _ in self.stream("好"):
+    def warm_up(self, voice: str | Voice | None = None) -> None:
+        """Speak a syllable in silence, so that the first caller pays neither for lazy initialisation nor for the voice.
+
+        Args:
+            voice: The one that will speak; None: the default.
+        """
+        for _ in self.stream("好", voice):
             pass
 
     def close(self) -> None:

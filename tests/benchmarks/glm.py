@@ -131,7 +131,7 @@ class Bench:
         if device.type == "cuda":
             from tts_service.glm.cuda import warm_up
 
-            warm_up(decoder, model.flow, Chunking(), lambda share: None)
+            warm_up(decoder, model.flow, model.hift, Chunking(), lambda share: None)
         scheduler = Scheduler(decoder, flight=1 if device.type == "cuda" else 0)
         voice = FlowVoice(model.flow, reference, mel, speaker)
         return cls(model, scheduler, voice, exact.Conditions(reference, mel, speaker), prompt)

@@ -32,11 +32,13 @@ from tests.glm.conftest import CHECKPOINT, make_audio
 from tts_service import Synthesizer
 from tts_service.engine import SynthesisOptions
 from tts_service.glm import engine as engine_module
+from tts_service.glm import memory
 from tts_service.glm import scheduler as scheduler_module
 from tts_service.glm.decode import Decoder, SpeechHead
 from tts_service.glm.engine import GLMEngine, Models
 from tts_service.glm.flow_stream import Chunking
 from tts_service.glm.hift_stream import HiFTStream
+from tts_service.glm.memory import Room
 from tts_service.voices import Library
 
 TEXT = "今天天气很好我们去公园散步吧"
@@ -58,13 +60,16 @@ def random_engine(size: Size, device: torch.device, slots: int | None, voices: L
     def read() -> Models:
         models = Models.read(CHECKPOINT, torch.device("cpu"), 4, Chunking(), lambda part, share: None)
         networks = random_model(size, device)
-        networks.flow.estimator.rounded = device.type == "cuda"
+        if device.type == "cuda":
+            networks.flow.estimator.rounded, networks.flow.past_dtype = True, torch.bfloat16
         head = SpeechHead(networks.lm, models.text.speech)
         decoder = engine_module._decoder(networks.lm, head, slots)
         if device.type == "cuda":
             from tts_service.glm.cuda import warm_up
 
-            warm_up(decoder, networks.flow, Chunking(), lambda share: None)
+            models.sound = torch.cuda.Stream(device)
+            warm_up(decoder, networks.flow, networks.hift, Chunking(), lambda share: None, sound=models.sound)
+            models.room = Room(torch.cuda.mem_get_info(device)[0] - memory.WORK)
         models.lm, models.head, models.flow, models.hift = networks.lm, head, networks.flow, networks.hift
         models.scheduler = scheduler_module.Scheduler(decoder, flight=1 if device.type == "cuda" else 0)
         return models
@@ -106,6 +111,8 @@ def listen(synthesizer: Synthesizer, seconds: float, seed: int) -> Heard:
     utterance.feed(TEXT)
     utterance.end()
     ended.wait()
+    left = begun[0] + heard.audio - time.monotonic()
+    threading.Event().wait(max(0.0, left))  # a person hears it out before he speaks again
     report = utterance.report
     heard.first, heard.wait, heard.busy = report.first_audio, report.queue_wait, report.busy
     return heard

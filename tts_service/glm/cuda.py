@@ -9,8 +9,13 @@ import torch
 from tts_service.engine import SpeechError
 from tts_service.glm.decode import Decoder
 from tts_service.glm.flow import Flow
-from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice
+from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice, work_through
+from tts_service.glm.hift import HiFT
+from tts_service.glm.hift_stream import HiFTStream
+from tts_service.glm.scheduler import TOGETHER
 
+_PROMPTS = (128, 256, 512, 1024)
+"""Lengths of prompts that are read to warm the language model up."""
 _REFERENCE_TOKENS = 100
 """Length of the voice that is made up to warm the flow up."""
 
@@ -68,26 +73,56 @@ class StepGraphs:
         self._graphs[step] = graph
 
 
-def warm_up(decoder: Decoder, flow: Flow, chunking: Chunking, progress: Callable[[float], None]) -> None:
-    """Record every step that can come, and run the flow through chunks of every length.
+def warm_up(
+    decoder: Decoder,
+    flow: Flow,
+    vocoder: HiFT,
+    chunking: Chunking,
+    progress: Callable[[float], None],
+    *,
+    together: int = TOGETHER,
+    sound: torch.cuda.Stream | None = None,
+) -> None:
+    """Run everything in every shape that can come, so that the first utterance costs what the tenth costs.
 
     Args:
-        decoder: With no sequence in it; its steps are graphs from now on.
+        decoder: With no sequence in it. On a GPU its steps are recorded, and are graphs from now on.
         flow: On the same device.
+        vocoder: On the same device.
         chunking: How utterances will be cut.
         progress: Told the share done.
+        together: Chunks of the flow in one batch, at most.
+        sound: The vocoder's stream.
     """
-    decoder.step = StepGraphs(decoder)
+    device = decoder.lm.device
+    if device.type == "cuda":
+        decoder.step = StepGraphs(decoder)
     steps = [(size, span) for span in reversed(decoder.spans) for size in decoder.blocks]
     for number, (size, span) in enumerate(steps):
         decoder.rehearse(size, span)
-        progress(0.9 * number / len(steps))
-    device = decoder.lm.device
+        progress(0.6 * number / len(steps))
+    for length in _PROMPTS:
+        if length < decoder.cache.length:
+            decoder.read(0, [0] * length)
     tokens = torch.zeros(_REFERENCE_TOKENS, dtype=torch.long, device=device)
-    mel = torch.zeros(2 * _REFERENCE_TOKENS, 80, device=device)
-    stream = FlowStream(FlowVoice(flow, tokens, mel, torch.ones(192, device=device)), 0, chunking)
-    stream.add([0] * (sum(chunking.blocks) + chunking.lookahead))
-    stream.end()
-    while stream.ready:
-        stream.chunk(lambda: False)
-    torch.cuda.synchronize(device)
+    voice = FlowVoice(
+        flow, tokens, torch.zeros(2 * _REFERENCE_TOKENS, 80, device=device), torch.ones(192, device=device)
+    )
+    said = sum(chunking.blocks) + chunking.lookahead
+    for count in range(1, together + 1):
+        streams = [FlowStream(voice, seed, chunking, said) for seed in range(count)]
+        for stream in streams:
+            stream.add([0] * said)
+            stream.end()
+        while streams[0].ready:
+            work_through(streams, [lambda: False] * count)
+        progress(0.6 + 0.2 * count / together)
+    with torch.cuda.stream(sound):
+        for block in range(1, max(chunking.blocks) + chunking.lookahead + 1):  # an utterance may end with any of these
+            wave = HiFTStream(vocoder, 0)
+            for length in chunking.blocks:
+                wave.push(torch.zeros(1, 80, 2 * length, device=device))
+            wave.push(torch.zeros(1, 80, 2 * block, device=device), final=True)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    progress(1.0)

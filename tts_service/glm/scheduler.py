@@ -18,6 +18,9 @@ from tts_service.glm.decode import GROUP, Decoder, Limits, SpeechHead
 from tts_service.glm.fetch import Fetch
 from tts_service.glm.flow_stream import FlowStream, work_through
 
+TOGETHER = 8
+"""Chunks of the flow in one batch, at most."""
+
 
 class Segment:
     """One segment's way through the models, from `Scheduler.join` to `Scheduler.leave`."""
@@ -28,11 +31,12 @@ class Segment:
         limits: Limits,
         method: str,
         seed: int,
-        stream: FlowStream,
+        stream: FlowStream | None,
         should_stop: Callable[[], bool],
     ) -> None:
         self.prompt, self.limits, self.method, self.seed = prompt, limits, method, seed
         self.stream, self.should_stop = stream, should_stop
+        """None: only the tokens are wanted."""
         self.tokens: list[int] = []
         """All speech tokens so far."""
         self.spoken = False
@@ -49,7 +53,7 @@ class Segment:
     @property
     def finished(self) -> bool:
         """Whether all of its mel has been handed out."""
-        return self.spoken and not self.stream.pending and not self.mels
+        return self.spoken and not self.mels and not (self.stream and self.stream.pending)
 
     def take(self, tokens: Sequence[int]) -> None:
         """Note drawn tokens, up to the end or to the greatest length."""
@@ -58,14 +62,16 @@ class Segment:
         if ended:
             tokens = tokens[: tokens.index(SpeechHead.END)]
         self.tokens += tokens
-        self.stream.add(tokens)
+        if self.stream:
+            self.stream.add(tokens)
         if ended or len(self.tokens) == self.limits.longest:
             self.say_no_more()
 
     def say_no_more(self) -> None:
         """There will be no more tokens."""
         self.spoken = True
-        self.stream.end()
+        if self.stream:
+            self.stream.end()
 
 
 class Scheduler:
@@ -78,7 +84,7 @@ class Scheduler:
         flight: Groups that are launched before the oldest is looked at, so that the device need not wait for the host.
     """
 
-    def __init__(self, decoder: Decoder, *, waiting: int = 64, together: int = 8, flight: int = 0) -> None:
+    def __init__(self, decoder: Decoder, *, waiting: int = 64, together: int = TOGETHER, flight: int = 0) -> None:
         self._decoder, self._waiting_limit, self._together, self._flight = decoder, waiting, together, flight
         self._running: list[Segment] = []
         """The segment in each slot, without gaps."""
@@ -128,8 +134,8 @@ class Scheduler:
             Exception: What went wrong with this segment.
         """
         if not segment.mels and segment.error is None:
-            if segment.stream.ready:
-                self._work_through(segment)
+            if segment.stream and segment.stream.ready:
+                self._work_through(segment, segment.stream.frames)
             else:
                 self.step()
         if segment.error is not None:
@@ -195,13 +201,16 @@ class Scheduler:
             if segment.spoken:
                 self._release(segment)
 
-    def _work_through(self, segment: Segment) -> None:
+    def _work_through(self, segment: Segment, frames: int) -> None:
         """Make the next mel of a segment, and of those whose chunk is as long and due as well."""
-        frames = segment.stream.frames
         others = [
             other
             for other in self._present
-            if other is not segment and not other.mels and other.stream.ready and other.stream.frames == frames
+            if other is not segment
+            and not other.mels
+            and other.stream
+            and other.stream.ready
+            and other.stream.frames == frames
         ]
         group = [segment, *others][: self._together]
         try:
@@ -214,7 +223,8 @@ class Scheduler:
                     self._fail(member, error)
 
     def _solve(self, segments: list[Segment]) -> None:
-        mels = work_through([segment.stream for segment in segments], [segment.should_stop for segment in segments])
+        streams = [segment.stream for segment in segments if segment.stream]
+        mels = work_through(streams, [segment.should_stop for segment in segments])
         for segment, mel in zip(segments, mels, strict=True):
             if mel is not None:
                 segment.mels.append(mel)

@@ -118,6 +118,7 @@ def tab(desk: Desk, page: gr.Blocks) -> None:
             "seed": int(number or 0),
             "sampling": method,
             "kv_cache": cached,
+            "whole": not streaming,
             "max_length": longest,
         }
         options, _ = honoured(desk.engine, asked)
