@@ -19,6 +19,8 @@ UNSTATED = 15
 NEUTRAL = 14
 """A word gives this character the neutral tone that it has nowhere else (朋友)."""
 
+AGREED = 2
+"""The trust of words on which the lists agree that nobody has edited."""
 EDITED = 3
 """The trust of words that an edited dictionary confirms."""
 HAND_WRITTEN = 4
@@ -50,6 +52,8 @@ class Word(NamedTuple):
     """0: only known as a word; 1: sources disagree, 2: they agree, 3: an edited dictionary too; 4: hand-written."""
     cost: int
     """Negative log probability in eighths of a nat; 255: seen in no corpus."""
+    tag: str
+    """Part of speech, the first letter of jieba's; `x`: not known."""
 
     def stated(self, position: int) -> int:
         """What it says about the character at a position of the text."""
@@ -75,6 +79,8 @@ class Dictionary:
         self._word_readings: NDArray[np.uint32] = data["word_readings"]
         self._word_trust: NDArray[np.uint8] = data["word_trust"]
         self._word_cost: NDArray[np.uint8] = data["word_cost"]
+        self._word_tag: NDArray[np.uint8] = data["word_tag"]
+        self._char_tag: NDArray[np.uint8] = data["char_tag"]
         self._simple = str.maketrans(str(data["traditional"]), str(data["simplified"]))
 
     def simplify(self, text: str) -> str:
@@ -123,12 +129,13 @@ class Dictionary:
         found = self._hashes.take(rows, mode="clip") == wanted
         rows = rows[found]
         return [
-            Word(place % size, 2 + place // size, readings, trust, cost)
-            for place, readings, trust, cost in zip(
+            Word(place % size, 2 + place // size, readings, trust, cost, chr(tag))
+            for place, readings, trust, cost, tag in zip(
                 likely[found].tolist(),
                 self._word_readings[rows].tolist(),
                 self._word_trust[rows].tolist(),
                 self._word_cost[rows].tolist(),
+                self._word_tag[rows].tolist(),
                 strict=True,
             )
         ]
@@ -161,6 +168,24 @@ class Dictionary:
             cuts.append(back[end])
             end -= back[end]
         return [number for number, length in enumerate(reversed(cuts)) for _ in range(length)]
+
+    def tags(self, text: str, words: list[Word], segments: list[int]) -> list[str]:
+        """Part of speech of the word of each character of a text: the first letter of jieba's, `x` where unknown.
+
+        Args:
+            text: Simplified characters.
+            words: What `find` found in it.
+            segments: How `segment` cut it.
+        """
+        tags = ["x" if (i := self._index.get(char)) is None else chr(self._char_tag[i]) for char in text]
+        known = {(word.start, word.length): word.tag for word in words}
+        start = 0
+        for end in range(1, len(text) + 1):
+            if end == len(text) or segments[end] != segments[start]:
+                if end - start > 1:
+                    tags[start:end] = known.get((start, end - start), "x") * (end - start)
+                start = end
+        return tags
 
 
 @lru_cache(maxsize=1)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from g2p.dictionary import EDITED, HAND_WRITTEN, NEUTRAL, UNSTATED, Dictionary, Word, dictionary
+from g2p.dictionary import AGREED, EDITED, HAND_WRITTEN, NEUTRAL, UNSTATED, Dictionary, Word, dictionary
 from g2p.grammar import decided
 from g2p.names import surnames
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 MAX_CANDIDATES = 6
 FEATURES = 13
-_COMMON = 90
-"""Cost of a word seen 800 times among 60 million."""
 _WINDOW = 200
 """Characters the model sees at once; longer texts are read in windows, so that time stays linear."""
 
@@ -75,7 +73,7 @@ def _read_window(text: str) -> Reading:
     segments = known.segment(simple, words)
     covering = _covering(len(simple), words)
     spans = {(word.start, word.start + word.length) for word in words}
-    named = decided(simple) | surnames(simple, segments)
+    named = decided(simple, segments, known.tags(simple, words, segments)) | surnames(simple, segments)
     readings: list[str | None] = []
     sources: list[str] = []
     asked: list[int] = []
@@ -146,14 +144,15 @@ def _from_words(
 ) -> tuple[str, str, bool]:
     """Reading, source, and whether it needs no second opinion; the usual reading where no word is sure or whole.
 
-    Sure is what a person wrote down, and an edited word that is common (the model saw few of those).
+    Sure is what a person wrote down, what an edited dictionary says about a word of the cut, and what sources agree on
+    about a longer one. In two characters that no editor has seen, the second may belong to what follows.
     """
     whole = None
     for word in reversed(covering):
         if not _fits(word, segments):
             continue
         is_segment = segments[word.start] == segments[word.start + word.length - 1]
-        if word.trust == HAND_WRITTEN or (word.trust == EDITED and word.cost < _COMMON and is_segment):
+        if word.trust == HAND_WRITTEN or (is_segment and (word.trust == EDITED or word.trust == AGREED < word.length)):
             return _as_stated(candidates, word.stated(i)), "phrase", True
         if is_segment and whole is None:
             whole = word

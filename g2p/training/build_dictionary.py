@@ -4,17 +4,22 @@ Sources, all ordinary packages (versions in the file's `sources` entry):
 
 - pypinyin (MIT): 47,000 checked phrases and 41,000 characters.
 - pypinyin-dict (MIT): `large_pinyin`, 411,000 phrases; `cc_cedict` and `zdic_cibs` only vote where phrases disagree.
-- jieba (MIT): word frequencies.
+- @pinyin-pro/data (npm, ISC): readings of jieba's 349,000 words, `json/complete.json`.
+- jieba (MIT): word frequencies and parts of speech.
 - g2pM (Apache-2.0): the candidate readings of 10,752 characters, in the order its classes use.
 - wetext (Apache-2.0): traditional to simplified.
-- `data/words.txt`: 800 words of our own, which win over everything.
+- `data/neutral.txt`: words whose last syllable is neutral, which dictionaries print now so, now so.
+- `data/words.txt`: words of our own, which win over everything.
 
-Run: `python -m g2p.training.build_dictionary`, half a minute. Needs the packages above (`pip install`).
+Run: `npm pack @pinyin-pro/data && tar xf pinyin-pro-data-*.tgz`, then
+`python -m g2p.training.build_dictionary package/json/complete.json`, a minute. Needs the packages above (`pip install`).
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import json
 import math
 import pickle
 import re
@@ -26,21 +31,27 @@ from pathlib import Path
 
 import numpy as np
 
-from g2p.dictionary import HAND_WRITTEN, MAX_WORD, NEUTRAL, UNSTATED, hash_words
+from g2p.dictionary import EDITED, HAND_WRITTEN, MAX_WORD, NEUTRAL, UNSTATED, hash_words
 from g2p.mandarin import numbered
 
 OUTPUT = Path(__file__).parent.parent / "data" / "dictionary.npz"
 HAND_WRITTEN_WORDS = OUTPUT.with_name("words.txt")
+NEUTRAL_WORDS = OUTPUT.with_name("neutral.txt")
 _HAND_WRITTEN_COUNT = 300  # of 60 million: common enough to be kept whole
-_WEIGHTS = {"cc_cedict": 3.0, "pypinyin": 2.0, "zdic_cibs": 1.5, "large_pinyin": 1.0}
+_WEIGHTS = {"pinyin_pro": 4.0, "cc_cedict": 3.0, "pypinyin": 2.0, "zdic_cibs": 1.5, "large_pinyin": 1.0}
+_NUMERALS = frozenset("零一二三四五六七八九十百千万亿两半几")
 _HANZI = re.compile(r"[㐀-䶿一-鿿]+")
 
 
 def main() -> None:
     """Write the file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pinyin_pro", type=Path, help="complete.json of @pinyin-pro/data")
+    phrases = json.loads(parser.parse_args().pinyin_pro.read_text(encoding="utf-8"))
     candidates, modelled = _characters()
-    words = _words(candidates)
-    frequency, total = _frequencies()
+    words = _words(candidates, {word: pinyin for word, (pinyin, _) in phrases.items()})
+    frequency, total, tags = _frequencies()
+    _lighten(words, candidates, frequency)
     for word, readings in _hand_written():
         for char, reading in zip(word, readings, strict=True):
             if _stated(candidates[char], reading) == UNSTATED and reading not in candidates[char]:
@@ -67,6 +78,8 @@ def main() -> None:
         word_readings=np.array([words.get(word, (0xFFFFFFFF, 0))[0] for _, word in packed], np.uint32),
         word_trust=np.array([words.get(word, (0, 0))[1] for _, word in packed], np.uint8),
         word_cost=np.array([_cost(frequency.get(word, 0), total) for _, word in packed], np.uint8),
+        char_tag=np.array([ord(tags.get(char, "x")[0]) for char in chars], np.uint8),
+        word_tag=np.array([ord(tags.get(word, "x")[0]) for _, word in packed], np.uint8),
         traditional=np.array("".join(simple)),
         simplified=np.array("".join(simple.values())),
     )
@@ -93,30 +106,51 @@ def _characters() -> tuple[dict[str, list[str]], set[str]]:
     return candidates, {char for char, readings in cedict.items() if len(readings) > 1}
 
 
-def _words(candidates: dict[str, list[str]]) -> dict[str, tuple[int, int]]:
-    """Word -> reading index of each character, and trust (1: sources disagree, 2: agree, 3: CC-CEDICT too)."""
+def _words(candidates: dict[str, list[str]], pinyin_pro: dict[str, str]) -> dict[str, tuple[int, int]]:
+    """Word -> reading index of each character, and trust (1: sources disagree, 2: agree, 3: an edited one too)."""
     from pypinyin.phrases_dict import phrases_dict
 
-    sources = {"pypinyin": phrases_dict}
+    sources = {"pypinyin": phrases_dict, "pinyin_pro": {w: [[r] for r in p.split()] for w, p in pinyin_pro.items()}}
     for name in ("large_pinyin", "cc_cedict", "zdic_cibs"):
         sources[name] = importlib.import_module(f"pypinyin_dict.phrase_pinyin_data.{name}").phrases_dict
     words: dict[str, tuple[int, int]] = {}
-    for word in sources["large_pinyin"].keys() | sources["pypinyin"].keys():
-        if not 2 <= len(word) <= MAX_WORD or not _HANZI.fullmatch(word):
+    for word in sources["large_pinyin"].keys() | sources["pypinyin"].keys() | sources["pinyin_pro"].keys():
+        if not 2 <= len(word) <= MAX_WORD or not _HANZI.fullmatch(word) or _NUMERALS.issuperset(word[:-1]):
             continue
-        votes: Counter[tuple[str, ...]] = Counter()
+        votes: list[Counter[str]] = [Counter() for _ in word]
         for name, phrases in sources.items():
-            if len(phrases.get(word, ())) == len(word):
-                votes[tuple(_citation(char, _numbered(r[0])) for char, r in zip(word, phrases[word], strict=True))] += (
-                    _WEIGHTS[name]  # type: ignore[assignment]
-                )
-        if not votes:
+            if len(phrases.get(word, ())) != len(word):
+                continue
+            for position, (char, readings) in enumerate(zip(word, phrases[word], strict=True)):
+                votes[position][_citation(char, _numbered(readings[0]))] += _WEIGHTS[name]  # type: ignore[assignment]
+        if not votes[0]:
             continue
-        readings, weight = votes.most_common(1)[0]
-        agreed = len(votes) == 1 or weight >= 2 * (sum(votes.values()) - weight)
-        trust = 1 if not agreed else 3 if word in sources["cc_cedict"] and weight >= _WEIGHTS["cc_cedict"] else 2
-        words[word] = _pack(word, readings, candidates), trust
+        told = [count.most_common(1)[0] for count in votes]
+        margin = min(weight / (count.total() - weight + 1e-9) for (_, weight), count in zip(told, votes, strict=True))
+        edited = any(word in sources[name] for name in ("cc_cedict", "pypinyin"))
+        trust = 1 if margin < 1.5 else 3 if edited else 2
+        words[word] = _pack(word, [reading for reading, _ in told], candidates), trust
     return words
+
+
+def _lighten(words: dict[str, tuple[int, int]], candidates: dict[str, list[str]], frequency: dict[str, int]) -> None:
+    """Give the words of `data/neutral.txt`, and longer ones that end in one, their neutral tone."""
+    lines = [line for line in NEUTRAL_WORDS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    light = {word for line in lines if not line.startswith("=") for word in line.split()}
+    alone = {word for line in lines if line.startswith("=") for word in line.split()[1:]}
+    for word in light | alone:
+        packed, _ = words.get(word, (0xFFFFFFFF, 0))
+        words[word] = _neutral_last(word, packed, candidates), EDITED
+    for word, (packed, trust) in list(words.items()):
+        ending = next((word[-size:] for size in (3, 2) if len(word) > size and word[-size:] in light), None)
+        if ending and word not in light:
+            words[word] = _neutral_last(word, packed, candidates), trust
+
+
+def _neutral_last(word: str, packed: int, candidates: dict[str, list[str]]) -> int:
+    last, place = word[-1], 4 * (len(word) - 1)
+    neutral = next((i for i, r in enumerate(candidates[last]) if r.endswith("5")), NEUTRAL)
+    return packed & ~(15 << place) | neutral << place
 
 
 def _hand_written() -> Iterator[tuple[str, list[str]]]:
@@ -158,13 +192,15 @@ def _plain(reading: str) -> str:
     return {"r5": "er5"}.get(reading, reading.replace("u:", "v").replace("ü", "v"))
 
 
-def _frequencies() -> tuple[dict[str, int], int]:
+def _frequencies() -> tuple[dict[str, int], int, dict[str, str]]:
+    """Counts in jieba's corpus, their sum, and the part of speech of each word."""
     import jieba
 
     jieba.setLogLevel(60)
     jieba.initialize()
     counts = {w: n for w, n in jieba.dt.FREQ.items() if n and len(w) <= MAX_WORD and _HANZI.fullmatch(w)}
-    return counts, jieba.dt.total
+    entries = (line.split(" ") for line in (Path(jieba.__file__).parent / "dict.txt").read_text("utf-8").splitlines())
+    return counts, jieba.dt.total, {word: tag for word, _, tag in entries if word in counts}
 
 
 def _cost(count: int, total: int) -> int:
