@@ -45,6 +45,8 @@ class Place(NamedTuple):
 
 _NOTHING = Token("", "", -1)
 _MARK = re.compile("[^〇㐀-鿿A-Za-z0-9《》“”‘’\"'、·]")
+_NOMINAL = frozenset("nrtsfjmqbai")
+_PREDICATE = frozenset("vabzi")
 _NUMERAL = "零一二三四五六七八九十百千万亿两几数多半每"
 _PERSON = re.compile("[你您我他她它咱]们?|自己|大家|各位|别人|人家|谁|孩子|老师|客户|用户|顾客|主人|同学们?|朋友们?|妈妈|爸爸")
 # Verbs and adverbs after which 为 begins a phrase (愿意为您服务), unlike 称为, 定为, 改为.
@@ -53,32 +55,31 @@ _TAKES_A_PHRASE = re.compile(
     "都|也|还|又|再|就|只|才|却|别|没|没有|不|不要|不用|必定|一定|特|特地|特意|专|专门|一直|始终|曾|曾经|决定|打算|准备|"
     "开始|继续|试图|希望|尝试|努力|极力|立即|马上|立刻|或|或许|并|并且|则|便|纷纷|不断|常常|经常|主动|免费|负责|致力|全力"
 )
-_COPULA_ADVERB = frozenset("均 皆 即 则 乃 系 实 本 名 约 多 共 同 极 颇 甚 尤 最 更 较 大 广 稍 略 仅 总 现 原 曾 长".split())
+_COPULA_ADVERB = frozenset("均 皆 即 则 乃 系 实 本 名 约 多 共 同 极 颇 甚 尤 最 更 较 大 广 稍 略 仅 总 现 原 长".split())
 
 
 def _wei(at: Place) -> str | None:
     """为: for (wei4) with whom it is done and what is done; to be, to become (wei2) with what it is."""
-    if at.next is _NOTHING:
+    takes_a_phrase = bool(_TAKES_A_PHRASE.fullmatch(at.previous.text))
+    if at.next is _NOTHING or re.match(".{0,6}所[^以有谓在长]", at.right) or any(t.text == "以" for t in at.before):
         return "wei2"
-    if re.match(".{0,6}所[^以有谓在长]", at.right) or re.search("以[^为便及来前后上下内外免致]*$|[视称誉选定列改作成认被]$", at.left):
+    if re.search("[视称誉选定列改作成认被图题型名其译]$", at.left) and not takes_a_phrase:
         return "wei2"
     whom = _PERSON.match(at.right)
     rest = at.right[whom.end() :] if whom else ""
-    if whom and rest and not (rest.startswith(("的", "是")) and not _has_verb(at.after[2:])):
+    if rest and not (rest.startswith(("的", "是")) and not _has_verb(at.after[2:])):
         return "wei4"
     if re.match("[^，。]{1,12}而(?!且)", at.right) and not at.right.startswith("难"):
         return "wei4"
-    begins = not at.before or (at.previous.tag in "cd" and len(at.before) == 1 and at.previous.text not in _COPULA_ADVERB)
+    if at.next.text in ("给", "向", "对", "让", "把") and _has_verb(at.after[1:]):
+        return "wei4"
+    begins = not at.before or (at.previous.tag in "cd" and len(at.before) == 1 and not at.previous.text in _COPULA_ADVERB)
     if begins and (at.next.tag in "vap" or _has_verb(at.after[1:])) and not re.match("[最近全历首主]", at.right):
         return "wei4"
-    if at.previous.text in _COPULA_ADVERB:
+    if at.previous.text in _COPULA_ADVERB or (at.previous.tag == "v" and not takes_a_phrase):
         return None
-    if at.previous.tag == "v" and not _TAKES_A_PHRASE.fullmatch(at.previous.text):
-        return None
-    if at.next.tag and at.next.tag in "nrtsfjmqbai" and _has_verb(at.after[1:]):
+    if (at.next.tag in _NOMINAL or (takes_a_phrase and at.next.tag == "v")) and _has_verb(at.after[1:]):
         return "wei4"
-    if _TAKES_A_PHRASE.fullmatch(at.previous.text) and at.previous.tag != "n" and at.next.tag == "v" and len(at.after) > 2:
-        return None
     return None
 
 
@@ -94,7 +95,7 @@ def _has_verb(tokens: Sequence[Token]) -> bool:
             before = tokens[k - 1] if k else _NOTHING
             if before.text == "的" and following is _NOTHING and len(token.text) > 1:
                 continue  # 公司的发展
-            if following.tag == "n" and before.tag == "n" and len(token.text) > 1:
+            if following.tag == "n" and following.text not in ("时", "后") and before.tag == "n" and len(token.text) > 1:
                 continue  # 公司管理人员
             return True
     return False
@@ -103,15 +104,15 @@ def _has_verb(tokens: Sequence[Token]) -> bool:
 def _di(at: Place) -> str | None:
     """地: the mark of how it is done (de5), between a describing word and a verb; ground (di4)."""
     word = at.previous
-    if word is _NOTHING or word.tag in "pmqf":
+    if word is _NOTHING or (word.tag in "pmqf" and not re.search("[声步个]$", word.text)):
         return None
-    if re.search("[这那哪此每各本当两块片亩寸尺]$|[在到从往离占下上落种耕割征][^，]{0,1}$", word.text) and len(word.text) == 1:
+    if re.search("[这那哪此每各本当两块片亩寸尺]$|[在到从往离占下上落种耕割征趴躺坐跪倒]$", word.text) and len(word.text) == 1:
         return None
     describing = (
         word.tag in "adzoi"
-        or re.search("(.)\\1$", at.left)  # 慢慢, 高高兴兴
-        or re.search("(.).\\1.$|一(.)一\\2$", at.left[-4:])  # 一步一步, 有说有笑
-        or re.search("[然似般样性]$", at.left)
+        or re.search("(.)\\1$", at.left)  # 慢慢
+        or re.search("(.).\\1.$|(.)\\2(.)\\3$|一.不.$", at.left[-4:])  # 一步一步, 高高兴兴, 一步不离
+        or re.search("[然似般样性声]$", at.left)
     )
     if at.next is _NOTHING:
         return "de5" if describing and len(word.text) > 1 and word.tag in "ad" else None
@@ -127,34 +128,40 @@ def _di(at: Place) -> str | None:
     return None
 
 
+_DEGREE = re.compile(
+    "[很太真挺极特超好]|非常|实在|特别|更加|比较|十分|格外|相当|如此|这么|那么|多么?[^少久大]|跟|像|好像|仿佛|不行|不得了|不轻|不像话|要命|"
+    "要死|要哭|慌|厉害|离谱|可怕|吓人|惊人|[让叫令使]|连|直|团团|满|透|着觉|起|够|怎么样|如何|清|明明白白"
+)
+_MUST = re.compile("先|早|多|少|快|好好|[一二三四五六七八九十两几]|这|等|花|用|问|去|来|找|看|说|做|要|有|在|给|跟|把|让|靠|由|赶|再|马上|立即|立刻")
+
+
 def _de(at: Place) -> str | None:
     """得: the mark of how it turns out (de5) after verb and adjective; must (dei3) before a verb; to get (de2)."""
     word, following = at.previous, at.next
-    if re.match("[了过着]|[第冠亚季]|[一二三四五六七八九十两几][分票球]|[奖分病癌罪]", at.right):
-        return None if word.tag in "va" and word.text and not at.right.startswith("了") else "de2"
-    if re.match("以|体|失|知|逞|益于|罪|名|天独|意忘", at.right):
-        return None
-    must = following.tag in "vpd" or following.text in ("先", "早点", "多", "少", "快", "好好") or following.tag in "mtr"
-    subject = word is _NOTHING or word.tag in "rnstfjcy" or re.fullmatch(
-        "还|就|总|也|都|又|再|只|非|可|要|先|至少|起码|必|必须|一定|肯定|恐怕|怎么也|每次|真|可能|大概|估计|这|那|不|您|俺|咱", word.text
-    )
-    if word.text in ("只", "不", "非"):
-        return "dei3" if word.text == "非" else None if word.text == "不" else "dei3"
-    if word.tag in "va" and word.text and not (word.text in ("是", "有", "要", "会", "能", "可能", "想")):
-        return "de5"
-    if word.tag in "zi" or (word.tag == "d" and following.tag in "adz" and not subject):
-        return "de5"
-    if subject and (following.tag in "vpd" or re.match("先|早点|多|少|快|好好|[一二三四五六七八九十两几]|这|等|花|用", at.right)):
-        if word is _NOTHING and following.tag in "mtr" and not re.match("[我你他她咱]", at.right):
-            return "dei3" if len(at.after) > 1 else None
+    predicate = word.tag in _PREDICATE and word.text not in ("是", "有", "要", "会", "能", "可能", "想", "您", "很", "可以")
+    if re.match("[了过着]?(?:[第冠亚季]|[一二三四五六七八九十两几][分票球]|[奖病癌罪])", at.right) and not predicate:
+        return "de2"
+    if re.match("以|体|失|知|逞|益于|罪|名|天独|意忘", at.right) or word.text in ("只", "不", "各", "所", "该", "应", "求", "未"):
+        return None if word.text in ("只", "不") else "de2"
+    if word.text == "非":
         return "dei3"
-    if word.tag == "n" and re.match("[很太真非挺这那像跟让要]", at.right):
+    pronoun = bool(_PERSON.fullmatch(word.text))
+    if _DEGREE.match(at.right) and not pronoun and word is not _NOTHING and (predicate or word.tag in "nzdvm"):
         return "de5"
-    return "dei3" if must and subject else None
+    if predicate:
+        return "de5"
+    subject = pronoun or not word.text or word.tag in "rnstfjcyd"
+    if subject and at.right and (following.tag in "vpd" or _MUST.match(at.right)):
+        return "dei3"
+    if pronoun and at.right and not re.match("[了过着到]", at.right):
+        return "dei3"
+    return None
 
 
 def _zhe(at: Place) -> str | None:
     """着: to hit, as a complement (zhao2: 睡不着, 猜着了); to wear (zhuo2)."""
+    if re.match("急|火|凉|迷|魔", at.right):
+        return "zhao2"
     if re.search("[睡找用犯够管见摸数烧点打逮碰遇捉][不得]$", at.left) or re.search("[睡猜点逮找]$", at.left) and (
         at.right.startswith("了") or at.next is _NOTHING and at.left.endswith("睡")
     ):
@@ -178,6 +185,8 @@ def _le(at: Place) -> str | None:
 def _hai(at: Place) -> str | None:
     """还: to give back (huan2); still (hai2)."""
     if re.match("[清完掉][了吗。]?$|[清完][^楚]|给|钱|债|款|贷款|书|车|账|信用卡|花呗|不清$|不起|得[起清]|了[钱债书款]|回[来去]?", at.right):
+        return "huan2"
+    if at.left.endswith("不") and at.right.startswith("后"):
         return "huan2"
     if at.next is _NOTHING or at.right in ("了", "吗", "呢", "的", "吧"):
         return "huan2" if at.before and at.previous.tag != "r" or at.right else None
@@ -324,6 +333,22 @@ def _jiao(at: Place) -> str | None:
     return None
 
 
+def _curl(at: Place) -> str | None:
+    """儿: after a noun or verb of two characters it curls (er5: 胡同儿)."""
+    return "er5" if len(at.previous.text) == 2 and at.previous.tag in ("n", "v", "s", "f") and at.next.tag != "n" else None
+
+
+def _shizai(at: Place) -> str | None:
+    """实在: really, as an adverb, in full."""
+    return "zai4" if at.next.tag in ("a", "v", "d", "l", "i", "z") else None
+
+
+def _chuanzhuo(at: Place) -> str | None:
+    """穿着: what one wears (zhuo2); wearing it (zhe5)."""
+    noun = at.left.endswith("的") or re.match("打扮|得体|讲究|整齐|朴素|随便|随意|时尚|风格|[很也较不]|$", at.right)
+    return "zhuo2" if noun else "zhe5"
+
+
 def _always(reading: str) -> Callable[[Place], str | None]:
     """The reading of a character that is no part of a longer word."""
     return lambda _: reading
@@ -348,16 +373,28 @@ RULES: dict[str, Callable[[Place], str | None]] = {
     "为": _wei, "地": _di, "得": _de, "着": _zhe, "了": _le, "还": _hai, "只": _zhi, "都": _dou, "当": _dang, "应": _ying,
     "行": _hang, "中": _zhong, "种": _zhong_plant, "长": _zhang, "空": _kong, "倒": _dao, "数": _shu, "差": _cha,
     "转": _zhuan, "调": _tiao, "干": _gan, "教": _jiao,
+    "个": _if_after("[是有了来几那这哪]$", "ge5"), "燕": _always("yan4"), "哦": _if_after("[一-鿿]$", "o5"),
+    "啦": _always("la5"), "喽": _always("lou5"), "哇": _if_after("[一-鿿]$", "wa5"), "胖": _always("pang4"),
+    "重": _before("v", "chong2"), "盛": _if_next("[米]?饭|汤|菜|水|满|出来|着", "cheng2"), "和": _if_next("了[，。！]?$", "hu2"),
+    "弄": _if_next("[不了干得出清到好成丢坏错脏懂来完死明个]", "nong4"), "粘": _if_next("[在着住上贴满了]|苍蝇", "zhan1"),
+    "炸": _if_next("[鸡鱼酱薯虾肉串糕油丸糖酥]|至金黄|[好熟]", "zha2"), "相": _before("v", "xiang1"),
+    "儿": _curl,
     "没": _always("mei2"), "将": _before("vdpnr", "jiang1"), "更": _before("avdi", "geng4"), "曾": _before("vdp", "ceng2"),
-    "相": _before("v", "xiang1"), "少": _always("shao3"), "抡": _always("lun1"), "蹚": _always("tang1"),
-    "刨": _always("pao2"), "俺": _always("an3"), "咋": _always("za3"), "挑": _always("tiao1"),
+    "少": _before("vdnra", "shao3"), "抡": _if_next("起|着|棒|锤|拳|刀|圆|动", "lun1"), "蹚": _always("tang1"),
+    "刨": _always("pao2"), "咋": _before("vadr", "za3"), "挑": _always("tiao1"),
     "处": _if_after(f"[{_NUMERAL}各此何某]$", "chu4"),
     "塞": _if_next("[进入到满给着了住在上得]", "sai1"), "卡": _if_next("[在住]", "qia3"),
     "藏": _if_next("[在着了进起到匿身好]", "cang2"), "薄": _if_after("[很太越更较最不厚]$", "bao2"),
     "扎": _if_next("头发|辫|马尾", "za1"), "背": _if_next("着|起|负|了|得动|不动", "bei1"),
     "石": _if_next("[米粮谷粟]", "dan4", "[^一二三四五六七八九十百千万两几]$"),
 }  # fmt: skip
-"""By character; each applies where the character is a word of the cut."""
+"""By character; each applies where the character is a word of the cut, or stands in one that was only counted (六只)."""
+
+_WORDS: dict[str, tuple[int, Callable[[Place], str | None]]] = {"穿着": (1, _chuanzhuo), "实在": (1, _shizai)}
+"""Words of which one character, at the given place, is read by what the whole word is."""
+
+_LOOSE = frozenset("mrxzd")
+"""Parts of speech under which jieba lists pairs that are no words: 六只, 一行, 我行, 长得."""
 
 _ANYWHERE = [
     # the particle that ends a clause (走吧), not the bar (酒吧)
@@ -369,8 +406,7 @@ _ANYWHERE = [
     ("欸", re.compile("(?<![一-鿿])欸(?!乃)"), "ei2"),
     ("喔", re.compile("(?<![一-鿿])喔(?![一-鿿])"), "o1"),
     # the tail of 睡觉 after a complement
-    ("觉", re.compile("(?<=睡[得不]着)觉|(?<=睡[不好个了一大])觉"), "jiao4"),
-    ("觉", re.compile("(?<=睡[了个]好)觉"), "jiao4"),
+    ("觉", re.compile("(?<=睡[得不]着)觉|(?<=睡[不好个了一大])觉|(?<=睡[了个]好)觉"), "jiao4"),
 ]
 
 
@@ -383,15 +419,28 @@ def decided(text: str, segments: list[int], tags: list[str]) -> dict[int, str]:
         tags: Part of speech of the word of each.
     """
     found = {m.start(): reading for char, rule, reading in _ANYWHERE if char in text for m in rule.finditer(text)}
-    if not any(char in RULES for char in text):
-        return found
     for tokens in _clauses(text, segments, tags):
+        begin, end = tokens[0].start, tokens[-1].start + len(tokens[-1].text)
         for k, token in enumerate(tokens):
-            if rule := RULES.get(token.text):
-                begin, end = tokens[0].start, tokens[-1].start + len(tokens[-1].text)
-                at = Place(tokens[:k], tokens[k + 1 :], text[begin : token.start], text[token.start + 1 : end])
-                if reading := rule(at):
-                    found.setdefault(token.start, reading)
+            size = len(token.text)
+            for offset, char in enumerate(token.text):
+                i = token.start + offset
+                if size == 1 or (size < 4 and token.tag in _LOOSE):
+                    rule = RULES.get(char)
+                else:
+                    place, rule = _WORDS.get(token.text, (-1, None))
+                    if place != offset:
+                        continue
+                if rule is None or i in found:
+                    continue
+                whole = size > 1 and token.text in _WORDS
+                before, after = tokens[:k], tokens[k + 1 :]
+                if size > 1 and not whole:
+                    before = [*before, Token(token.text[:offset], token.tag, token.start)] if offset else before
+                    after = [Token(token.text[offset + 1 :], "x", i + 1), *after] if offset + 1 < size else after
+                first, last = (token.start, token.start + size) if whole else (i, i + 1)
+                if reading := rule(Place(before, after, text[begin:first], text[last:end])):
+                    found[i] = reading
     return found
 
 

@@ -18,7 +18,7 @@ _TITLE = (
 )
 _NAME = re.compile(
     f"(?:(?<=姓)|(?<=[我他她您你]叫)|(?<=名叫)|(?<=[名字]是))(?P<asked>[{''.join(SURNAMES)}])|"
-    f"(?P<titled>[{''.join(SURNAMES)}])(?=(?:[一-鿿]{{0,2}}(?:{_TITLE})|氏|某|总(?![一-鿿])))|"
+    f"(?P<titled>[{''.join(SURNAMES)}])(?=(?:[^\W子的是和了在张]{{0,2}}(?:{_TITLE})|氏|某|总(?![一-鿿])))|"
     f"(?:(?<=老)|(?<=小))(?P<familiar>[{''.join(SURNAMES)}])(?![一-鿿])"
 )
 

@@ -6,6 +6,7 @@ change inside the word first, then between words from the right, so that 我很�
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -15,6 +16,11 @@ _NAMED = frozenset("月日号楼")
 _PREFIXES = frozenset("小老好很")
 # Words that end in 一 and keep its first tone before whatever follows.
 _WHOLE_ONE = frozenset("统唯专周初期单同逐划惟归合之其万不")
+# Where 一 is the first of a row: 一年级, 一等奖.
+_ORDINAL = re.compile("一(?:年级|季度|等[奖品功兵舱座]|审|汽|把手|车间|食堂|单元|中学|班[的学同长]|战(?!成名|而|到底)|化$)")
+# 不 after these is no part of a verb, before these no part of a complement.
+_BEFORE_NOT = frozenset("毫并绝决从再也都还就才又更最太很要可若如莫无岂永甚何倘且尚均皆而则我你他她它们谁这那的了得是")
+_REACHED = frozenset("开懂到见完了起来去上下出进住动清着过好成及得定掉全够惯通透明饱死")
 # 儿 is a syllable of its own in these; elsewhere at the end of a word it only curls the syllable before.
 _CHILD_WORDS = frozenset(
     (
@@ -43,7 +49,7 @@ def sandhi(chars: str, base: Sequence[str], words: Sequence[int], is_word: Calla
         if char == "一" and base[i] == "yi1":
             spoken[i] = "yi" + _tone_of_one(chars, base, words, i)
         elif char == "不" and base[i] == "bu4":
-            if 0 < i < len(chars) - 1 and chars[i - 1] == chars[i + 1]:
+            if 0 < i < len(chars) - 1 and (chars[i - 1] == chars[i + 1] or _is_potential(chars, words, i)):
                 spoken[i] = "bu5"
             elif i + 1 < len(chars) and base[i + 1].endswith("4"):
                 spoken[i] = "bu2"
@@ -58,10 +64,25 @@ def sandhi(chars: str, base: Sequence[str], words: Sequence[int], is_word: Calla
     return spoken
 
 
+def _is_potential(chars: str, words: Sequence[int], i: int) -> bool:
+    """Whether this 不 stands between a verb and what it cannot reach: 打不开, 来不及."""
+    if chars[i - 1] in _BEFORE_NOT or chars[i + 1] not in _REACHED:
+        return False
+    end = i + 2
+    return words[i - 1] == words[i] == words[i + 1] or (
+        (i < 2 or words[i - 2] != words[i - 1]) and (end == len(chars) or words[end] != words[i + 1])
+    )
+
+
 def _tone_of_one(chars: str, base: Sequence[str], words: Sequence[int], i: int) -> str:
     if i + 1 == len(chars):
         return "1"
     before, after = chars[i - 1 : i], chars[i + 1]
+    if _ORDINAL.match(chars, i) or (before and before in "高初大研" and after not in "点些截头倍个层下会把样家"):
+        return "1"
+    size = next((n for n in (2, 3) if chars[i : i + n] in (chars[i - n : i], chars[i + n : i + 2 * n])), 0)
+    if size and chars[i] == "一":  # 一步一步
+        return _before_tone(base, i, after)
     if before in _NUMERALS and not (after in _MAGNITUDES and before not in ("第", "点", "零")):
         return "1"
     if after in _NUMERALS - _MAGNITUDES and not (after == "点" and chars[i + 2 : i + 3] not in _NUMERALS):
@@ -74,7 +95,11 @@ def _tone_of_one(chars: str, base: Sequence[str], words: Sequence[int], i: int) 
         return "5"
     if before and before == after and after not in _NUMERALS:
         return "5"
-    tone = base[i + 1][-1:].replace("r", "") or base[i + 1][-2:-1]
+    return _before_tone(base, i, after)
+
+
+def _before_tone(base: Sequence[str], i: int, after: str) -> str:
+    tone = base[i + 1].rstrip("r")[-1:]
     return "2" if tone == "4" or after == "个" else "4" if tone in "123" and tone else "1" if not tone else "2"
 
 

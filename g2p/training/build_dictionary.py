@@ -39,6 +39,7 @@ HAND_WRITTEN_WORDS = OUTPUT.with_name("words.txt")
 NEUTRAL_WORDS = OUTPUT.with_name("neutral.txt")
 _HAND_WRITTEN_COUNT = 300  # of 60 million: common enough to be kept whole
 _WEIGHTS = {"pinyin_pro": 4.0, "cc_cedict": 3.0, "pypinyin": 2.0, "zdic_cibs": 1.5, "large_pinyin": 1.0}
+_NEVER_LIGHT = frozenset("是上里在")  # but in the words of neutral.txt: lists differ, speech gives them their tone
 _NUMERALS = frozenset("零一二三四五六七八九十百千万亿两半几")
 _HANZI = re.compile(r"[㐀-䶿一-鿿]+")
 
@@ -122,7 +123,10 @@ def _words(candidates: dict[str, list[str]], pinyin_pro: dict[str, str]) -> dict
             if len(phrases.get(word, ())) != len(word):
                 continue
             for position, (char, readings) in enumerate(zip(word, phrases[word], strict=True)):
-                votes[position][_citation(char, _numbered(readings[0]))] += _WEIGHTS[name]  # type: ignore[assignment]
+                reading = _citation(char, _numbered(readings[0]))
+                if reading.endswith("5") and char in _NEVER_LIGHT:
+                    reading = candidates[char][0]
+                votes[position][reading] += _WEIGHTS[name]  # type: ignore[assignment]
         if not votes[0]:
             continue
         told = [count.most_common(1)[0] for count in votes]
