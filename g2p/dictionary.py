@@ -102,6 +102,11 @@ class Dictionary:
         i = self._index.get(char)
         return i is not None and self._char_cost[i] < 140
 
+    def is_frequent(self, char: str) -> bool:
+        """Whether the character as a word is among some eight hundred most frequent ones of the corpus."""
+        i = self._index.get(char)
+        return i is not None and self._char_cost[i] < 70
+
     def is_word(self, word: str) -> bool:
         """Whether it is a dictionary word of 2 to 8 characters."""
         wanted = np.uint64(hash_words(word))

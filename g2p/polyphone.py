@@ -1,8 +1,12 @@
-"""Which reading a hanzi has here.
+"""Which reading a hanzi has here, and who wins over whom.
 
-Three witnesses: a bidirectional LSTM over the characters, the dictionary words that cover the character, and the cut
-into words. A small network weighs them, the same for all characters; it and the LSTM are one ONNX file. See
-`training/train_polyphone.py` for how it was made and what it scores.
+1. Names and grammar: a surname, or a function word that its neighbours and their parts of speech decide (`names.py`,
+   `grammar.py`).
+2. A word of the cut whose reading an edited dictionary states, or that somebody wrote into `data/words.txt`.
+3. A model, where neither is sure: a bidirectional LSTM over the characters, the words that cover the character, and the
+   cut into words, weighed by a small network, the same for all characters. It and the LSTM are one ONNX file;
+   `training/train_polyphone.py` tells how it was made and what it scores. It has learnt from an encyclopedia, which
+   hardly has the readings of everyday speech; hence its place.
 """
 
 from __future__ import annotations
@@ -42,7 +46,8 @@ class Reading:
     words: list[int]
     """Index of the dictionary word it belongs to."""
     sources: list[str]
-    """`model`, `phrase` or `default`; empty where there is no reading."""
+    """`word` (a dictionary states it with certainty), `rule` (grammar or a name), `phrase` (a word says so, but not for
+    sure), `model` or `default`; empty where there is no reading."""
 
 
 def read(text: str) -> Reading:
@@ -86,11 +91,11 @@ def _read_window(text: str) -> Reading:
         reading, source = candidates[0], "default"
         certain = False
         if above := covering[i]:
-            reading, source, certain = _from_words(candidates, above, i, segments, spans)
+            reading, source, certain = _from_words(candidates, above, i, segments, spans, known.is_frequent(char))
         if i in named:
-            reading, source = named[i], "phrase"
+            reading, source = named[i], "rule"
         elif not certain:
-            if char != text[i] and len(own := known.candidates(text[i])) == 1:
+            if char != text[i] and len(own := known.candidates(text[i])) == 1 and own[0] in candidates:
                 reading, source = own[0], "default"  # 髮 is unambiguous where 发 is not
             elif known.is_modelled(char) and len(simple) > 1:  # the model needs a context
                 asked.append(i)
@@ -140,20 +145,22 @@ def _as_stated(candidates: list[str], stated: int) -> str:
 
 
 def _from_words(
-    candidates: list[str], covering: list[Word], i: int, segments: list[int], spans: set[tuple[int, int]]
+    candidates: list[str], covering: list[Word], i: int, segments: list[int], spans: set[tuple[int, int]], common: bool
 ) -> tuple[str, str, bool]:
     """Reading, source, and whether it needs no second opinion; the usual reading where no word is sure or whole.
 
     Sure is what a person wrote down, what an edited dictionary says about a word of the cut, and what sources agree on
-    about a longer one. In two characters that no editor has seen, the second may belong to what follows.
+    about a longer one with a common character: the model has learnt the rare ones, in names, better than the lists.
+    In two characters that no editor has seen, the second may belong to what follows.
     """
     whole = None
     for word in reversed(covering):
         if not _fits(word, segments):
             continue
         is_segment = segments[word.start] == segments[word.start + word.length - 1]
-        if word.trust == HAND_WRITTEN or (is_segment and (word.trust == EDITED or word.trust == AGREED < word.length)):
-            return _as_stated(candidates, word.stated(i)), "phrase", True
+        agreed = word.trust == AGREED < word.length and common
+        if word.trust == HAND_WRITTEN or (is_segment and (word.trust == EDITED or agreed)):
+            return _as_stated(candidates, word.stated(i)), "word", True
         if is_segment and whole is None:
             whole = word
     if whole:
@@ -161,7 +168,7 @@ def _from_words(
     for word in reversed(covering):
         # A neutral tone belongs to the short word only: 东西 but 东西方.
         if word.trust == HAND_WRITTEN and word.stated(i) != NEUTRAL and _is_part(word, segments, spans):
-            return _as_stated(candidates, word.stated(i)), "phrase", True
+            return _as_stated(candidates, word.stated(i)), "word", True
     return candidates[0], "default", False
 
 

@@ -27,7 +27,13 @@ class Token:
     word: int = 0
     """Index of the word it belongs to: neighbours with the same number form one prosodic word."""
     source: str = ""
-    """Why this reading: `markup`, `dictionary`, `phrase`, `model`, `default`."""
+    """Why this reading: `markup` or `dictionary` (somebody asked for it), `word` (an edited dictionary is sure), `rule`
+    (grammar, or a name), `phrase` (an unedited word), `model`, `default` (the character's usual one)."""
+
+    @property
+    def certain(self) -> bool:
+        """Whether the reading is known rather than judged: asked for, or stated by a word that has no other."""
+        return self.source in ("markup", "dictionary", "word")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,9 @@ _PREFIXES = frozenset("小老好很")
 # Words that end in 一 and keep its first tone before whatever follows.
 _WHOLE_ONE = frozenset("统唯专周初期单同逐划惟归合之其万不")
 # Where 一 is the first of a row: 一年级, 一等奖.
-_ORDINAL = re.compile("一(?:年级|季度|等[奖品功兵舱座]|审|汽|把手|车间|食堂|单元|中学|班[的学同长]|战(?!成名|而|到底)|化$)")
+_ORDINAL = re.compile(
+    "一(?:年级|季度|等[奖品功兵舱座]|审|汽|把手|车间|食堂|单元|中学|班[的学同长]|战(?!成名|而|到底)|化$)"
+)
 # 不 after these is no part of a verb, before these no part of a complement.
 _BEFORE_NOT = frozenset("毫并绝决从再也都还就才又更最太很要可若如莫无岂永甚何倘且尚均皆而则我你他她它们谁这那的了得是")
 _REACHED = frozenset("开懂到见完了起来去上下出进住动清着过好成及得定掉全够惯通透明饱死")

@@ -12,7 +12,7 @@ Sources, all ordinary packages (versions in the file's `sources` entry):
 - `data/words.txt`: words of our own, which win over everything.
 
 Run: `npm pack @pinyin-pro/data && tar xf pinyin-pro-data-*.tgz`, then
-`python -m g2p.training.build_dictionary package/json/complete.json`, a minute. Needs the packages above (`pip install`).
+`python -m g2p.training.build_dictionary package/json/complete.json`, a minute. Needs the packages above.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from g2p import analyze, explain, readings
+from g2p import Lexicon, analyze, explain, readings
 
 CASES = [line.split("\t") for line in Path(__file__).with_name("readings.tsv").read_text(encoding="utf-8").splitlines()]
 
@@ -34,4 +34,18 @@ def test_the_reason_is_told():
     assert told["重"]["source"] == "markup"
     assert told["重"]["reading"] == "zhong4"
     assert {"zhong4", "chong2"} <= set(told["重"]["candidates"])
-    assert {entry["source"] for entry in told.values()} <= {"markup", "dictionary", "phrase", "model", "default"}
+    sources = {"markup", "dictionary", "word", "rule", "phrase", "model", "default"}
+    assert {entry["source"] for entry in told.values()} <= sources
+
+
+@pytest.mark.parametrize(
+    ("text", "certain"),
+    [("银行", "银行"), ("重[zhòng]庆", "重"), ("他还了书", ""), ("乐高很重", "乐高")],
+)
+def test_a_reading_is_certain_where_it_is_asked_for_or_a_word_has_no_other(text: str, certain: str):
+    polyphones = [
+        token for token in analyze(text, Lexicon({"乐高": "le4 gao1"})).tokens if token.text in "银行重乐还高"
+    ]
+    assert "".join(token.text for token in polyphones if token.certain and token.text != "银") == certain.replace(
+        "银", ""
+    )

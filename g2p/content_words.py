@@ -1,0 +1,179 @@
+"""How words of content are read that mean one thing as a verb and another as a noun, an adjective or a measure.
+
+Each rule returns a reading, or None where it has nothing to say. 行 is a line or to walk, 长 to grow or long.
+"""
+
+from __future__ import annotations
+
+import re
+
+from g2p.clause import NOTHING, NUMERAL, Place
+
+
+def hang(at: Place) -> str | None:
+    """行: a line, a row, a trade, a bank (hang2); all right, to walk (xing2)."""
+    if re.search(f"第[{NUMERAL}]+$|[每逐某]$|[上下这那哪][一两几]?$|最[后前]一$|[首末][一]?$", at.left):
+        return (
+            None
+            if re.search("[这那上下]一?$", at.left)
+            and re.match("[不吗啊吧呀人]|$", at.right)
+            and not re.match("竞", at.right)
+            else "hang2"
+        )
+    if re.search(f"[{NUMERAL}]$", at.left) and (
+        re.match(
+            "代码|字|文字|诗|泪|眼泪|小字|大字|数据|脚印|命令|文本|日志|树|白|记录|内容|注释|热泪|清泪|标题|的",
+            at.right,
+        )
+        or re.search("[干爱入改转]一$", at.left)
+    ):
+        return "hang2"
+    if re.search("[我本该贵各他]$", at.left) and re.search(
+        "银行|利率|贷款|莅临|存款|客户|网点|汇率|柜台|账户", at.left + at.right
+    ):
+        return "hang2"
+    return None
+
+
+def zhong(at: Place) -> str | None:
+    """中: to hit, to win (zhong4), as a verb."""
+    if re.match("了|过(?!去)", at.right) and at.previous.tag not in ("n", "s"):
+        return "zhong4"
+    return None
+
+
+def zhong_plant(at: Place) -> str | None:
+    """种: to plant (zhong4); a kind (zhong3)."""
+    if re.search(f"[{NUMERAL}这那各某何此哪]$", at.left):
+        return None
+    return (
+        "zhong4"
+        if re.match("花|草|树|菜|[地田]|瓜|豆|粮|庄稼|玉米|棉|茄|葡萄|茶|着|下|植|满|活|过|了|在|出|上|的", at.right)
+        else None
+    )
+
+
+def zhong_heavy(at: Place) -> str | None:
+    """重: heavy (zhong4) after an adverb of degree; again (chong2) before a verb."""
+    if re.search("[很太更最挺够越不多么较极真]$", at.left) or at.next is NOTHING:
+        return "zhong4"
+    return "chong2" if at.next.tag == "v" else None
+
+
+def zhang(at: Place) -> str | None:
+    """长: to grow (zhang3); long (chang2)."""
+    if re.match("出|成|满|胖|着|势|个|高|大", at.right) and not re.search("[很太更最多米尺寸]$", at.left):
+        return "zhang3"
+    if at.right.startswith("得") and not re.match("得[很太离惊吓可要没]", at.right):
+        return "zhang3"
+    if (
+        at.right.startswith("了")
+        and not re.search("[太很更变拉拖延拖加又越]$", at.left)
+        and at.previous.tag in ("n", "r", "d")
+    ):
+        return "zhang3"
+    if re.search("[又]$", at.left) and re.match("了[一两几半]?岁", at.right):
+        return "zhang3"
+    if re.search("越$", at.left) and re.match("越[大高胖好漂壮快]", at.right):
+        return "zhang3"
+    if re.search("[省市县区乡镇村社局院校部科处厅所站馆厂店组班队连排营团]$", at.left) and at.next.tag != "u":
+        return "zhang3" if at.previous.tag == "n" or len(at.previous.text) == 1 else None
+    return "chang2" if re.search("[很太更最不米尺寸较]$", at.left) and at.next is NOTHING else None
+
+
+def kong(at: Place) -> str | None:
+    """空: free time (kong4)."""
+    return (
+        "kong4" if re.search("(?:有|没|得|抽)$", at.left) and (at.next.tag in ("", "v", "y", "u", "p", "r")) else None
+    )
+
+
+def dao(at: Place) -> str | None:
+    """倒: to pour, to turn over, on the contrary (dao4); to fall (dao3)."""
+    if re.search("[摔跌打踢病晕压推难吓绊刮撞击扑醉累昏滑砸撂栽踩拉]$", at.left):
+        return "dao3"
+    if re.match(
+        "[进入出掉满]|在.{1,8}[上里中]|是|也|还|不如|没|有点|[一两几]?杯|点|水|茶|酒|油|垃圾|[一]?下", at.right
+    ):
+        return None if at.right.startswith("下") else "dao4"
+    return None
+
+
+def shu(at: Place) -> str | None:
+    """数: to count (shu3)."""
+    if re.match(
+        "一?数|不[清完尽过]|清|完|到[一二三四五六七八九十百]|钱|钞|星星|羊|着|了[一数]|出|一[下遍]|[你我他她它]|得[清着]",
+        at.right,
+    ):
+        return "shu3" if not re.search("[参函倍常变次人分岁指]$", at.left) else None
+    return "shu3" if re.search("[从就]$", at.left) and re.match("[一你我他她它]", at.right) else None
+
+
+def cha(at: Place) -> str | None:
+    """差: bad, to lack (cha4)."""
+    if re.search("[太很更最较不真好挺还只就了]$", at.left) and not re.match("别|异|距|额|价", at.right):
+        return "cha4"
+    return "cha4" if re.match(f"[{NUMERAL}]|了[{NUMERAL}]|不[多了离]|点|钱|得[远多很]", at.right) else None
+
+
+def zhuan(at: Place) -> str | None:
+    """转: to go round (zhuan4); to turn, to change (zhuan3)."""
+    if re.search("绕着?[^，]{0,8}$|[团空乱直飞自公]$|急得.*$", at.left) or re.match(
+        "[着]?圈|个?不停|来转去|[一两几]圈|悠|得飞?快", at.right
+    ):
+        return "zhuan4"
+    return "zhuan3" if re.match("[移换变为给到入向让告身学弯账发]", at.right) else None
+
+
+def tiao(at: Place) -> str | None:
+    """调: to adjust (tiao2); to move somebody, a tune (diao4)."""
+    if re.match(f"[大小高低亮暗快慢好匀味温弱强]|[到至成][{NUMERAL}最静]|成|[上下]?调", at.right) or re.search(
+        "[上下难可微空]$", at.left
+    ):
+        return "tiao2"
+    return None
+
+
+def gan(at: Place) -> str | None:
+    """干: dry (gan1), to do (gan4)."""
+    if re.search("[擦晒晾吹风烘烤喝榨抹沥烧哭流]$", at.left):
+        return "gan1"
+    if re.match("得|不[了完]|什么|啥|嘛|吗|咱|[一二三两几]|完|好|起|的|了|过|着|这|那|点|些|[你我他她]", at.right):
+        return "gan4" if not re.search("[很太口嘴皮]$", at.left) else "gan1"
+    return None
+
+
+def jiao(at: Place) -> str | None:
+    """教: to teach (jiao1), as a verb."""
+    if re.match(
+        "[你我他她您它]|大家|孩子|学生|得|过|出|了|会[了你我他]|[教]|[数语英物化历音体]|书|给|人", at.right
+    ) and not re.search("[宗请执主求受佛指信传邪]$", at.left):
+        return "jiao1"
+    return None
+
+
+def curl(at: Place) -> str | None:
+    """儿: after a noun or verb of two characters it curls (er5: 胡同儿)."""
+    return (
+        "er5" if len(at.previous.text) == 2 and at.previous.tag in ("n", "v", "s", "f") and at.next.tag != "n" else None
+    )
+
+
+def yan(at: Place) -> str | None:
+    """燕: a swallow, in given names, too (yan4); a surname and a state (yan1)."""
+    return (
+        "yan4"
+        if len(at.previous.text) == 1 and at.previous.tag == "n" and at.next.text not in ("王", "国", "军")
+        else None
+    )
+
+
+def shizai(at: Place) -> str | None:
+    """实在: really, as an adverb, in full."""
+    return "zai4" if at.next.tag in ("a", "v", "d", "l", "i", "z") else None
+
+
+def chuanzhuo(at: Place) -> str | None:
+    """穿着: what one wears (zhuo2); wearing it (zhe5)."""
+    noun = at.left.endswith("的") or re.match("打扮|得体|讲究|整齐|朴素|随便|随意|时尚|风格|[很也较不]", at.right)
+    return "zhuo2" if noun else "zhe5"
