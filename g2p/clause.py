@@ -61,6 +61,11 @@ def clauses(text: str, segments: list[int], tags: list[str]) -> list[list[Token]
         if _MARK.match(word):
             clauses.append([])
         else:
-            clauses[-1].append(Token(word, tags[start], start))
+            # jieba lists 地走了 as a phrase
+            particle = len(word) > 1 and word[0] in "地得" and tags[start] == "l"
+            cut = 1 if particle else len(word)
+            clauses[-1].append(Token(word[:cut], "u" if particle else tags[start], start))
+            if particle:
+                clauses[-1].append(Token(word[1:], "v", start + 1))
         start = i
     return [clause for clause in clauses if clause]

@@ -79,21 +79,17 @@ def _has_verb(tokens: Sequence[Token]) -> bool:
 def di(at: Place) -> str | None:
     """地: the mark of how it is done (de5), between a describing word and a verb; ground (di4)."""
     word = at.previous
-    if word is NOTHING or (word.tag in "pmqf" and not re.search("[声步个]$", word.text)):
+    repeated = bool(re.search("(.)\\1$|(.).\\2.$|(.)\\3(.)\\4$", at.left[-4:]))  # 慢慢, 一步一步, 高高兴兴
+    if word is NOTHING or (word.tag in "pmqf" and not repeated and not word.text.endswith("声")):
         return None
     if (
         re.search("[这那哪此每各本当两块片亩寸尺]$|[在到从往离占下上落种耕割征趴躺坐跪倒]$", word.text)
         and len(word.text) == 1
     ):
         return None
-    describing = (
-        word.tag in "adzoi"
-        or re.search("(.)\\1$", at.left)  # 慢慢
-        or re.search("(.).\\1.$|(.)\\2(.)\\3$|一.不.$", at.left[-4:])  # 一步一步, 高高兴兴, 一步不离
-        or re.search("[然似般样性声]$", at.left)
-    )
+    describing = word.tag in "adzoi" or repeated or bool(re.search("一.不.$|[然似般样性声]$", at.left))
     if at.next is NOTHING:
-        return "de5" if describing and len(word.text) > 1 and word.tag in "ad" else None
+        return "de5" if describing and (repeated or (len(word.text) > 1 and word.tag in "ad")) else None
     if at.next.text in "上下里中处面理势形质铁图道税带块段区点板方位皮" or at.next.tag in "fu":
         return None
     doing = at.next.tag in "vdpzio" or at.next.text in ("把", "被", "将", "给", "向", "对", "在", "就", "一")

@@ -164,23 +164,23 @@ def decided(text: str, segments: list[int], tags: list[str]) -> dict[int, str]:
     for tokens in clauses(text, segments, tags):
         begin, end = tokens[0].start, tokens[-1].start + len(tokens[-1].text)
         for k, token in enumerate(tokens):
-            size = len(token.text)
-            for offset, char in enumerate(token.text):
-                i = token.start + offset
-                if size == 1 or (size < 4 and (token.tag in _LOOSE or token.text[0] in NUMERAL)):
-                    rule = RULES.get(char)
-                else:
-                    place, rule = _WORDS.get(token.text, (-1, None))
-                    if place != offset:
-                        continue
-                if rule is None or i in found:
-                    continue
-                whole = size > 1 and token.text in _WORDS
-                before, after = tokens[:k], tokens[k + 1 :]
-                if size > 1 and not whole:
-                    before = [*before, Token(token.text[:offset], token.tag, token.start)] if offset else before
-                    after = [Token(token.text[offset + 1 :], "x", i + 1), *after] if offset + 1 < size else after
-                first, last = (token.start, token.start + size) if whole else (i, i + 1)
-                if reading := rule(Place(before, after, text[begin:first], text[last:end])):
-                    found[i] = reading
+            if token.text in _WORDS:
+                offset, judge = _WORDS[token.text]
+                left, right = text[begin : token.start], text[token.start + len(token.text) : end]
+                if reading := judge(Place(tokens[:k], tokens[k + 1 :], left, right)):
+                    found.setdefault(token.start + offset, reading)
+            elif len(token.text) == 1 or (len(token.text) < 4 and (token.tag in _LOOSE or token.text[0] in NUMERAL)):
+                for i, char in enumerate(token.text, token.start):
+                    if (rule := RULES.get(char)) and (
+                        reading := rule(_inside(tokens, k, i, text[begin:i], text[i + 1 : end]))
+                    ):
+                        found.setdefault(i, reading)
     return found
+
+
+def _inside(tokens: list[Token], k: int, i: int, left: str, right: str) -> Place:
+    """The place of the character at i in the word k."""
+    word, offset = tokens[k], i - tokens[k].start
+    before = [Token(word.text[:offset], word.tag, word.start)] if offset else []
+    after = [Token(word.text[offset + 1 :], "x", i + 1)] if offset + 1 < len(word.text) else []
+    return Place([*tokens[:k], *before], [*after, *tokens[k + 1 :]], left, right)

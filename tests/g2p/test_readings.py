@@ -1,5 +1,6 @@
 """Which reading a hanzi has."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,16 @@ import pytest
 from g2p import Lexicon, analyze, explain, readings
 
 CASES = [line.split("\t") for line in Path(__file__).with_name("readings.tsv").read_text(encoding="utf-8").splitlines()]
+
+POLYPHONES = Path(__file__).with_name("polyphones.tsv").read_text(encoding="utf-8").splitlines()
+"""Sentences, the syllable to check in brackets behind its hanzi: `很高兴为[wei4]您服务`."""
+
+
+@pytest.mark.parametrize("marked", POLYPHONES)
+def test_everyday_polyphones(marked: str):
+    found = readings(re.sub(r"\[.*?\]", "", marked))
+    wanted = [match[1] for match in re.finditer(r"[^\]](?:\[(.*?)\])?", re.sub(r"(?<=\])(?=.)", "", marked))]
+    assert [said for said, want in zip(found, wanted, strict=True) if want] == [want for want in wanted if want]
 
 
 @pytest.mark.parametrize(("text", "expected"), CASES, ids=[case[0] for case in CASES])
