@@ -40,5 +40,5 @@ clean:
 .venv/test.stamp: .venv/bin/python pyproject.toml
 	@echo "Installing packages for the tests into .venv ..."
 	@$(PIP) install torch==2.13.0
-	@$(PIP) install --editable ".[glm,studio,phone,ray,wyoming,test]"
+	@$(PIP) install --editable ".[glm,studio,phone,ray,wyoming,livekit,test]"
 	@touch $@ .venv/run.stamp

@@ -34,7 +34,7 @@ class Recorder(FrameProcessor):
 async def main(text: str = "你好，世界。Hello, world.", path: str = "hello.wav") -> None:
     """Speak a text into a WAV file."""
     with load("kokoro") as voice, soundfile.SoundFile(path, "w", voice.sample_rate, 1, "PCM_16") as file:
-        tts = GLMTTSService(synthesizer=voice, settings=GLMTTSService.Settings(voice="mei", speed=1.0))
+        tts = GLMTTSService(synthesizer=voice, settings=GLMTTSService.Settings(voice="lian", speed=1.0))
         worker = PipelineWorker(
             Pipeline([tts, Recorder(file)]), params=PipelineParams(audio_out_sample_rate=voice.sample_rate)
         )

@@ -89,6 +89,10 @@ class Voice:
     """One line for a picker, Chinese and English: `兰 · 女声 / Lan · female`."""
     folder: Path | None = None
     """Where a library voice lies (voice.yaml, reference audio, caches); None for a voice that comes with the engine."""
+    native: str = ""
+    """The language, `zh` or `en`, that it speaks without an accent; empty where that is neither or not known."""
+    listed: bool = True
+    """Whether pickers offer it. Others can be asked for by name."""
 
 
 SPEEDS = (0.25, 4.0)
@@ -202,7 +206,7 @@ class Engine(Protocol):
     """Slowest and fastest tempo at which its own speech is better than stretched speech; it is asked for no other."""
 
     def voices(self) -> list[Voice]:
-        """The voices it can speak with; the first is the default."""
+        """The voices it can speak with, listed or not; the first is the default."""
         ...
 
     def synthesize(

@@ -67,8 +67,8 @@ class Synthesizer:
         return len(self._utterances)
 
     def voices(self) -> list[Voice]:
-        """The voices of the engine; the first is the default."""
-        return self.engine.voices()
+        """The voices of the engine that a picker should offer; the first is the default."""
+        return [voice for voice in self.engine.voices() if voice.listed]
 
     def voice(self, name: str | Voice | None = None) -> Voice:
         """The voice of that name, or the default one; a `Voice` (a cloned one, for engines that can) passes through.
@@ -78,7 +78,7 @@ class Synthesizer:
         """
         if isinstance(name, Voice):
             return name
-        voices = self.voices()
+        voices = self.engine.voices()
         if not voices:
             raise UnknownVoice(
                 f"the {self.engine.name} engine has no voice yet; give it one: "
@@ -89,7 +89,7 @@ class Synthesizer:
         for voice in voices:
             if voice.name == name:
                 return voice
-        raise UnknownVoice(f"there is no voice {name!r}; available: {', '.join(v.name for v in voices)}")
+        raise UnknownVoice(f"there is no voice {name!r}; available: {', '.join(v.name for v in voices if v.listed)}")
 
     def open(
         self,

@@ -12,6 +12,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from pipecat_glm_tts.extras import needs
 from tts_service.engine import AudioChunk
 
 BLOCK = 0.02
@@ -59,7 +60,8 @@ class _Stretch:
     """One stream through the filter."""
 
     def __init__(self, factor: float, sample_rate: int) -> None:
-        from av.filter import Graph
+        with needs("files"):
+            from av.filter import Graph
 
         self.sample_rate = sample_rate
         self._factor = factor

@@ -261,7 +261,7 @@ def speaker(synthesizer: Synthesizer, library: Library, name: str | None) -> Voi
     own = synthesizer.voices()
     if name is None and not own:
         raise UnknownVoice(f"there is no voice in {library.folder} yet; add one with `glm-tts voices add`")
-    if name is None or any(voice.name == name for voice in own):
+    if name is None or any(voice.name == name for voice in synthesizer.engine.voices()):
         return synthesizer.voice(name)
     recorded = library.names()
     if name not in recorded:

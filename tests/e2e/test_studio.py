@@ -110,7 +110,7 @@ def test_a_text_is_read_spoken_and_downloaded(studio, width, tmp_path):
     page.wait_for_function("document.querySelector('#live audio').currentTime > 0.3")
     page.wait_for_selector("#mel img")
     assert re.search(
-        r"First audio [\d.]+ s.*Length [\d.]+ s.*RTF [\d.]+.*kokoro / mei", page.locator("#stats").inner_text()
+        r"First audio [\d.]+ s.*Length [\d.]+ s.*RTF [\d.]+.*kokoro / lian", page.locator("#stats").inner_text()
     )
     with page.expect_download() as waiting:
         page.locator("#download a").first.click()

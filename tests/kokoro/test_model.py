@@ -10,7 +10,7 @@ import pytest
 from tts_service.engine import SpeechError
 from tts_service.files import published
 from tts_service.kokoro.derived import derive
-from tts_service.kokoro.model import MODEL_NAME, MODEL_SHA256, cache_directory, model_file, style_tables
+from tts_service.kokoro.model import MODEL_NAME, MODEL_SHA256, cache_directory, model_file
 
 
 def test_joins_the_parts_once(stock, cache):
@@ -96,9 +96,3 @@ def test_what_no_version_has_used_for_a_month_goes_when_something_is_built(stock
     os.utime(made.front, (month, month))
     derive(lambda: stock, tmp_path, lambda stage, fraction: None)
     assert made.front.stat().st_mtime > month + 86400, "a use must freshen the file"
-
-
-def test_five_voices_of_510_rows():
-    tables = style_tables()
-    assert len(tables) == 5
-    assert {table.shape for table in tables.values()} == {(510, 256)}

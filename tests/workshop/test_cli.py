@@ -119,7 +119,7 @@ def test_say_uses_a_dictionary(run, tmp_path):
     ("arguments", "code", "said"),
     [
         (["say", ""], 1, "nothing to say"),
-        (["say", "a", "--voice", "nobody"], 1, "available: mei"),
+        (["say", "a", "--voice", "nobody"], 1, "available: lian"),
         (["say", "a", "--file", "b"], 2, "not both"),
         (["say", "--file", "missing.txt"], 1, "missing.txt cannot be read"),
         (["say", "--file", "latin.txt"], 1, "not UTF-8 near byte 3"),
@@ -329,13 +329,27 @@ def test_the_life_of_a_voice(run, recording):
     assert (shown["consent"], shown["unusable"], shown["doubts"]) == ("我本人", [], [])
     assert 3 < shown["seconds"] < 10
     assert shown["snr"] > 20
-    assert "mine" in run("voices", "list")[1].decode()
+    listed = run("voices", "list")[1].decode()
+    assert "mine" in listed
+    assert "lian" in listed
     assert run("voices", "check")[0] == 0
     code, _, err = run("say", "你好", "--voice", "mine")
     assert code == 1
     assert "the embedded engine cannot clone" in err
     assert run("voices", "remove", "mine", "--yes")[0] == 0
-    assert json.loads(run("voices", "list", "--json")[1]) == []
+    assert all(voice["packaged"] for voice in json.loads(run("voices", "list", "--json")[1]))
+
+
+def test_all_voices_of_the_model_are_listed_for_those_who_ask(run):
+    cast = {voice["name"]: voice for voice in json.loads(run("voices", "list", "--json")[1])}
+    everybody = {voice["name"]: voice for voice in json.loads(run("voices", "list", "--all", "--json")[1])}
+    assert cast["lian"]["language"] == "zh"
+    assert cast["rose"]["language"] == "en"
+    assert cast.items() < everybody.items()
+    assert sum(name[2:3] == "_" for name in everybody) == 54
+    assert {"mei", "lan", "zhu", "ju", "song"} < everybody.keys()
+    assert everybody["jf_alpha"]["language"] == ""
+    assert "zf_xiaobei · female, native Mandarin" in everybody["zf_xiaobei"]["description"]
 
 
 def test_a_voice_needs_consent_and_enough_speech(run, tmp_path, recording):
@@ -373,7 +387,7 @@ def test_a_damaged_match_is_listed_with_what_is_wrong(run, recording, tmp_path, 
     matched_file(library.folder / "mine", library.card("mine").sha256).write_bytes(content)
     code, out, err = run("voices", "list", "--json")
     assert code == 0, err
-    good, mine = json.loads(out)
+    good, mine = (voice for voice in json.loads(out) if not voice["packaged"])
     assert "error" not in good
     assert "glm-tts voices match mine" in mine["error"]
     assert run("voices", "check")[0] == 1

@@ -58,7 +58,7 @@ def test_two_workers_share_a_batch_and_one_report_tells_of_it(tmp_path, maker):
     }
     assert "not found" in outcomes[2].error
     assert "nothing to say" in outcomes[4].error
-    assert "available: mei" in outcomes[5].error
+    assert "available: lian" in outcomes[5].error
     assert outcomes[3].seconds > outcomes[1].seconds  # the dictionary has travelled along
     assert outcomes[1].rtf > 0
     assert len((tmp_path / "out" / REPORT).read_text().splitlines()) == 6

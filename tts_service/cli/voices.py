@@ -1,4 +1,4 @@
-"""`glm-tts voices`: the library of recorded voices."""
+"""`glm-tts voices`: the voices that come along, and the library of recorded ones."""
 
 from __future__ import annotations
 
@@ -37,28 +37,35 @@ SeedOption = Annotated[int, typer.Option(help=tr("随机种子", "Seed"))]
 NameArgument = Annotated[str, typer.Argument(help=tr("声音名", "Name of the voice"))]
 
 
-@app.command("list", help=tr("列出库中的声音", "List the voices of the library"))
-def list_(voices: LibraryOption = None, as_json: JsonOption = False) -> None:
-    """List recorded voices; damaged ones with what is wrong."""
+@app.command("list", help=tr("列出内置的声音和库中的声音", "List the voices that come along and those of the library"))
+def list_(
+    everybody: Annotated[
+        bool,
+        typer.Option("--all", help=tr("内置模型的全部 54 个声音和旧名", "All 54 of the embedded model, and old names")),
+    ] = False,
+    voices: LibraryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the cast and the recorded voices; damaged ones with what is wrong."""
+    from tts_service.kokoro.cast import packaged_voices
     from tts_service.voices import Library
 
     library = Library(voices)
+    packaged = [voice for voice in packaged_voices() if voice.listed or everybody]
+    recorded = [_described(library, name) for name in library.names()]
     if as_json:
-        out.print_json(json.dumps([_described(library, name) for name in library.names()]))
+        own = [{"name": v.name, "language": v.native, "description": v.description, "packaged": True} for v in packaged]
+        out.print_json(json.dumps([*own, *({**entry, "packaged": False} for entry in recorded)]))
         return
-    table = Table(tr("名称", "Name"), tr("语言", "Language"), tr("文本", "Transcript"), tr("授权", "Consent"))
-    for name in library.names():
-        entry = _described(library, name)
+    table = Table(tr("名称", "Name"), tr("语言", "Language"), tr("说明或文本", "Description"), tr("授权", "Consent"))
+    for voice in packaged:
+        table.add_row(voice.name, voice.native, tr(*voice.description.split(" / ")), "")
+    for entry in recorded:
         row = (
-            [entry["error"], "", ""]
-            if "error" in entry
-            else [entry[key] for key in ("language", "transcript", "consent")]
+            ["", entry["error"], ""] if "error" in entry else [entry[k] for k in ("language", "transcript", "consent")]
         )
-        table.add_row(*(Text(cell) for cell in (name, *row)))
-    if table.row_count:
-        out.print(table)
-    else:
-        err.print(tr(f"{library.folder} 里还没有声音", f"no voices in {library.folder} yet"), markup=False)
+        table.add_row(*(Text(cell) for cell in (entry["name"], *row)))
+    out.print(table)
 
 
 @app.command(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
-from importlib.resources import files
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +24,15 @@ from tts_service.engine import (
     UnknownVoice,
     Voice,
 )
+from tts_service.kokoro.cast import Packaged, packaged_voices
 from tts_service.kokoro.derived import derive
 from tts_service.kokoro.front_graph import DURATIONS, ENERGY
 from tts_service.kokoro.matching.voices import matched, matched_voices
-from tts_service.kokoro.model import MODEL_VARIABLE, cache_directory, model_file, style_tables
+from tts_service.kokoro.model import MODEL_VARIABLE, cache_directory, model_file
 from tts_service.kokoro.network import Network, Stopped, StreamingNetwork, WholeNetwork, open_session
 from tts_service.kokoro.symbols import MARKS, Piece, pieces
-from tts_service.kokoro.voice import FRAME, SAMPLE_RATE, KokoroVoice, Normalisation, Styling
+from tts_service.kokoro.voice import FRAME, SAMPLE_RATE, KokoroVoice, Styling
 from tts_service.voices import Library
-
-CAST = {
-    "mei": ("jf_gongitsune", "梅 · 女声 / Mei · female"),
-    "lan": ("jf_alpha", "兰 · 女声 / Lan · female"),
-    "zhu": ("jf_nezumi", "竹 · 女声 / Zhu · female"),
-    "ju": ("jf_tebukuro", "菊 · 女声 / Ju · female"),
-    "song": ("jm_kumo", "松 · 男声 / Song · male"),
-}
-"""The voices: our name, the packaged table, the description. The first is the default: the female voice that Whisper
-hears best."""
 
 CHUNKS = (16, 24, 32, 48, 64, 80)
 """Frames a chunk, the last repeated: a small first one, and each ready before those ahead of it have been played."""
@@ -78,9 +68,10 @@ class KokoroEngine:
     phrasing = Phrasing()
     tempi = (0.9, 1.2)
 
-    def __init__(self, network: Network, voices: dict[str, KokoroVoice], library: Library | None = None) -> None:
+    def __init__(self, network: Network, voices: Mapping[str, KokoroVoice], library: Library | None = None) -> None:
         self._network = network
         self._voices = voices
+        self._packaged = packaged_voices()
         self._library = library
 
     @classmethod
@@ -98,8 +89,8 @@ class KokoroEngine:
 
         Args:
             cache_dir: Where prepared files live; default `GLM_TTS_CACHE`, else the user's cache folder.
-            model: A local copy of the model (an `.onnx` file or a folder with it and the voices), not the packages;
-                default `GLM_TTS_KOKORO_MODEL`.
+            model: A local copy of the model (an `.onnx` file or a folder with it), not the packages; default
+                `GLM_TTS_KOKORO_MODEL`.
             voices: The voice library, for the voices in it that have been matched for this engine; None for the
                 user's own.
             threads: Cores that one computation may use. The default is two, or one on a single core: the second
@@ -115,12 +106,7 @@ class KokoroEngine:
         threads = threads or min(2, _cores())
         report("looking for the Kokoro model", 0.0)
         cache = cache_directory(cache_dir)
-        tables = style_tables(copy)
-        with np.load(str(files(__package__).joinpath("normalisation.npz"))) as constants:
-            own = {
-                name: KokoroVoice(tables[source], Normalisation.of(source, constants))
-                for name, (source, _) in CAST.items()
-            }
+        own = Packaged()
         network: Network
         if whole:
             report("opening the Kokoro model", 0.7)
@@ -143,10 +129,13 @@ class KokoroEngine:
         return cls(network, own, Library(voices))
 
     def voices(self) -> list[Voice]:
-        """The five voices, the first being the default, and those of the library that have been matched."""
-        own = [Voice(name, description=description) for name, (_, description) in CAST.items()]
+        """The packaged voices, the first being the default, and those of the library that have been matched.
+
+        Who has given a recorded voice the name of a packaged one means the recorded one.
+        """
         recorded = matched_voices(self._library) if self._library else []
-        return own + [voice for voice in recorded if voice.name not in CAST]
+        taken = {voice.name for voice in recorded}
+        return [voice for voice in self._packaged if voice.name not in taken] + recorded
 
     def synthesize(
         self,
@@ -158,7 +147,8 @@ class KokoroEngine:
     ) -> Iterator[AudioChunk]:
         """Speak one segment; see `tts_service.engine.Engine.synthesize`."""
         if voice.folder is None and voice.name not in self._voices:
-            raise UnknownVoice(f"no voice {voice.name!r}; there are {', '.join(self._voices)}")
+            known = ", ".join(voice.name for voice in self.voices() if voice.listed)
+            raise UnknownVoice(f"no voice {voice.name!r}; there are {known}")
         if options.sample_rate not in (None, SAMPLE_RATE):
             raise SpeechError(
                 f"Kokoro speaks at {SAMPLE_RATE} Hz; a sample rate of {options.sample_rate} needs a resampler"

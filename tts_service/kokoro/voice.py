@@ -34,7 +34,7 @@ def norms(stage: int) -> Iterator[tuple[str, int, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Normalisation:
-    """What the generator's instance norms see when this voice speaks, measured by `tts_service.kokoro.calibrate`.
+    """What the generator's instance norms see when this voice speaks, see `tts_service.kokoro.calibrate`.
 
     This is the average over its sentences; how a single one differs is told by `tts_service.kokoro.forecast`.
     """
@@ -44,10 +44,10 @@ class Normalisation:
     summary: NDArray[np.float32]
     """The average summary of the same sentences, [1024]."""
     gain: float = 1.0
-    """Brings the streaming rendering to the level of the stock one."""
+    """Brings the voice to the loudness that all have."""
 
     def arrays(self, name: str) -> dict[str, NDArray]:
-        """As named arrays, for an `.npz` that holds several voices."""
+        """As named arrays, for the file of a matched voice."""
         return {
             f"{name}.statistics": self.statistics,
             f"{name}.summary": self.summary,
@@ -56,8 +56,35 @@ class Normalisation:
 
     @classmethod
     def of(cls, name: str, arrays: Mapping[str, NDArray]) -> Normalisation:
-        """The voice `name` out of an `.npz` of several."""
+        """The voice `name` out of what `arrays` gave."""
         return cls(arrays[f"{name}.statistics"], arrays[f"{name}.summary"], float(arrays[f"{name}.gain"]))
+
+
+def packed(normalisations: Mapping[str, Normalisation]) -> dict[str, NDArray]:
+    """Many voices as named arrays: the middle and the reach of every number, and a byte for where a voice lies in it.
+
+    A 254th of the reach is a tenth of what a number varies by from sentence to sentence.
+    """
+    found: dict[str, NDArray] = {
+        "names": np.array(list(normalisations)),
+        "gains": np.array([one.gain for one in normalisations.values()], np.float32),
+    }
+    for field in ("statistics", "summary"):
+        values = np.stack([getattr(one, field) for one in normalisations.values()])
+        middle, reach = ((values.max(axis=0) + sign * values.min(axis=0)) / 2 for sign in (1, -1))
+        found[f"{field}.middle"], found[f"{field}.reach"] = middle.astype(np.float32), reach.astype(np.float16)
+        found[field] = np.round((values - middle) / np.maximum(reach, 1e-9) * 127).astype(np.int8)
+    return found
+
+
+def unpacked(arrays: Mapping[str, NDArray]) -> dict[str, Normalisation]:
+    """What `packed` made arrays of."""
+    statistics, summaries = (
+        arrays[f"{field}.middle"] + arrays[field] * (arrays[f"{field}.reach"].astype(np.float32) / 127)
+        for field in ("statistics", "summary")
+    )
+    rows = zip(arrays["names"], statistics, summaries, arrays["gains"], strict=True)
+    return {str(name): Normalisation(own, summary, float(gain)) for name, own, summary, gain in rows}
 
 
 def by_stage(statistics: NDArray[np.float32]) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:

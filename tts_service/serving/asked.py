@@ -17,7 +17,7 @@ MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 """OpenAI's names. They, their dated forms and every engine's name mean whichever engine is loaded."""
 _FAMILIES = ("tts-1", "gpt-4o-mini-tts", "kokoro", "glm", "remote")
 OFFICIAL_VOICES = dict.fromkeys(("alloy", "coral", "fable", "marin", "nova", "sage", "shimmer"), "") | dict.fromkeys(
-    ("ash", "ballad", "cedar", "echo", "onyx", "verse"), "song"
+    ("ash", "ballad", "cedar", "echo", "onyx", "verse"), "bai"
 )
 """OpenAI's names of voices, which many clients send whatever the server has, and ours; blank: the engine's default."""
 _LANGUAGES = {"z": "zh", "zh": "zh", "cmn": "zh", "a": "en", "b": "en", "en": "en"}
@@ -94,7 +94,7 @@ def chosen(synthesizer: Synthesizer, library: Library, name: str, renamed: Mappi
     """
     if not name:
         return speaker(synthesizer, library, None)
-    known = [*(voice.name for voice in synthesizer.voices()), *library.names()]
+    known = [*(voice.name for voice in synthesizer.engine.voices()), *library.names()]
     same = name if name in known else next((one for one in known if one.casefold() == name.casefold()), None)
     if same is not None:
         return speaker(synthesizer, library, same)

@@ -2,7 +2,7 @@
 
 The client sends JSON objects:
 
-    {"type": "start", "id": "a1", "voice": "mei", "response_format": "pcm", "speed": 1.0, "audio": "binary"}
+    {"type": "start", "id": "a1", "voice": "lian", "response_format": "pcm", "speed": 1.0, "audio": "binary"}
     {"type": "text", "text": "你好，"}       any split, down to single characters
     {"type": "flush"}                      the text makes a pause: say what is there
     {"type": "end"}                        no more text

@@ -44,7 +44,7 @@ footer { display: none !important; }
 """
 ENGINES = {
     "kokoro": "内置 Kokoro（CPU）：自带五个声音，不能克隆，没有采样、种子、KV 缓存选项。 / "
-    "Embedded Kokoro (CPU): five voices of its own; no cloning, sampling, seed or KV cache.",
+    "Embedded Kokoro (CPU): eight voices of its own; no cloning, sampling, seed or KV cache.",
     "glm": "GLM-TTS：零样本克隆，24 / 32 kHz。 / GLM-TTS: zero-shot cloning, 24 or 32 kHz.",
 }
 

@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 
 from tts_service.audio import resample
 from tts_service.engine import SpeechError
-from tts_service.kokoro.calibrate import calibrate, statistics_session
-from tts_service.kokoro.derived import derive
+from tts_service.kokoro.calibrate import calibrate
 from tts_service.kokoro.matching.intelligibility import SENTENCES, errors, units
-from tts_service.kokoro.matching.matcher import Match, Matcher, Progress, tokens_of
+from tts_service.kokoro.matching.matcher import Match, Matcher, Progress, at_16k, tokens_of
 from tts_service.kokoro.matching.speaker import SAMPLE_RATE
 from tts_service.kokoro.matching.voices import Matched, matched_file
 from tts_service.kokoro.model import cache_directory, model_file
-from tts_service.kokoro.network import StreamingNetwork, open_session
-from tts_service.kokoro.voice import Styling
+from tts_service.kokoro.rendering import Rendering
 from tts_service.voices import Library, load_recording
 
 GUARDED = {"fast": 6, "best": len(SENTENCES)}
@@ -80,22 +78,15 @@ def fit(
             match, matcher, recordings, model, threads, seed, lambda stage, f: progress(stage, 0.15 + 0.55 * f)
         )
         share = 0.7
-    match, mistakes = guarded(
+    match, mistakes, renderings = guarded(
         match,
         matcher,
         recordings,
         transcribe,
         GUARDED[quality],
-        lambda stage, f: progress(stage, share + (0.85 - share) * f),
+        lambda stage, f: progress(stage, share + (1 - share) * f),
     )
-    progress("measuring the voice", 0.85)
-    stock = model_file(cache)
-    derived = derive(lambda: stock, cache, lambda stage, fraction: None)
-    network = StreamingNetwork(
-        open_session(derived.front, threads), open_session(derived.generator, threads), Styling.load(derived.styling)
-    )
-    normalisation = calibrate(statistics_session(stock, threads), network, match.styles)
-    found = Matched(match, normalisation, quality, GUARDED[quality], mistakes)
+    found = Matched(match, calibrate(renderings), quality, GUARDED[quality], mistakes)
     found.save(matched_file(library.audio(name).parent, library.card(name).sha256))
     progress("matched", 1.0)
     return found
@@ -108,32 +99,33 @@ def guarded(
     transcribe: Transcribe,
     count: int,
     progress: Progress,
-) -> tuple[Match, tuple[int | None, int]]:
+) -> tuple[Match, tuple[int | None, int], list[Rendering]]:
     """The match, or as much of it as keeps the voice understood.
 
     Returns:
-        The match, and how many syllables and words Whisper misheard from the voice it started from (None: there was no
-        need to ask) and from this one.
+        The match; how many syllables and words Whisper misheard from the voice it started from (None: there was no
+        need to ask) and from this one; and what this one said.
     """
     progress("checking that it is understood", 0.0)
     said = [units(text) for text in SENTENCES[:count]]
     allowed = TOLERANCE * sum(map(len, said))
 
-    def misheard(delta: NDArray[np.float32]) -> int:
+    def misheard(delta: NDArray[np.float32]) -> tuple[int, list[Rendering]]:
+        renderings = [matcher.say(tokens_of(text), match.base, delta) for text in SENTENCES[:count]]
         heard = [
-            transcribe(matcher.say(tokens_of(text), match.base, delta), "en" if text.isascii() else "zh")
-            for text in SENTENCES[:count]
+            transcribe(at_16k(rendering), "en" if text.isascii() else "zh")
+            for text, rendering in zip(SENTENCES[:count], renderings, strict=True)
         ]
-        return sum(errors(units(text), words) for text, words in zip(heard, said, strict=True))
+        return sum(errors(units(text), words) for text, words in zip(heard, said, strict=True)), renderings
 
     before: int | None = None
     for i, share in enumerate(WEAKER):
         progress("checking that it is understood", i / len(WEAKER))
         weaker = match if share == 1 else matcher.weakened(match, share, recordings)
-        after = misheard(weaker.delta)
+        after, renderings = misheard(weaker.delta)
         if after <= allowed:  # so few that no voice could do much better
-            return weaker, (before, after)
-        before = misheard(np.zeros_like(match.delta)) if before is None else before
+            return weaker, (before, after), renderings
+        before = misheard(np.zeros_like(match.delta))[0] if before is None else before
         if after <= before + allowed:
-            return weaker, (before, after)
+            return weaker, (before, after), renderings
     raise AssertionError("the packaged voice, which is the last resort, is as well understood as itself")

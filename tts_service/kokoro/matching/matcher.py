@@ -18,15 +18,18 @@ from numpy.typing import NDArray
 from g2p.encode.kokoro import encode
 from g2p.frontend import analyze
 from tts_service.audio import resample
+from tts_service.kokoro.cast import FORMER, style_table
 from tts_service.kokoro.matching.manner import Manner
-from tts_service.kokoro.matching.rendering import Renderer, Rendering
 from tts_service.kokoro.matching.response import TIMBRE, Heard, Response
 from tts_service.kokoro.matching.speaker import SAMPLE_RATE, SpeakerEncoder
-from tts_service.kokoro.model import cache_directory, style_tables
+from tts_service.kokoro.model import cache_directory
+from tts_service.kokoro.rendering import Renderer, Rendering
 from tts_service.kokoro.symbols import Piece
 from tts_service.kokoro.voice import SAMPLE_RATE as MODEL_RATE
 from tts_service.kokoro.voice import VOICED, style_row
 
+BASES = tuple(sorted(FORMER.values()))
+"""Tables that a match starts from, in the order of `Response`."""
 PROBES = ("明天有雨，出门带伞。", "我们坐地铁去比较快。", "Thank you for calling, good night.")
 """What a candidate says to be compared: two seconds each, both languages."""
 ROUNDS = 6
@@ -65,7 +68,7 @@ class Match:
     @property
     def styles(self) -> NDArray[np.float32]:
         """The style table [rows, 256]."""
-        return style_tables()[self.base] + self.delta
+        return style_table(self.base) + self.delta
 
 
 class Matcher:
@@ -99,24 +102,25 @@ class Matcher:
         progress("listening to the recording", 0.0)
         wanted = self.hear(recordings)
         manners = [Manner.of(samples) for samples in recordings]
-        tables, response = style_tables(), Response.load()
+        response = Response.load()
         likeness = response.packaged @ wanted.embedding
         # Near in timbre, but above all in pitch, which is hard to move far.
         distance = np.abs(response.pitches - np.median([manner.pitch for manner in manners]))
         chosen = int(np.argmax(likeness - 0.3 * distance))
-        base = list(tables)[chosen]
+        base = BASES[chosen]
+        table = style_table(base)
         progress("matching pitch and energy", 0.1)
         louder = float(np.median([manner.dynamics for manner in manners]) / response.dynamics[chosen])
-        prosody = self._prosody(tables[base], manners, louder, response.prosody[chosen])
-        pitch = prosody_features(self.curves(tables[base], prosody))[0]
+        prosody = self._prosody(table, manners, louder, response.prosody[chosen])
+        pitch = prosody_features(self.curves(table, prosody))[0]
 
-        start = (self._middle_row(tables[base]) - self._centre)[:TIMBRE] / self.unit[:TIMBRE]
+        start = (self._middle_row(table) - self._centre)[:TIMBRE] / self.unit[:TIMBRE]
         best: tuple[float, Style, list[NDArray[np.float32]]] | None = None
         for i in range(self._rounds):
             progress("matching the timbre", 0.2 + 0.8 * i / self._rounds)
             z = response.propose(wanted, start, pitch, pull=PULL, colour=COLOUR, doubt=DOUBT)
             delta = np.concatenate([(z - start) * self.unit[:TIMBRE], prosody])
-            heard, renderings = self.probe(tables[base], delta)
+            heard, renderings = self.probe(table, delta)
             similarity = float(heard.embedding @ wanted.embedding)
             if best is None or similarity > best[0]:
                 best = similarity, delta, renderings
@@ -133,16 +137,16 @@ class Matcher:
     def weakened(self, match: Match, share: float, recordings: Sequence[NDArray[np.float32]]) -> Match:
         """Only that share of the way from the packaged voice to a match."""
         delta = match.delta * np.float32(share)
-        heard, _ = self.probe(style_tables()[match.base], delta)
+        heard, _ = self.probe(style_table(match.base), delta)
         return replace(match, delta=delta, after=float(heard.embedding @ self.hear(recordings).embedding))
 
-    def say(self, tokens: NDArray[np.int64], base: str, delta: NDArray) -> NDArray[np.float32]:
-        """Samples [n] at 16 kHz of tokens in a packaged table moved by delta [256]."""
-        return _at_16k(self.renderer.render(tokens, _moved(style_tables()[base], tokens, delta)))
+    def say(self, tokens: NDArray[np.int64], base: str, delta: NDArray) -> Rendering:
+        """Tokens in a packaged table moved by delta [256]."""
+        return self.renderer.render(tokens, _moved(style_table(base), tokens, delta))
 
     def probe(self, table: NDArray[np.float32], delta: NDArray) -> tuple[Heard, list[NDArray[np.float32]]]:
         """What is heard in a table [rows, 256] moved by delta [256], and the probes themselves, each [n] at 16 kHz."""
-        said = [_at_16k(self.renderer.render(tokens, _moved(table, tokens, delta))) for tokens in self._probes]
+        said = [at_16k(self.renderer.render(tokens, _moved(table, tokens, delta))) for tokens in self._probes]
         return self.hear(said), said
 
     def hear(self, recordings: Sequence[NDArray[np.float32]]) -> Heard:
@@ -201,7 +205,7 @@ def tokens_of(text: str) -> NDArray[np.int64]:
 @lru_cache(maxsize=1)
 def style_spread() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation [256] of all rows of the packaged voices: the origin and unit of timbres."""
-    rows = np.concatenate(list(style_tables().values())).astype(np.float64)
+    rows = np.concatenate([style_table(name) for name in BASES]).astype(np.float64)
     return rows.mean(axis=0), rows.std(axis=0)
 
 
@@ -217,5 +221,6 @@ def _moved(table: NDArray[np.float32], tokens: NDArray[np.int64], delta: NDArray
     return (style_row(table, len(tokens) - 2) + delta).astype(np.float32)
 
 
-def _at_16k(rendering: Rendering) -> NDArray[np.float32]:
+def at_16k(rendering: Rendering) -> NDArray[np.float32]:
+    """Its samples [n] at the rate of `SpeakerEncoder` and Whisper."""
     return resample(rendering.samples, MODEL_RATE, SAMPLE_RATE)

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from tts_service.kokoro.cast import style_table
 from tts_service.kokoro.float_model import float_model
 from tts_service.kokoro.front_graph import DURATIONS
 from tts_service.kokoro.matching.matcher import COLOUR, PULL, Match, Matcher, Progress, tokens_of
@@ -35,7 +36,6 @@ from tts_service.kokoro.matching.speaker import (
     mel_filters,
     without_pauses,
 )
-from tts_service.kokoro.model import style_tables
 from tts_service.kokoro.network import open_session
 from tts_service.kokoro.voice import FRAME, style_row
 
@@ -91,7 +91,7 @@ def refine(
         (torch.from_numpy(matcher.hear([part]).embedding).float(), listener.colour(torch.from_numpy(mel(part))))
         for part in learnt
     ]
-    table = style_tables()[match.base]
+    table = style_table(match.base)
     sentences = []
     for text in SENTENCES:
         tokens = tokens_of(text)

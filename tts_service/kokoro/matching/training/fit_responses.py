@@ -15,11 +15,11 @@ import numpy as np
 from loguru import logger
 from numpy.typing import NDArray
 
+from tts_service.kokoro.cast import style_table
 from tts_service.kokoro.matching.manner import Manner
-from tts_service.kokoro.matching.matcher import Matcher, prosody_features, style_spread
+from tts_service.kokoro.matching.matcher import BASES, Matcher, prosody_features, style_spread
 from tts_service.kokoro.matching.response import TIMBRE, Response
 from tts_service.kokoro.matching.training.responses import PROSODY
-from tts_service.kokoro.model import style_tables
 
 RIDGE = 0.3
 """Of the regression, as a share of the mean variance."""
@@ -104,11 +104,11 @@ def main() -> None:
 def packaged() -> dict[str, NDArray]:
     """What the packaged voices sound like: embeddings [5, 256], pitches in octaves [5], dynamics in dB [5]."""
     matcher = Matcher.load()
-    heard = [matcher.probe(table, np.zeros(256)) for table in style_tables().values()]
+    heard = [matcher.probe(table, np.zeros(256)) for table in map(style_table, BASES)]
     return {
         "dynamics": np.array([Manner.of(np.concatenate(said)).dynamics for _, said in heard]),
         "packaged": np.stack([one.embedding for one, _ in heard]),
-        "pitches": np.array([prosody_features(matcher.curves(t, np.zeros(128)))[0] for t in style_tables().values()]),
+        "pitches": np.array([prosody_features(matcher.curves(t, np.zeros(128)))[0] for t in map(style_table, BASES)]),
     }
 
 

@@ -17,11 +17,12 @@ from loguru import logger
 from numpy.typing import NDArray
 
 from tts_service.audio import resample
-from tts_service.kokoro.matching.matcher import PROBES, Matcher, prosody_features, style_spread, tokens_of
-from tts_service.kokoro.matching.rendering import Renderer
+from tts_service.kokoro.cast import style_table
+from tts_service.kokoro.matching.matcher import BASES, PROBES, Matcher, prosody_features, style_spread, tokens_of
 from tts_service.kokoro.matching.response import TIMBRE
 from tts_service.kokoro.matching.speaker import SpeakerEncoder
-from tts_service.kokoro.model import cache_directory, style_tables
+from tts_service.kokoro.model import cache_directory
+from tts_service.kokoro.rendering import Renderer
 from tts_service.kokoro.voice import SAMPLE_RATE, style_row
 
 BATCH = 25
@@ -47,7 +48,7 @@ def collect_prosody(target: Path) -> None:
     """How pitch, its range and energy answer to the prosody half: pairs of opposite changes around every voice."""
     matcher, unit = Matcher.load(), style_spread()[1][TIMBRE:]
     random = np.random.default_rng(0)
-    changes = 0.4 * random.normal(size=(len(style_tables()), PROSODY_PAIRS, 256 - TIMBRE))
+    changes = 0.4 * random.normal(size=(len(BASES), PROSODY_PAIRS, 256 - TIMBRE))
     answers = np.array(
         [
             [
@@ -55,7 +56,7 @@ def collect_prosody(target: Path) -> None:
                 - prosody_features(matcher.curves(table, -change * unit))
                 for change in around
             ]
-            for table, around in zip(style_tables().values(), changes, strict=True)
+            for table, around in zip(map(style_table, BASES), changes, strict=True)
         ]
     )
     np.savez(target, changes=changes, answers=answers / 2)
@@ -71,7 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not (options.folder / PROSODY).exists():
         collect_prosody(options.folder / PROSODY)
     renderer = Renderer(cache_directory(), 1)
-    encoder, tables, probes = SpeakerEncoder(), list(style_tables().values()), [tokens_of(text) for text in PROBES]
+    encoder, tables, probes = (
+        SpeakerEncoder(),
+        [style_table(name) for name in BASES],
+        [tokens_of(text) for text in PROBES],
+    )
     for batch in range(options.count // BATCH):
         target = options.folder / f"{batch:04d}.npz"
         if target.exists():

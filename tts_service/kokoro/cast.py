@@ -1,0 +1,122 @@
+"""The voices that come with the embedded engine: all 54 of Kokoro-82M v1.0, and who of them is offered first.
+
+A voice's own name tells language and sex: `zf_` Mandarin, female; `am_` American, male; `b` British, `e` Spanish, `f`
+French, `h` Hindi, `i` Italian, `j` Japanese, `p` Portuguese. Whoever it was recorded from, each speaks Mandarin and
+English here, its own language without an accent and the others with one. The other languages cannot be read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tts_service.engine import Voice
+from tts_service.kokoro.forecast import NORMALISATION
+from tts_service.kokoro.voice import KokoroVoice, unpacked
+
+TABLES = Path(__file__).with_name("voices.npz")
+"""Made by `tts_service.kokoro.training.pack_voices`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A voice that is offered."""
+
+    name: str
+    """Ours."""
+    table: str
+    """The model's own."""
+    description: str
+    """As in `Voice`."""
+
+
+CAST = (
+    Role("lian", "zf_xiaobei", "莲 · 女声，母语普通话 / Lian · female, native Mandarin"),
+    Role("bai", "zm_yunxi", "柏 · 男声，母语普通话 / Bai · male, native Mandarin"),
+    Role("tao", "zf_xiaoyi", "桃 · 明亮的女声，母语普通话 / Tao · bright, female, native Mandarin"),
+    Role("feng", "zm_yunjian", "枫 · 浑厚的男声，母语普通话 / Feng · deep, male, native Mandarin"),
+    Role("rose", "af_heart", "玫瑰 · 女声，母语美式英语 / Rose · female, native American English"),
+    Role("rowan", "am_michael", "花楸 · 男声，母语美式英语 / Rowan · male, native American English"),
+    Role("ivy", "af_bella", "常春藤 · 热情的女声，母语美式英语 / Ivy · lively, female, native American English"),
+    Role("hazel", "bf_emma", "榛 · 女声，母语英式英语 / Hazel · female, native British English"),
+)
+"""The cast, chosen by measurement (`python -m tests.benchmarks.voices`). The first is the default, and the first of a
+language is that language's."""
+FORMER = {"mei": "jf_gongitsune", "lan": "jf_alpha", "zhu": "jf_nezumi", "ju": "jf_tebukuro", "song": "jm_kumo"}
+"""Names under which Japanese speakers were offered before there were native ones; they keep their sound."""
+_LANGUAGES = {
+    "a": ("美式英语", "American English"),
+    "b": ("英式英语", "British English"),
+    "e": ("西班牙语", "Spanish"),
+    "f": ("法语", "French"),
+    "h": ("印地语", "Hindi"),
+    "i": ("意大利语", "Italian"),
+    "j": ("日语", "Japanese"),
+    "p": ("葡萄牙语", "Portuguese"),
+    "z": ("普通话", "Mandarin"),
+}
+_SEXES = {"f": ("女声", "female"), "m": ("男声", "male")}
+
+
+def packaged_voices() -> list[Voice]:
+    """Everybody: the cast, then, unlisted, the former names and all 54 under their own."""
+    cast = [Voice(role.name, description=role.description, native=native(role.table)) for role in CAST]
+    others = [*FORMER.items(), *((name, name) for name in table_names())]
+    return cast + [
+        Voice(name, description=_description(name, table), native=native(table), listed=False) for name, table in others
+    ]
+
+
+def native(table: str) -> str:
+    """The mother tongue of the speaker as far as it can be read here: `zh`, `en` or nothing."""
+    return {"z": "zh", "a": "en", "b": "en"}.get(table[0], "")
+
+
+def table_names() -> tuple[str, ...]:
+    """The model's own names of its voices."""
+    return tuple(_tables())
+
+
+@lru_cache(maxsize=64)
+def style_table(name: str) -> NDArray[np.float32]:
+    """The style table [510, 256] of that name: row n - 1 serves an utterance of n symbols."""
+    mean, directions, rows = _tables()[name]
+    table = rows.astype(np.float32) @ directions.astype(np.float32) + mean
+    table.flags.writeable = False
+    return table
+
+
+class Packaged(Mapping[str, KokoroVoice]):
+    """The packaged voices as they are spoken with, by any of their names; each is made when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._tables = {role.name: role.table for role in CAST} | FORMER | {name: name for name in table_names()}
+        with np.load(NORMALISATION) as arrays:
+            self._normalisations = unpacked(arrays)
+
+    def __getitem__(self, name: str) -> KokoroVoice:
+        table = self._tables[name]
+        return KokoroVoice(style_table(table), self._normalisations[table])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+
+def _description(name: str, table: str) -> str:
+    (zh, en), (person, sex) = _LANGUAGES[table[0]], _SEXES[table[1]]
+    return f"{name} · {person}，母语{zh} / {name} · {sex}, native {en}"
+
+
+@lru_cache(maxsize=1)
+def _tables() -> dict[str, tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.float16]]]:
+    with np.load(TABLES) as arrays:
+        columns = (arrays[name] for name in ("names", "means", "directions", "rows"))
+        return {str(name): (mean, directions, rows) for name, mean, directions, rows in zip(*columns, strict=True)}
