@@ -37,12 +37,12 @@ class Role:
 
 CAST = (
     Role("lian", "zf_xiaobei", "莲 · 女声，母语普通话 / Lian · female, native Mandarin"),
-    Role("bai", "zm_yunxi", "柏 · 男声，母语普通话 / Bai · male, native Mandarin"),
-    Role("tao", "zf_xiaoyi", "桃 · 明亮的女声，母语普通话 / Tao · bright, female, native Mandarin"),
-    Role("feng", "zm_yunjian", "枫 · 浑厚的男声，母语普通话 / Feng · deep, male, native Mandarin"),
+    Role("bai", "zm_yunjian", "柏 · 低沉的男声，母语普通话 / Bai · low, male, native Mandarin"),
+    Role("tao", "zf_xiaoyi", "桃 · 高音女声，母语普通话 / Tao · high, female, native Mandarin"),
+    Role("feng", "zm_yunxi", "枫 · 男声，母语普通话 / Feng · male, native Mandarin"),
     Role("rose", "af_heart", "玫瑰 · 女声，母语美式英语 / Rose · female, native American English"),
     Role("rowan", "am_michael", "花楸 · 男声，母语美式英语 / Rowan · male, native American English"),
-    Role("ivy", "af_bella", "常春藤 · 热情的女声，母语美式英语 / Ivy · lively, female, native American English"),
+    Role("ivy", "af_bella", "常春藤 · 女声，母语美式英语 / Ivy · female, native American English"),
     Role("hazel", "bf_emma", "榛 · 女声，母语英式英语 / Hazel · female, native British English"),
 )
 """The cast, chosen by measurement (`python -m tests.benchmarks.voices`). The first is the default, and the first of a

@@ -1,0 +1,97 @@
+"""Does a voice speak tones? The model's own pitch curve of every syllable, told apart into the four tones.
+
+A linear discriminant learns the curves of the native voices; the one that is judged is left out. What it learns from
+and is asked about is the tone that is said: after sandhi, neutral syllables left out. A syllable's height is counted
+from the speaker's own middle and in his own range; that it stands last, where the voice falls, is one of the features,
+and so are its neighbours: where the pitch comes from and where it goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2p import analyze
+from g2p.encode.kokoro import encode
+from tts_service.kokoro.cast import native, style_table, table_names
+from tts_service.kokoro.rendering import Renderer
+from tts_service.kokoro.symbols import Piece
+from tts_service.kokoro.voice import VOICED, style_row
+
+POINTS = 8
+"""Of a curve."""
+SHRINKAGE = 0.05
+"""Of the covariance towards a multiple of the identity."""
+Curves = tuple[NDArray[np.float64], NDArray[np.int64]]
+"""Features [syllables, n] and tones 1 to 4 [syllables]."""
+
+
+def curves(renderer: Renderer, table: NDArray[np.float32], texts: Iterable[str]) -> Curves:
+    """The syllables of a voice with that style table [510, 256]."""
+    found: list[tuple[list[float], int]] = []
+    for text in texts:
+        pronunciation = analyze(text)
+        symbols = encode(pronunciation)
+        tokens = Piece(symbols.text, symbols.tokens).tokens()
+        spoken = renderer.prosody(tokens, style_row(table, len(tokens) - 2))
+        ends = 2 * np.cumsum(spoken.durations)[1:-1] - spoken.begin
+        begins = np.concatenate([[2 * int(spoken.durations[0]) - spoken.begin], ends[:-1]])
+        octaves = np.where(spoken.pitch > VOICED, np.log2(np.maximum(spoken.pitch, 1)), np.nan)
+        hanzi = [i for i, token in enumerate(pronunciation.tokens) if token.kind == "hanzi"]
+        spans = []
+        for i in hanzi:
+            own = [
+                position
+                for position, owner in enumerate(symbols.tokens)
+                if owner == i and symbols.text[position] != " "
+            ]
+            curve = octaves[max(0, begins[own[0]]) : max(0, ends[own[-1]])]
+            curve = curve[~np.isnan(curve)]
+            spans.append(
+                np.interp(np.linspace(0, len(curve) - 1, POINTS), range(len(curve)), curve) if len(curve) > 2 else None
+            )
+        for position, (i, span) in enumerate(zip(hanzi, spans, strict=True)):
+            tone = int((pronunciation.tokens[i].reading or "5")[-1])
+            if span is None or tone == 5:
+                continue
+            before = spans[position - 1] if position else None
+            after = spans[position + 1] if position + 1 < len(spans) else None
+            last = i + 1 == len(pronunciation.tokens) or pronunciation.tokens[i + 1].kind == "pause"
+            around = [before[-1] if before is not None else span[0], after[0] if after is not None else span[-1]]
+            found.append(([*span, *around, float(last), float(position / len(hanzi))], tone))
+    features = np.array([row for row, _ in found])
+    heights = features[:, : POINTS + 2]
+    low, middle, high = np.quantile(heights[:, :POINTS], [0.1, 0.5, 0.9])
+    features[:, : POINTS + 2] = (heights - middle) / (high - low)
+    return features, np.array([tone for _, tone in found])
+
+
+def clarity(voices: dict[str, Curves]) -> dict[str, float]:
+    """The share of each voice's syllables whose tone is told rightly by the native voices that are somebody else."""
+    natives = [name for name in voices if native(name) == "zh"]
+    return {
+        name: float((_told(features, [voices[other] for other in natives if other != name]) == tones).mean())
+        for name, (features, tones) in voices.items()
+    }
+
+
+def measured(renderer: Renderer, names: Iterable[str], texts: Iterable[str]) -> dict[str, float]:
+    """Tone clarity of these style tables, the native ones beside them to learn from."""
+    texts = tuple(texts)
+    everybody = dict.fromkeys([*names, *(name for name in table_names() if native(name) == "zh")])
+    found = clarity({name: curves(renderer, style_table(name), texts) for name in everybody})
+    return {name: found[name] for name in names}
+
+
+def _told(features: NDArray[np.float64], learnt: list[Curves]) -> NDArray[np.int64]:
+    """Fisher's linear discriminant."""
+    x, tones = np.concatenate([f for f, _ in learnt]), np.concatenate([t for _, t in learnt])
+    means = np.stack([x[tones == tone].mean(axis=0) for tone in range(1, 5)])
+    centred = x - means[tones - 1]
+    covariance = centred.T @ centred / len(x)
+    covariance += SHRINKAGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    solved = np.linalg.solve(covariance, means.T)
+    prior = np.log(np.bincount(tones, minlength=5)[1:] / len(tones))
+    return np.argmax(features @ solved - 0.5 * np.einsum("ij,ji->i", means, solved) + prior, axis=1) + 1

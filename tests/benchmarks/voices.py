@@ -1,0 +1,130 @@
+"""Which voice should speak? Every packaged voice, measured: how well it is understood, how it sounds, its tones.
+
+    python -m tests.benchmarks.voices [--voices lian,rose] [--all] [--sentences 40] [--stock]
+
+Without options the cast says eight sentences of either language; a voice's own language is marked. Columns: syllables
+(toneless) and words that Whisper base misheard; DNSMOS P.835 overall quality where the package `speechmos` is
+installed; loudness in LUFS; syllables and words a second; tone clarity, see `tests.benchmarks.tones`; with `--mixed`
+how often the English word of a Mandarin sentence is heard. With `--stock` the stock model called whole stands beside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+import g2p
+from tests.benchmarks import tones
+from tests.benchmarks.voices_said import ENGLISH, MANDARIN, MIXED
+from tts_service.engine import StopSignal, SynthesisOptions, Voice
+from tts_service.kokoro import KokoroEngine
+from tts_service.kokoro.calibrate import loudness
+from tts_service.kokoro.cast import CAST, native, packaged_voices
+from tts_service.kokoro.matching.intelligibility import errors, units
+from tts_service.kokoro.model import cache_directory
+from tts_service.kokoro.network import open_session
+from tts_service.kokoro.rendering import Renderer
+from tts_service.recogniser import Recogniser
+
+DNSMOS_SECONDS = 9.01
+"""What the network looks at."""
+OVERALL = (-0.06766283, 1.11546468, 0.04602535)
+"""The polynomial of P.835's overall quality (Reddy et al. 2022), highest power first."""
+
+
+def said(engine: KokoroEngine, voice: Voice, text: str) -> NDArray[np.float32]:
+    """A text in a voice, [n] at 24 kHz."""
+    chunks = engine.synthesize(g2p.analyze(text), voice, SynthesisOptions(), StopSignal())
+    return np.concatenate([chunk.samples for chunk in chunks])
+
+
+def counted(text: str) -> list[str]:
+    """Toneless syllables, numbers read out, where there are hanzi; words elsewhere."""
+    if not any("\u4e00" <= char <= "\u9fff" for char in text):
+        return units(text)
+    return [reading[:-1] for reading in g2p.readings(text) if reading and reading[-1].isdigit()]
+
+
+def dnsmos() -> Callable[[NDArray[np.float32]], float] | None:
+    """Judges samples at 16 kHz; None where `speechmos` is not installed."""
+    found = importlib.util.find_spec("speechmos")
+    if found is None or found.origin is None:
+        return None
+    session = open_session(Path(found.origin).with_name("dnsmos_models") / "sig_bak_ovr.onnx", 1)
+    length = int(DNSMOS_SECONDS * 16000)
+
+    def judge(samples: NDArray[np.float32]) -> float:
+        whole = np.tile(samples, -(-length // len(samples)))
+        starts = range(0, len(whole) - length + 1, 16000)
+        rows = [session.run(None, {"input_1": whole[i : i + length][None]})[0][0] for i in starts]
+        return float(np.mean([np.polyval(OVERALL, row[2]) for row in rows]))
+
+    return judge
+
+
+def row(
+    engine: KokoroEngine,
+    voice: Voice,
+    texts: Sequence[str],
+    recogniser: Recogniser,
+    judge: Callable[[NDArray[np.float32]], float] | None,
+) -> str:
+    """Mistakes, quality, level and rate of one voice in one language."""
+    spoken = [said(engine, voice, text) for text in texts]
+    low = [soxr.resample(samples, 24000, 16000) for samples in spoken]
+    wrong = sum(
+        errors(counted(recogniser.transcribe(samples).text), counted(text))
+        for samples, text in zip(low, texts, strict=True)
+    )
+    total = sum(len(counted(text)) for text in texts)
+    quality = f"{np.mean([judge(samples) for samples in low]):.2f}" if judge else "   -"
+    rate = total / (sum(map(len, spoken)) / 24000)
+    return f"{wrong:3d} of {total:3d} {wrong / total:6.1%}  {quality}  {loudness(spoken):6.1f}  {rate:4.1f}"
+
+
+def mixed(engine: KokoroEngine, voice: Voice, recogniser: Recogniser) -> int:
+    """In how many mixed sentences the English word is heard."""
+    heard = [recogniser.transcribe(soxr.resample(said(engine, voice, text), 24000, 16000)).text for text, _ in MIXED]
+    return sum(word in text.lower().replace(" ", "") for (_, word), text in zip(MIXED, heard, strict=True))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--voices", help="names, separated by commas")
+    parser.add_argument("--all", action="store_true", help="all 54, under their own names")
+    parser.add_argument("--sentences", type=int, default=8)
+    parser.add_argument("--stock", action="store_true")
+    parser.add_argument("--mixed", action="store_true")
+    options = parser.parse_args(arguments)
+    known = {voice.name: voice for voice in packaged_voices()}
+    names = [name for name in known if known[name].listed]
+    if options.all:
+        names = [name for name in known if name[2:3] == "_"]
+    names = options.voices.split(",") if options.voices else names
+    engines = {"": KokoroEngine.load()} | ({" stock": KokoroEngine.load(whole=True)} if options.stock else {})
+    recognisers = {language: Recogniser(languages=(language,)) for language in ("zh", "en")}
+    judge = dnsmos()
+    tables = {name: {role.name: role.table for role in CAST}.get(name, name) for name in names}
+    clear = tones.measured(Renderer(cache_directory(), 1), tables.values(), MANDARIN[: options.sentences])
+    print(f"{'voice':24} {'misheard':>17}  MOS   LUFS   rate  tones")
+    for name in names:
+        for language, texts in (("zh", MANDARIN), ("en", ENGLISH)):
+            mark = "*" if native(tables[name]) == language else " "
+            for kind, engine in engines.items():
+                cells = row(engine, known[name], texts[: options.sentences], recognisers[language], judge)
+                tone = f"{clear[tables[name]]:6.1%}" if language == "zh" else ""
+                print(f"{name + kind:20} {language}{mark} {cells}  {tone}", flush=True)
+        if options.mixed:
+            heard = mixed(engines[""], known[name], recognisers["zh"])
+            print(f"{name:20} English words heard in Mandarin sentences: {heard} of {len(MIXED)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
