@@ -16,9 +16,12 @@ from tts_service.voices import Library, speaker
 MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 """OpenAI's names. They, their dated forms and every engine's name mean whichever engine is loaded."""
 _FAMILIES = ("tts-1", "gpt-4o-mini-tts", "kokoro", "glm", "remote")
-OFFICIAL_VOICES = dict.fromkeys(("alloy", "coral", "fable", "marin", "nova", "sage", "shimmer"), "") | dict.fromkeys(
-    ("ash", "ballad", "cedar", "echo", "onyx", "verse"), "bai"
-)
+OFFICIAL_VOICES = {
+    **dict.fromkeys(("alloy", "fable", "marin", "sage"), ""),
+    **dict.fromkeys(("coral", "nova", "shimmer"), "tao"),
+    **dict.fromkeys(("ash", "ballad", "echo", "verse"), "bai"),
+    **dict.fromkeys(("cedar", "onyx"), "feng"),
+}
 """OpenAI's names of voices, which many clients send whatever the server has, and ours; blank: the engine's default."""
 _LANGUAGES = {"z": "zh", "zh": "zh", "cmn": "zh", "a": "en", "b": "en", "en": "en"}
 """By Kokoro's letter or the first part of a language tag."""

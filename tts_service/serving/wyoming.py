@@ -174,8 +174,8 @@ class _Client(AsyncEventHandler):
     async def _begin(self, voice: SynthesizeVoice | None, *, streaming: bool) -> None:
         if self._speaking is not None:
             await asyncio.wait({self._speaking})  # one after the other, in the order that they came in
-        name = (voice.name if voice else None) or ""
-        who = await asyncio.to_thread(chosen, self._synthesizer, self._library, name)
+        name = (voice.name or self._native(voice.language)) if voice else None
+        who = await asyncio.to_thread(chosen, self._synthesizer, self._library, name or "")
         self._deltas, self._characters = asyncio.Queue(), 0
         chunks = self._synthesizer.astream(_until_none(self._deltas), who, max_lead=MAX_LEAD)
         rate = self._synthesizer.sample_rate
@@ -198,6 +198,11 @@ class _Client(AsyncEventHandler):
                 await self.write_event(SynthesizeStopped().event())
 
         self._speaking = asyncio.create_task(speak())
+
+    def _native(self, language: str | None) -> str | None:
+        """The first voice whose mother tongue it is."""
+        tongue = (language or "").lower().replace("_", "-").split("-")[0]
+        return next((voice.name for voice in self._synthesizer.voices() if tongue and voice.native == tongue), None)
 
     def _write(self, text: str) -> None:
         if self._deltas is None:
