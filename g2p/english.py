@@ -1,4 +1,8 @@
-"""English words: their pieces, and their IPA through the espeak-ng library that comes inside a package."""
+"""English words: their pieces, and their sounds.
+
+Names are in `data/names.tsv`; words in the pronouncing dictionary, those written alike and said differently told apart
+by `heteronyms`; what neither has is read by the espeak-ng library that comes inside a package.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,9 @@ import ctypes
 import re
 import threading
 from functools import lru_cache
+
+from g2p import heteronyms, pronouncing
+from g2p.units import rows
 
 _RETRIEVAL, _UTF8 = 2, 1  # espeak_AUDIO_OUTPUT and espeakCHARS_UTF8 of speak_lib.h
 _IPA_WITH_TIES = 0x02 | 0x80 | ord("^") << 8
@@ -19,34 +26,25 @@ _SAID_ACRONYMS = frozenset(
         "INTEL CUDA RAG LORA BERT ZARA DIOR GUCCI PRADA VANS FILA PUMA FIFA NAFTA SWOT OLED MIDI SIRI WIFI HIFI"
     ).split()
 )
-# Names whose spelling misleads espeak-ng; words apart by spaces, single capitals are letters.
-_RESPELT = {
-    "wifi": "why fie", "hifi": "high fie", "ios": "I O S", "macos": "mac O S", "iphone": "I phone", "ipad": "I pad",
-    "ipod": "I pod",
-    "imac": "I mac", "ebay": "E bay", "github": "git hub", "gitlab": "git lab", "youtube": "you tube",
-    "openai": "open A I", "chatgpt": "chat G P T",
-    "mysql": "my S Q L", "postgresql": "postgres Q L", "nginx": "engine X", "pytorch": "pie torch",
-    "numpy": "num pie", "pypi": "pie P I",
-    "scipy": "sigh pie", "vscode": "V S code", "javascript": "java script", "typescript": "type script",
-    "whatsapp": "what's app",
-    "facebook": "face book", "paypal": "pay pal", "qwen": "chwen", "deepseek": "deep seek", "huawei": "hwah way",
-    "xiaomi": "shao me",
-    "tiktok": "tick tock", "bilibili": "billy billy", "kubernetes": "cooper netties", "redis": "reddis",
-    "sqlite": "S Q lite", "oauth": "O auth",
-    "webrtc": "web R T C", "latex": "lay tech", "api": "A P I", "url": "U R L", "pdf": "P D F", "cpu": "C P U",
-    "gpu": "G P U", "vip": "V I P",
-    "ceo": "C E O", "usb": "U S B", "html": "H T M L", "css": "C S S", "http": "H T T P", "https": "H T T P S",
-    "sql": "S Q L", "xml": "X M L",
-    "tts": "T T S", "asr": "A S R", "llm": "L L M", "ppt": "P P T", "dna": "D N A", "rna": "R N A", "gdp": "G D P",
-    "cpi": "C P I", "ktv": "K T V",
-    "km": "K M", "kg": "K G", "gpt": "G P T", "mp": "M P", "db": "D B", "id": "I D", "tv": "T V", "pc": "P C",
-    "diy": "D I Y", "ai": "A I", "ui": "U I",
-    "vpn": "V P N", "ip": "I P", "app": "app", "vs": "versus", "etc": "et cetera", "mr": "mister", "mrs": "missus",
-    "dr": "doctor",
-}  # fmt: skip
-_CAMEL = re.compile(r"[A-Z]{2,}(?=[A-Z][a-z]|(?![A-Za-z]))|[A-Z]+(?![a-z])|[A-Z]?[a-zÀ-ɏ]+|[A-ZÀ-ɏ]+|[À-ɏ]+")
+_SPELT_ACRONYMS = frozenset("ASAP IEEE ABCD AAAA IOSA MOOC IUCN".split())
+
+
+@lru_cache(maxsize=1)
+def _names() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Name in small letters -> what is said in English, syllables in Chinese."""
+    table = rows("names.tsv")
+    return {row[0].lower(): (row[1], tuple(row[2].split()) if len(row) > 2 else ()) for row in table}
+
+
+def chinese_name(written: str) -> tuple[str, ...]:
+    """The syllables of a name that Chinese speakers say in Chinese: `Huawei` -> hua2, wei2; else none."""
+    return _names().get(written.lower(), ("", ()))[1]
+
+
+_CAMEL = re.compile(r"[A-Z]{2,}(?=[A-Z][a-z]|(?![A-Za-z]))|[A-Z]+(?![a-z])|[A-Z]?[a-zÀ-ɏḀ-ỿ]+|[A-ZÀ-ɏḀ-ỿ]+|[À-ɏḀ-ỿ]+")
 _WORD = re.compile("(?P<body>.+?)(?P<suffix>(?:['’][A-Za-z]+)*)")
-_VOWEL = re.compile("[aeiouyAEIOUYÀ-ɏ]")
+_SYLLABLES = re.compile("(?:[B-DF-HJ-NP-TV-Z][AEIOUY]){2,}")
+_VOWEL = re.compile("[aeiouyAEIOUYÀ-ɏḀ-ỿ]")
 
 
 @lru_cache(maxsize=8192)
@@ -61,22 +59,27 @@ def pieces(written: str) -> tuple[tuple[str, int, int], ...]:
     """
     body, suffix = _WORD.fullmatch(written).groups()  # type: ignore[union-attr]
     suffix = suffix.replace("’", "'")
-    if respelt := _RESPELT.get(body.lower()):
-        return _with_suffix([(part, 0, len(body)) for part in respelt.split()], suffix, len(written))
+    if suffix and _names().get(body.lower() + suffix):  # McDonald's
+        body, suffix = body + suffix, ""
+    if said := _names().get(body.lower(), ("", ()))[0]:
+        parts = [body] if said.startswith("/") else said.split()
+        return _with_suffix([(part, 0, len(body)) for part in parts], suffix, len(written))
+    if not body[:-1].isupper() and _CAMEL.fullmatch(body) is None and pronouncing.forms(body):  # McDonald
+        return ((body + suffix, 0, len(written)),)
     if body.endswith("s") and body[:-1].isupper() and len(body) > 2 and not suffix:
         body, suffix = body[:-1], "'s"
-    parts: list[tuple[str, int, int]] = []
+    pieces_: list[tuple[str, int, int]] = []
     humps = [match.span() for match in _CAMEL.finditer(body)] or [(0, len(body))]
     for start, end in humps:
-        parts += _hump(body[start:end], start, len(humps) > 1)
-    return _with_suffix(parts, suffix, len(written))
+        pieces_ += _hump(body[start:end], start, len(humps) > 1)
+    return _with_suffix(pieces_, suffix, len(written))
 
 
 def _hump(text: str, start: int, in_camel: bool) -> list[tuple[str, int, int]]:
     end = start + len(text)
-    if in_camel and (respelt := _RESPELT.get(text.lower())):
-        return [(part, start, end) for part in respelt.split()]
-    if text.isupper() and len(text) > 1 and text not in _SAID_ACRONYMS and (len(text) <= 5 or not _VOWEL.search(text)):
+    if in_camel and (said := _names().get(text.lower(), ("", ()))[0]):
+        return [(part, start, end) for part in ([text] if said.startswith("/") else said.split())]
+    if text.isupper() and len(text) > 1 and not _is_word_in_capitals(text):
         return [(letter, start + i, start + i + 1) for i, letter in enumerate(text)]
     if (
         len(text) > 1
@@ -86,6 +89,15 @@ def _hump(text: str, start: int, in_camel: bool) -> list[tuple[str, int, int]]:
     ):
         return [(letter.upper(), start + i, start + i + 1) for i, letter in enumerate(text)]
     return [(text if len(text) == 1 else text.lower() if text.isupper() else text, start, end)]
+
+
+def _is_word_in_capitals(text: str) -> bool:
+    """Whether capitals shout or name something that is said as a word (HELLO, NASA, NAYA), and are no letters apart."""
+    if text in _SAID_ACRONYMS or (len(text) > 5 and _VOWEL.search(text)):
+        return True
+    if len(text) < 4 or text in _SPELT_ACRONYMS or not _VOWEL.search(text):
+        return False
+    return pronouncing.forms(text.lower()) is not None or _SYLLABLES.fullmatch(text) is not None
 
 
 def _with_suffix(parts: list[tuple[str, int, int]], suffix: str, end: int) -> tuple[tuple[str, int, int], ...]:
@@ -122,32 +134,54 @@ def _speak(text: str) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def phones(words: tuple[str, ...]) -> tuple[str, ...]:
-    """IPA for each word of a phrase, American English.
-
-    The phrase is read as one, so that articles and prepositions are weak; where espeak-ng joins or splits words, each
-    is read alone.
+    """The sounds of each word of a phrase, American English: Kokoro's letters, or IPA where espeak-ng read it.
 
     Args:
         words: English words, in order; a single capital letter is its name.
     """
     spoken = [""] * len(words)
-    phrase: list[int] = []
-    for i in range(len(words) + 1):
-        if i < len(words) and not _is_letter(words, i):
-            phrase.append(i)
-            continue
-        together = _speak(" ".join(words[k] for k in phrase)) if len(phrase) > 1 else []
-        for n, k in enumerate(phrase):
-            spoken[k] = together[n] if len(together) == len(phrase) else "".join(_speak(words[k]))
-        phrase = []
-        if i < len(words):
-            spoken[i] = "".join(_speak(words[i]))
+    for i in range(len(words) - 1, -1, -1):  # backwards, for articles go by the sound that follows
+        following = spoken[i + 1] if i + 1 < len(words) else ""
+        spoken[i] = "".join(_speak(words[i])) if _is_letter(words, i) else _word(words, i, following)
     return tuple(spoken)
+
+
+def _word(words: tuple[str, ...], i: int, following: str) -> str:
+    word = words[i].replace("’", "'")
+    if weak := _weak(word.lower(), following):
+        return weak
+    said = _names().get(word.lower(), ("", ()))[0]
+    if said.startswith("/"):
+        return said.strip("/")
+    if said := heteronyms.choose(words, i, pronouncing.forms(word)) or "":
+        return said
+    stem, apostrophe, ending = word.rpartition("'")
+    if apostrophe and ending.lower() == "s" and len(stem) > 1:
+        return _possessive(_word((stem,), 0, ""))
+    return "".join(_speak(word)) or "".join(_speak(word.lower()))
+
+
+def _weak(word: str, following: str) -> str:
+    """Articles and `to` before a vowel and before a consonant."""
+    vowel = bool(following) and following.lstrip("ˈˌ")[:1] in "aæɑɒəɛeɪiɔouʊʌɜɐAIOWYᵊᵻ"
+    if word == "the":
+        return "ði" if vowel else "ðə"
+    if word == "to":
+        return "tʊ" if vowel else "tə" if following else "tˈu"
+    return {"a": "ɐ", "an": "ən"}.get(word, "") if following or word == "an" else ""
+
+
+def _possessive(stem: str) -> str:
+    if stem[-1:] in "szʃʒʧʤ":
+        return stem + "ᵻz"
+    return stem + ("s" if stem[-1:] in "ptkfθ" else "z")
 
 
 def _is_letter(words: tuple[str, ...], i: int) -> bool:
     """Whether this is the name of a letter, not the article or the pronoun of a phrase."""
     if not re.fullmatch("[A-Z](?:'s)?", words[i]):
         return False
+    if i and re.fullmatch("[A-Z]", words[i - 1]):  # U S A today
+        return True
     following = words[i + 1] if i + 1 < len(words) else ""
     return words[i] not in ("A", "I") or len(following) < 2 or not following.islower()

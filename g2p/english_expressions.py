@@ -108,6 +108,7 @@ RULES: tuple[Rule, ...] = (
     rule("Roman numeral", r"\b(?P<w>War|Part|Chapter|Volume|Act|Phase|Type|Final Fantasy|Stage|Level|Book|Section|[A-Z][a-z]+(?= [IVX]{2})) (?P<r>[IVX]+)\b", _roman, "World War II → World War two"),
     rule("saint or street", r"\bSt\b ?", lambda m: "street" if _STREET.search(m.string, max(0, m.start() - 20), m.start()) else "saint", "St. John's St. → saint John's street。", "He lives on Main St. → He lives on Main street。"),
     rule("mountain", r"\bMt\b ?(?=\s?[A-Z])", lambda m: "mount", "We saw Mt. Fuji → We saw mount Fuji"),
+    rule("name of two words", r"(?i:VS)(?= Code(?![A-Za-z]))", lambda m: "V S", "We use VS Code here → We use V S Code here"),
     rule("programming language", r"C\+\+", lambda m: "C plus plus", "I write C++ and C# → I write C plus plus and C sharp"),
     rule("programming language", r"[CF]#", lambda m: f"{m[0][0]} sharp", "We use F# here → We use F sharp here"),
     rule("programming language", r"\.NET\b", lambda m: "dot net", "We use .NET here → We use dot net here"),

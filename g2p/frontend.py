@@ -17,6 +17,7 @@ _PAUSES = {
     "；": "；", ":": "：", "：": "：", "…": "…", "—": "—", "–": "—", "\n": "\n", "(": "，", ")": "，", "（": "，",
     "）": "，", "【": "，", "】": "，", "~": "，", "|": "，", "→": "，",
 }  # fmt: skip
+_HANZI = re.compile(f"[{HANZI}]")
 _RESPELT = "\ue000"  # stands for a respelt word while the rest is normalised
 _HIDDEN = "\u2060"  # dropped by the normaliser
 _TOKEN = re.compile(
@@ -78,8 +79,15 @@ def analyze(text: str, lexicon: Lexicon | None = None, *, language: str | None =
         elif match.lastgroup == "syllabic":
             if span[0] in plan.syllabic:
                 word, last_cut, was_english = word + 1, -1, False
-                stretch.extend(_in_pinyin(plan.syllabic[span[0]], word))
+                given = plan.syllabic[span[0]]
+                syllables = tuple(syllable for syllable in given.entry.syllables if syllable)
+                whole = given.start, given.end
+                stretch.extend(_in_pinyin(given.entry.word, syllables, whole, word, "dictionary"))
         elif match.lastgroup == "english":
+            if (syllables := english.chinese_name(match[0])) and _in_chinese(said, first, last + 1):
+                word, last_cut, was_english = word + 1, -1, False
+                stretch.extend(_in_pinyin(match[0], syllables, span, word, "name"))
+                continue
             end_stretch()
             word, was_english = word + 1, True
             for part, begin, end in english.pieces(match[0]):
@@ -143,13 +151,17 @@ def _expand(spoken: Spoken, plan: _Plan) -> Spoken:
     return expanded
 
 
-def _in_pinyin(match: Match, word: int) -> list[Token]:
-    """A Latin word that the dictionary gives in pinyin: its letters go with the first syllable."""
-    syllables = [syllable for syllable in match.entry.syllables if syllable]
-    texts = [match.entry.word, *[""] * (len(syllables) - 1)]
+def _in_chinese(said: str, start: int, end: int) -> bool:
+    """Whether Chinese stands around a Latin word."""
+    return bool(_HANZI.search(said, max(0, start - 20), end + 20))
+
+
+def _in_pinyin(text: str, syllables: tuple[str, ...], span: tuple[int, int], word: int, source: str) -> list[Token]:
+    """A Latin word that is said in pinyin: its letters go with the first syllable."""
+    texts = [text, *[""] * (len(syllables) - 1)]
     return [
-        Token("hanzi", text, match.start, match.end, syllable, syllable, word, "dictionary")
-        for text, syllable in zip(texts, syllables, strict=True)
+        Token("hanzi", part, *span, syllable, syllable, word, source)
+        for part, syllable in zip(texts, syllables, strict=True)
     ]
 
 
