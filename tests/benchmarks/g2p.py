@@ -1,7 +1,8 @@
 """How right and how fast the Chinese front end reads, beside its peers, in one run.
 
 `python -m tests.benchmarks.g2p` prints milliseconds per sentence for pypinyin (over jieba's words), g2pM and
-pinyin-pro, each where it is installed. The data sets are not part of the project; each is measured where its path is given:
+pinyin-pro, each where it is installed. The data sets are not part of the project; each is measured where its path is
+given:
 
     --everyday FILE    lines `sentence<TAB>pinyin`, one syllable a hanzi as spoken (v for ü, 5 neutral), such as the
                        prosody labels of the Baker corpus
