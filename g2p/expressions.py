@@ -183,11 +183,12 @@ RULES: tuple[Rule, ...] = (
          "伊尔-76 → 伊尔七十六", "歼-10C → 歼十C", "空警-500 → 空警五百", "阿帕奇-64型 → 阿帕奇六十四型"),
     # -- Scores and ratios: before dates and times, which look alike. --
     rule("score", r"(?<![\d.:：-])\d{1,3}\s?[-–—:：∶]\s?\d{1,3}(?:[、，,]\s?\d{1,3}[-–:：]\d{1,3}){0,8}(?![\d.:：/-]|" + QUANTIFIED + ")", lambda m: versus(m[0]) if is_score(m) else None,
-         "中国队3-0横扫日本队 → 中国队三比零横扫日本队", "98-76大胜 → 九十八比七十六大胜", "以6-4、7-5取胜 → 以六比四、七比五取胜", "局分11-9 → 局分十一比九"),
+         "中国队3-0横扫日本队 → 中国队三比零横扫日本队", "98-76大胜 → 九十八比七十六大胜", "皇马1-0巴萨 → 皇马一比零巴萨", "2-2平 → 二比二平", "以6-4、7-5取胜 → 以六比四、七比五取胜", "局分11-9 → 局分十一比九"),
     rule("score after its verb", r"(?:(?<=比分)|(?<=比分[为是])|(?<=以)|(?<=比例[为是])|(?<=大胜)|(?<=[胜负平]))\s?(?P<a>\d{1,3})\s?[-:：]\s?(?P<b>\d{1,3})(?!\d|" + QUANTIFIED + ")",
          lambda m: f"{number(m['a'])}比{number(m['b'])}", "比例为3:7 → 比例为三比七"),
     rule("ratio sign", rf"(?P<a>{QUANTITY})?\s?∶\s?(?P<b>{QUANTITY})?", lambda m: f"{number(m['a']) if m['a'] else ''}比{number(m['b']) if m['b'] else ''}",
          "3∶1 → 三比一", "1∶10000 → 一比一万", "水∶酒精 → 水比酒精"),
+    rule("figure", r"(?<=[图表例式题])\s?(?P<a>\d{1,2})[-–](?P<b>\d{1,2})(?![\d-])", lambda m: f"{cardinal(m['a'])}杠{cardinal(m['b'])}", "如图3-1所示 → 如图三杠一所示"),
     # -- Dates --
     rule("span of dates", rf"(?<!\d)(?:(?P<y>[12]\d{{3}})(?P<s>[/.]))?(?P<m>{MONTH})(?P<t>[/.])(?P<d>{DAY})\s?[-–—~～至到]\s?(?:(?P<z>[12]\d{{3}})(?P=t))?(?P<n>{MONTH})(?P=t)(?P<e>{DAY})(?![\d.])(?=(?P<x>.{{0,4}}))",
          lambda m: f"{date(m['y'], m['m'], m['d'])}到{date(m['z'], m['n'], m['e'])}" if m["y"] or m["t"] == "/" or re.match(rf"期间|{_FESTIVAL}|休|活动|报名|营业|优惠|促销|展出|开放", m["x"]) else None,
@@ -239,6 +240,10 @@ RULES: tuple[Rule, ...] = (
     rule("abbreviation", "e\\.g[. ]", lambda m: "例如", "水果（e.g. 苹果） → 水果，例如苹果，"),
     rule("abbreviation", "i\\.e[. ]", lambda m: "也就是", "正午，i.e. 十二点 → 正午，也就是十二点"),
     rule("English ordinal", r"(?<![\d.])\d{1,3}(?:st|nd|rd|th)(?![A-Za-z])", lambda m: english_ordinal(m[0][:-2]), "得了1st → 得了first"),
+    rule("model behind a hyphen", r"(?<=[A-Za-z]\d)-(?P<n>\d{4,5})(?=[A-Z]{0,3}(?![A-Za-z\d]))", lambda m: digits(m["n"]), "i7-13700H → i七一三七零零H", "DDR5-6400 → D D R五六四零零"),
+    rule("video codec", r"(?<![A-Za-z])H\.(?P<n>26\d)(?!\d)", lambda m: "H " + digits(m["n"]), "H.264编码 → H二六四编码"),
+    rule("ten thousands", rf"(?P<a>{N})(?:w(?P<p>\+)?|W(?P<q>\+))(?![A-Za-z\d/])", lambda m: f"{counted(m['a'])}万{'加' if m['p'] or m['q'] else ''}", "10w+阅读 → 十万加阅读"),
+    rule("round the clock", r"(?<!\d)7/24(?=小时|在线|服务)", lambda m: "七乘二十四", "7/24小时 → 七乘二十四小时"),
     rule("language", r"C\+\+", lambda m: "C 加加", "C++ → C加加"),
     rule("language", r"[CF]#", lambda m: f"{m[0][0]} sharp", "C# → C sharp"),
     rule("plus between names", r"(?<=[A-Za-z)）²³₀-₉])\+(?=[A-Za-z\d(])", lambda m: "加", "按Ctrl+C复制 → 按control加C复制"),
@@ -284,7 +289,7 @@ RULES: tuple[Rule, ...] = (
     rule("formula", rf"(?<![A-Za-z\d])(?=[A-Za-z]*[\d₀-₉])(?:{ELEMENT}[\d₀-₉]{{0,3}}){{2,}}(?![A-Za-z\d])|(?<![A-Za-z\d])(?:O[23₂₃]|[HN][2₂]|Cl[2₂]|NaCl|NaOH|KCl|KOH|HCl|CaO)(?![A-Za-z\d])", lambda m: formula(m[0]), "H₂SO₄ → H二S O四"),
     rule("index", r"[₀-₉]+", lambda m: cardinal(m[0].translate(SUBSCRIPTS)), "x₁+x₂ → x一加x二"),
     rule("arithmetic", rf"(?P<a>[-−]?{N})(?P<o>\s?(?:[+×÷±=≠≈≥≤]|[<>!=]=|[<>])\s?|\s[-−*]\s|(?<=\d)[-−*](?=\d[\d.]*\s?=))(?=[-−(（√]?[\dA-Za-z])", lambda m: number(m["a"]) + OPERATORS[m["o"].strip()], "10-3=7 → 十减三等于七"),
-    rule("more than", rf"(?P<a>{QUANTITY})\+(?=(?P<c>[个人家款项种名位天年次件岁篇所]?))", lambda m: number(m["a"]) + ("多" if m["c"] and m["a"].endswith("0") else "加"), "50+ → 五十加", "18+内容 → 十八加内容", "100+人 → 一百多人"),
+    rule("more than", rf"(?P<a>{QUANTITY})(?P<w>[万亿]?)\+(?![\d(（√A-Za-z=])(?=(?P<c>[个人家款项种名位天年次件岁篇所]?))", lambda m: counted(m["a"]) + m["w"] + ("多" if m["c"] and (m["w"] or m["a"].endswith("0")) else "加"), "50+ → 五十加", "18+内容 → 十八加内容", "100+人 → 一百多人", "10万+ → 十万加"),
     # -- Slashes --
     rule("page of pages", r"(?<=第)(?P<a>\d+)\s?/\s?(?P<b>\d+)\s?(?P<u>[页集章题步节关轮部期])分?", _page, "第3/4页 → 第三页共四页"),
     rule("beat", r"(?<![\d/])(?P<a>[2-9]|12)/(?P<b>[248]|16)(?=拍)", lambda m: f"{cardinal(m['b'])}{cardinal(m['a'])}", "3/4拍 → 四三拍"),
@@ -293,7 +298,7 @@ RULES: tuple[Rule, ...] = (
     rule("mixed fraction", rf"(?P<w>\d+)\s?(?P<f>[{_FRACTION_SIGNS}])", lambda m: f"{cardinal(m['w'])}又{fraction(m['f'])}", "2½ → 二又二分之一"),
     rule("fraction", r"(?<![\d/])(?P<a>\d{1,4})[/⁄](?P<b>[1-9]\d{0,3})(?![\d/])", lambda m: fraction(m[0].replace("⁄", "/")), "3/4杯 → 四分之三杯"),
     rule("fraction in words", r"(?P<b>\d+)分之(?P<a>\d+(?:\.\d+)?)", lambda m: f"{cardinal(m['b'])}分之{number(m['a'])}", "2分之1 → 二分之一"),
-    rule("per unit", rf"(?<=[元块角分万亿克升次人])/(?P<u>{UNIT})(?![A-Za-z])", lambda m: "每" + mandarin(m["u"]), "3000元/㎡ → 三千元每平方米"),
+    rule("per unit", rf"(?<=[元块角分万亿克升次人㎡㎥²³⁰-⁹])/(?:(?P<u>{UNIT})(?![A-Za-z])|(?P<w>[天日周月年次人]))", lambda m: "每" + (m["w"] or mandarin(m["u"])), "3000元/㎡ → 三千元每平方米", "45元/㎡/月 → 四十五元每平方米每月", "6.5×10⁹/L → 六点五乘十的九次方每升"),
     # -- Ordinals --
     rule("ordinals", rf"(?<=第)(?P<a>\d+){TO}(?:第)?(?P<b>\d+)", lambda m: f"{cardinal(m['a'])}到第{cardinal(m['b'])}", "第2-3名 → 第二到第三名"),
     rule("ordinal", r"(?<=第)\d+", lambda m: cardinal(m[0]), "第2名 → 第二名"),

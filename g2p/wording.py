@@ -35,7 +35,7 @@ COUNTED = (
 )
 # What follows a number that counts something and is therefore neither a year nor a code.
 QUANTIFIED = (
-    rf"(?:\s?(?:[{_COUNTERS}层号楼度折平字余多来点轮款期届]|公[里斤顷]|小时|月|日(?!本)|[厘毫微]米|万|亿|[%％℃°‰]|{UNIT}(?![A-Za-z])|"
+    rf"(?:\s?(?:[{_COUNTERS}层号楼度折字余多来点轮款期届]|公[里斤顷]|小时|月|日(?!本)|[厘毫微]米|平[米方]|万|亿|[%％℃°‰]|{UNIT}(?![A-Za-z])|"
     "人|美元|欧元|英镑|港元|日元|韩元|卢布))"
 )
 EMERGENCY = r"(?:11[0249]|12[02]|12345|123\d\d|95\d{3}|96\d{3,4}|10086|10010)"
@@ -43,7 +43,7 @@ PAUSE = "[，。、；！？,;!?)）]|$"
 
 _NAMING = (
     r"(?:(?<=[A-Za-z一-鿿])(?<![\d一二三四五六七八九十信口符句问称大小中型])号码?|(?<=[一-鿿])(?<![数尺起筹加减])码|电话|手机|座机|传真|热线|"
-    r"拨打|致电|来电|[打拨]|呼叫|报警|车次|航班|端口|订单|尾数|频道|客服|区号|分机|邮编|QQ|ID|[Pp]ort|ISBN|ISSN|#)[:：是为了]?\s?[#(（]?\s?"
+    r"拨打|致电|来电|[打拨]|呼叫|报警|车次|航班|端口|订单|尾数|频道|客服|区号|分机|邮编|群|QQ|ID|[Pp]ort|ISBN|ISSN|#)[:：是为了]?\s?[#(（]?\s?"
 )
 _NAMED = re.compile(rf"{_NAMING}(?:\d{{3,13}}\s?[、,，和或与及/]\s?){{0,9}}$")
 _BUILDING = re.compile(
@@ -57,6 +57,8 @@ _SCORE_AFTER = re.compile(
     r"\s?(?:的?(?:大?比分|总比分)|横扫|大胜|战胜|击败|逆转|险胜|取胜|获胜|完胜|力克|轻取|惨败|惜败|不敌|战平|战成|逼平|领先|落后|淘汰|告负|绝杀|锁定|零封|"
     r"[胜负平赢输](?![率责担])|[一-鿿]{1,4}队)"
 )
+_FIGURE = re.compile("[图表例式题]\\s?$")
+_BETWEEN_TEAMS = re.compile("[一-鿿]{2}")
 _PERFORMANCE = re.compile("(?:马拉松|成绩|用时|耗时|时长|全程|历时|长达|完赛|夺冠|纪录|记录|跑进|跑出)[^，。]{0,4}$")
 _LASTED = re.compile(
     "(?:用了?|活了?|过了?|经过|历经|历时|长达|距今|约|近|超过?|上|已有|有着?|存在了?|等了?|持续|前后|跨越|沉睡|穿越|绵延|传承了?|逾|整整|"
@@ -100,11 +102,17 @@ def in_building(match: re.Match[str]) -> bool:
 
 def is_score(match: re.Match[str]) -> bool:
     """Whether the words around speak of a match."""
+    if preceded(match, _FIGURE, 4):
+        return False
     if preceded(match, _SCORED) or _SCORE_AFTER.match(match.string, match.end()):
         return True
     start, end = match.span()
     before, after = match.string[max(0, start - 1) : start], match.string[end : end + 1]
-    return before == "以" and after in "，。"
+    if before == "以" and after in "，。":
+        return True
+    # Nobody counts backwards: 皇马1-0巴萨 is no range.
+    ends = re.fullmatch(r"(\d{1,2})-(\d{1,2})", match[0])
+    return bool(ends) and int(ends[1]) > int(ends[2]) and bool(_BETWEEN_TEAMS.fullmatch(before + after))
 
 
 def is_performance(match: re.Match[str]) -> bool:
