@@ -112,7 +112,7 @@ def is_score(match: re.Match[str]) -> bool:
         return True
     # Nobody counts backwards: 皇马1-0巴萨 is no range.
     ends = re.fullmatch(r"(\d{1,2})-(\d{1,2})", match[0])
-    return bool(ends) and int(ends[1]) > int(ends[2]) and bool(_BETWEEN_TEAMS.fullmatch(before + after))
+    return ends is not None and int(ends[1]) > int(ends[2]) and _BETWEEN_TEAMS.fullmatch(before + after) is not None
 
 
 def is_performance(match: re.Match[str]) -> bool:
