@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+
+from platformdirs import user_config_path
 
 from g2p.lexicon_file import FILE_NAME, HANZI, HAS_TONE, Entry, Problem, parse_entry, read
 from g2p.mandarin import numbered
@@ -32,7 +34,8 @@ class Lexicon:
 
     Args:
         entries: Word to reading, in the notation of the file (`{"乐高": "lè gāo"}`).
-        path: A dictionary file, read now and read again, in the background, whenever it has changed.
+        path: A dictionary file, read now and read again, in the background, whenever it has changed; or what says which
+            file that is, asked at every lookup, None if there is none.
         base: Looked at after this one: a session's words over the default dictionary.
 
     Raises:
@@ -44,14 +47,16 @@ class Lexicon:
         self,
         entries: Mapping[str, str] | None = None,
         *,
-        path: str | os.PathLike[str] | None = None,
+        path: str | os.PathLike[str] | Callable[[], Path | None] | None = None,
         base: Lexicon | None = None,
     ) -> None:
         self._own = {word.casefold(): parse_entry(word, phoneme) for word, phoneme in (entries or {}).items()}
-        self._path = Path(path) if path is not None else None
+        fixed = None if path is None or callable(path) else Path(path)
+        self._choose: Callable[[], Path | None] = path if callable(path) else lambda: fixed
+        self._path = self._choose()
         self._base = base
         self._loading = threading.Lock()
-        self._stamp: tuple[int, int] | None = None
+        self._stamp: tuple[Path, int, int] | None = None
         self._table = _index(self._own)
         self.problems: list[Problem] = []
         """What the last reading of the file found wrong."""
@@ -61,8 +66,15 @@ class Lexicon:
 
     @property
     def path(self) -> Path | None:
-        """The file that it follows."""
+        """The file that has been read."""
         return self._path
+
+    def refresh(self) -> None:
+        """Read the file again now, if it has changed: whoever has just saved it need not wait for a lookup."""
+        with self._loading:
+            if (stamp := self._stat()) not in (None, self._stamp):
+                self._stamp = stamp
+                self._load()
 
     def find(self, text: str) -> list[Match]:
         """Where entries apply: leftmost first, longest at each place. Latin entries match whole words in any case."""
@@ -93,7 +105,7 @@ class Lexicon:
         return found
 
     def _refresh(self) -> None:
-        if self._path and (stamp := self._stat()) != self._stamp and stamp and self._loading.acquire(blocking=False):
+        if (stamp := self._stat()) not in (None, self._stamp) and self._loading.acquire(blocking=False):
             self._stamp = stamp
             threading.Thread(target=self._reload, name="lexicon-reload", daemon=True).start()
 
@@ -109,6 +121,8 @@ class Lexicon:
             self._loading.release()
 
     def _load(self) -> None:
+        if self._stamp:
+            self._path = self._stamp[0]
         assert self._path
         entries, self.problems = read(self._path)
         if self.problems:
@@ -118,12 +132,14 @@ class Lexicon:
                 logger.warning(f"{self._path}, {problem}")
         self._table = _index(entries | self._own)
 
-    def _stat(self) -> tuple[int, int] | None:
+    def _stat(self) -> tuple[Path, int, int] | None:
+        if (path := self._choose()) is None:
+            return None
         try:
-            status = os.stat(self._path)  # type: ignore[arg-type]
+            status = os.stat(path)
         except OSError:
             return None
-        return status.st_mtime_ns, status.st_size
+        return path, status.st_mtime_ns, status.st_size
 
 
 def _index(entries: Mapping[str, Entry]) -> dict[str, list[tuple[str, Entry]]]:
@@ -172,9 +188,41 @@ def markup(text: str) -> list[tuple[Match, int]]:
 
 @lru_cache(maxsize=1)
 def default_lexicon() -> Lexicon:
-    """The dictionary file in `$GLM_TTS_CONFIGS`, else in ./configs, else the packaged one; empty when there is none."""
-    folders = [Path(os.environ["GLM_TTS_CONFIGS"])] if os.environ.get("GLM_TTS_CONFIGS") else []
-    for folder in [*folders, Path("configs"), Path(__file__).parent.parent / "configs"]:
-        if (folder / FILE_NAME).is_file():
-            return Lexicon(path=(folder / FILE_NAME).absolute())
-    return Lexicon()
+    """The first dictionary file that there is, at every moment anew; empty when there is none.
+
+    They are looked for in `$GLM_TTS_CONFIGS`, in ./configs, in the user's folder for settings, and beside the package.
+    """
+    return Lexicon(path=_first_dictionary)
+
+
+def own_dictionary() -> Path:
+    """The dictionary file that is the user's to edit, there or not: what is saved in it is what is heard.
+
+    That is the one that is read, but never the packaged one, which the next upgrade replaces.
+    """
+    read = _first_dictionary()
+    if read is not None and (read.parent != _BESIDE or (_BESIDE.parent / "pyproject.toml").is_file()):
+        return read
+    if os.environ.get("GLM_TTS_CONFIGS") or Path("configs").is_dir():
+        return next(_own_folders()).absolute() / FILE_NAME
+    return _user_folder() / FILE_NAME
+
+
+_BESIDE = Path(__file__).absolute().parents[1] / "configs"
+"""Beside the package: what came with it, or, in a checkout, what belongs to whoever works there."""
+
+
+def _first_dictionary() -> Path | None:
+    folders = (*_own_folders(), _user_folder(), _BESIDE)
+    return next((path for folder in folders if (path := folder.absolute() / FILE_NAME).is_file()), None)
+
+
+def _own_folders() -> Iterator[Path]:
+    if chosen := os.environ.get("GLM_TTS_CONFIGS"):
+        yield Path(chosen)
+    yield Path("configs")
+
+
+@lru_cache(maxsize=1)
+def _user_folder() -> Path:
+    return user_config_path("glm-tts", appauthor=False)

@@ -15,19 +15,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pipecat_glm_tts.extras import needs  # first of all, so that nothing reports home
-from tts_service.engine import (
-    AudioChunk,
-    Busy,
-    CharTiming,
-    Engine,
-    SpeechError,
-    StopSignal,
-    SynthesisOptions,
-    UnknownVoice,
-    Voice,
-)
 
 if TYPE_CHECKING:
+    from tts_service.engine import (
+        AudioChunk,
+        Busy,
+        CharTiming,
+        Engine,
+        SpeechError,
+        StopSignal,
+        SynthesisOptions,
+        UnknownVoice,
+        Voice,
+    )
     from tts_service.synthesizer import Synthesizer
     from tts_service.utterance import Report, Utterance
 
@@ -51,13 +51,13 @@ __all__ = [
 ]
 
 ENGINES = ("kokoro", "glm", "remote")
-_ON_FIRST_USE = {"Synthesizer": "synthesizer", "Report": "utterance", "Utterance": "utterance"}
-"""Names that bring the front end with them, and the modules that they live in: a command's `--help` needs none."""
+_HOME = {"Synthesizer": "synthesizer", "Report": "utterance", "Utterance": "utterance"}
+"""Where those names live that are not in `engine`. All are imported on first use: a command's `--help` needs none."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ON_FIRST_USE:
-        return getattr(import_module(f"{__name__}.{_ON_FIRST_USE[name]}"), name)
+    if name in __all__:
+        return getattr(import_module(f"{__name__}.{_HOME.get(name, 'engine')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -100,6 +100,8 @@ def _embedded() -> Synthesizer:
 
 def load_engine(engine: str, **settings: Any) -> Engine:
     """Load an engine alone, for whoever runs it himself; see `load`."""
+    from tts_service.engine import SpeechError
+
     if engine == "kokoro":
         from tts_service.kokoro import KokoroEngine
 

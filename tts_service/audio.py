@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipecat_glm_tts.extras import needs
 from tts_service.engine import SpeechError
+from tts_service.wording import tr
 
 Samples = NDArray[np.float32]
 MAX_RATE = 384_000
@@ -36,13 +37,20 @@ def load_audio(source: str | Path | bytes | BinaryIO, *, max_seconds: float = 60
     name = str(source) if isinstance(source, str | Path) else "the uploaded audio"
     try:
         with open(source, "rb") if isinstance(source, str | Path) else _opened(source) as file:
-            is_mp4 = file.read(12)[4:8] == b"ftyp"
+            container = _container(file.read(16))
             file.seek(0)
-            samples, rate = (_decode_mp4 if is_mp4 else _decode)(file, max_seconds)
+            samples, rate = _decode_container(file, container, max_seconds) if container else _decode(file, max_seconds)
     except _TooMuch as error:
         raise SpeechError(f"{name} {error}") from error
     except (soundfile.LibsndfileError, OSError, TypeError, ValueError) as error:
-        raise SpeechError(f"{name} cannot be read as audio ({error}); use WAV, FLAC, OGG, MP3 or M4A") from error
+        # libsndfile's own words name the Python object that it was given.
+        reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or error
+        raise SpeechError(
+            tr(
+                f"{name} 无法作为音频读取（{reason}）；请用 WAV、FLAC、OGG、MP3 或 M4A",
+                f"{name} cannot be read as audio ({reason}); use WAV, FLAC, OGG, MP3 or M4A",
+            )
+        ) from error
     if samples.shape[1] == 0:
         raise SpeechError(f"{name} holds no sound")
     if not np.isfinite(samples).all():
@@ -73,14 +81,25 @@ def _decode(file: BinaryIO, max_seconds: float) -> tuple[Samples, int]:
         return sound.read(dtype="float32", always_2d=True).T, sound.samplerate
 
 
-def _decode_mp4(file: BinaryIO, max_seconds: float) -> tuple[Samples, int]:
-    """AAC or ALAC in an MP4 container, what telephones record. FFmpeg may take the file for nothing else."""
+def _container(head: bytes) -> str | None:
+    """Which of FFmpeg's formats a file begins like, of those that libsndfile does not read."""
+    if head[4:8] == b"ftyp":
+        return "mp4"  # AAC or ALAC, what telephones record
+    if head.startswith(b"\x1aE\xdf\xa3"):
+        return "matroska"  # WebM, what browsers record
+    if head.startswith(b"0&\xb2u\x8ef\xcf\x11"):
+        return "asf"  # WMA
+    return "aac" if head[:1] == b"\xff" and head[1:2] in (b"\xf1", b"\xf9") else None
+
+
+def _decode_container(file: BinaryIO, format: str, max_seconds: float) -> tuple[Samples, int]:
+    """Through FFmpeg, which may take the file for nothing else."""
     with needs("files"):
         import av
 
     pieces: list[Samples] = []
     length = 0
-    with av.open(file, "r", format="mp4") as container:
+    with av.open(file, "r", format=format) as container:
         if not container.streams.audio:
             raise ValueError("there is no sound in it")
         stream = container.streams.audio[0]

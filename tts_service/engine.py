@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:  # for readers and the type checker only: at run time this module stands alone
+    import numpy as np
+    from numpy.typing import NDArray
+
     from g2p import Pronunciation
 
 
@@ -165,7 +165,7 @@ class AudioChunk:
 
 
 def _nothing() -> AudioChunk:
-    return AudioChunk(np.zeros(0, np.float32), 1)
+    return AudioChunk(cast("NDArray[np.float32]", ()), 1)
 
 
 BREATH = _nothing()

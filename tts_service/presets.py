@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from tts_service.engine import SpeechError, SynthesisOptions
+from tts_service.wording import nearest, tr
 
 _OWN = Path(__file__).resolve().parent.parent / "configs" / "presets.yaml"
 OPTIONS = tuple(field.name for field in fields(SynthesisOptions))
@@ -57,7 +58,12 @@ def preset(name: str) -> Preset:
     """
     known = presets()
     if name not in known:
-        raise SpeechError(f"there is no preset {name!r}; use one of {', '.join(known)}")
+        raise SpeechError(
+            tr(f"没有预设 {name!r}", f"there is no preset {name!r}")
+            + nearest(name, known)
+            + tr("；可用：", "; use one of ")
+            + ", ".join(known)
+        )
     return known[name]
 
 

@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from functools import lru_cache
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from tts_service.engine import SpeechError, UnknownVoice, Voice
 from tts_service.files import cannot_write, file_sha256, make_folder
+from tts_service.wording import nearest, tr
 
 if TYPE_CHECKING:
     from tts_service.synthesizer import Synthesizer
@@ -164,17 +165,15 @@ class Library:
         Raises:
             SpeechError: Something of that is missing or wrong.
         """
-        name = safe_name(name)
-        if language not in ("zh", "en"):
-            raise SpeechError(f"the language is {language!r}; it must be zh or en")
+        name = check_new(self, name, consent=consent, language=language)
         if not transcript.strip():
-            raise SpeechError("the transcript is empty; the model needs to know what is said in the recording")
-        if not consent.strip():
-            raise SpeechError("the consent is empty; say who allowed this voice to be cloned, how and for what")
+            raise SpeechError(
+                tr(
+                    "录音文字为空；模型需要知道录音里说了什么",
+                    "the transcript is empty; give what is said in the recording",
+                )
+            )
         recorded = [load_recording(path) for path in (recording, *further)]
-        taken = {known.casefold() for known in self.names()}
-        if name.casefold() in taken or (self.folder / name).exists():
-            raise SpeechError(f"there is a voice {name!r} already; choose another name or remove that one")
         make_folder(self.folder)
         try:
             adding = Path(tempfile.mkdtemp(prefix=".adding-", dir=self.folder))
@@ -215,8 +214,13 @@ class Library:
     def _folder_of(self, name: str) -> Path:
         folder = self.folder / safe_name(name)
         if not self._is_voice(folder):
-            known = ", ".join(self.names()) or "none yet"
-            raise UnknownVoice(f"there is no voice {name!r} in {self.folder}; there are: {known}")
+            known = self.names()
+            raise UnknownVoice(
+                tr(f"{self.folder} 里没有声音 {name!r}", f"there is no voice {name!r} in {self.folder}")
+                + nearest(name, known)
+                + tr("；现有：", "; there are: ")
+                + (", ".join(known) or tr("无", "none yet"))
+            )
         return folder
 
     @staticmethod
@@ -247,6 +251,66 @@ def load_recording(path: Path) -> tuple[NDArray[np.float32], int]:
     return samples.mean(axis=0), rate
 
 
+def check_new(library: Library, name: str, *, consent: str, language: str) -> str:
+    """The name as a new voice of a library will have it.
+
+    Raises:
+        SpeechError: It cannot have that name, or language or consent will not do.
+    """
+    name = safe_name(name)
+    if language not in ("zh", "en"):
+        raise SpeechError(
+            tr(f"语言是 {language!r}，应为 zh 或 en", f"the language is {language!r}; it must be zh or en")
+        )
+    if not consent.strip():
+        raise SpeechError(
+            tr(
+                "授权说明为空；请写明谁同意克隆、怎样同意、用途",
+                "the consent is empty; say who allowed this voice to be cloned, how and for what",
+            )
+        )
+    taken = {known.casefold() for known in library.names()}
+    if name.casefold() in taken or (library.folder / name).exists():
+        raise SpeechError(
+            tr(
+                f"已有声音 {name!r}；换一个名字，或先删除它",
+                f"there is a voice {name!r} already; choose another name or remove that one",
+            )
+        )
+    from tts_service.kokoro.cast import packaged_voices
+
+    if name.casefold() in {voice.name for voice in packaged_voices()}:
+        raise SpeechError(
+            tr(f"{name!r} 是自带的声音，请换一个名字", f"{name!r} comes with the embedded engine; choose another name")
+        )
+    return name
+
+
+def check_voice(engine: str, library: Library, name: str | None) -> None:
+    """Tell before an engine is loaded of a voice that it will not have, as far as that can be known.
+
+    Raises:
+        UnknownVoice: Nobody has that name.
+    """
+    if engine != "kokoro" or name is None:
+        return
+    from tts_service.kokoro.cast import packaged_voices
+
+    packaged, recorded = packaged_voices(), library.names()
+    if name not in recorded and all(voice.name != name for voice in packaged):
+        raise _nobody(name, [*(voice.name for voice in packaged if voice.listed), *recorded])
+
+
+def _nobody(name: str, known: Iterable[str]) -> UnknownVoice:
+    known = list(dict.fromkeys(known))
+    return UnknownVoice(
+        tr(f"没有声音 {name!r}", f"there is no voice {name!r}")
+        + nearest(name, known)
+        + tr("；可用：", "; available: ")
+        + ", ".join(known)
+    )
+
+
 def can_clone(synthesizer: Synthesizer) -> bool:
     """Whether its engine speaks with any recorded voice; the embedded one needs to have been matched to it first."""
     return synthesizer.engine.name != "kokoro"
@@ -265,8 +329,7 @@ def speaker(synthesizer: Synthesizer, library: Library, name: str | None) -> Voi
         return synthesizer.voice(name)
     recorded = library.names()
     if name not in recorded:
-        known = ", ".join(dict.fromkeys([*(voice.name for voice in own), *recorded]))
-        raise UnknownVoice(f"there is no voice {name!r}; available: {known}")
+        raise _nobody(name, [*(voice.name for voice in own), *recorded])
     if not can_clone(synthesizer):
         raise UnknownVoice(
             f"{name!r} is a recorded voice, and the embedded engine cannot clone: it speaks as "

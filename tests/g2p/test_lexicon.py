@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from g2p import Lexicon, LexiconError, analyze
-from g2p.lexicon import default_lexicon, markup
+from g2p import Lexicon, LexiconError, analyze, lexicon
+from g2p.lexicon import default_lexicon, markup, own_dictionary
 from g2p.lexicon_file import check, parse_entry
 
 
@@ -155,6 +155,43 @@ def test_the_shipped_dictionary_is_good_and_is_the_default(monkeypatch: pytest.M
     assert check(folder / "G2P_replace_dict.jsonl") == []
     assert said("乐高和知乎用Python", default_lexicon()) == "le4 gao1 he2 zhi1 hu1 yong4 pai4 sen1"
     default_lexicon.cache_clear()
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A process that was started in an empty folder, from an installed package, by somebody new."""
+    package = tmp_path / "site-packages" / "pipecat_glm_tts" / "configs"
+    package.mkdir(parents=True)
+    (package / "G2P_replace_dict.jsonl").write_text('{"word": "乐高", "phoneme": "lè gāo"}\n', encoding="utf-8")
+    monkeypatch.setattr(lexicon, "_BESIDE", package)
+    monkeypatch.setattr(lexicon, "_user_folder", lambda: tmp_path / "home")
+    monkeypatch.delenv("GLM_TTS_CONFIGS", raising=False)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    default_lexicon.cache_clear()
+    yield tmp_path
+    default_lexicon.cache_clear()
+
+
+@pytest.mark.parametrize("place", ["home", "work/configs", "chosen"])
+def test_a_dictionary_saved_while_we_run_is_the_one_that_is_read(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, place: str
+):
+    assert said("乐高", default_lexicon()) == "le4 gao1"
+    if place != "home":
+        (elsewhere / place).mkdir()
+    if place == "chosen":
+        monkeypatch.setenv("GLM_TTS_CONFIGS", str(elsewhere / place))
+    own = own_dictionary()
+    assert own == elsewhere / place / "G2P_replace_dict.jsonl"
+    own.parent.mkdir(exist_ok=True)
+    own.write_text('{"word": "乐高", "phoneme": "yuè gāo"}\n', encoding="utf-8")
+    default_lexicon().refresh()
+    assert said("乐高", default_lexicon()) == "yue4 gao1"
+    assert default_lexicon().path == own_dictionary() == own
+    own.unlink()
+    default_lexicon().refresh()
+    assert said("乐高", default_lexicon()) == "le4 gao1", "what came with the package is back"
 
 
 @pytest.mark.parametrize(

@@ -1,57 +1,120 @@
-"""The command `glm-tts`. Commands import what they need when they run, so that `--help` is quick."""
+"""The command `glm-tts`: how it begins and how it ends. What it can do is in `commands`.
+
+Nothing of weight is imported before signals are heeded: Ctrl-C ends the command from its first moment on.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
-import typer
-
-from tts_service.cli import checkpoint, reading, serving, voices
-from tts_service.cli.batch import batch
-from tts_service.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, err
-from tts_service.cli.say import say
-from tts_service.engine import SpeechError
-from tts_service.wording import tr
-
-app = typer.Typer(
-    name="glm-tts",
-    help=tr("会说中文和英文的流式语音。", "A streaming Chinese and English voice."),
-    epilog=tr(
-        "退出码：0 成功；1 有任务或检查失败；2 用法不对；130 被中断。",
-        "Exit codes: 0 all went well; 1 something failed or a check found problems; 2 wrong usage; 130 interrupted.",
-    ),
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command(help=tr("把文字说出来", "Speak a text"))(say)
-app.command(help=tr("批量合成", "Speak a file of tasks"))(batch)
-app.command(help=tr("列出预设", "List the presets"))(serving.presets)
-app.command(help=tr("打开工作室网页", "Serve the studio page"))(serving.studio)
-app.command(help=tr("给 Home Assistant 声音和听力", "Give Home Assistant a voice and ears"))(serving.wyoming)
-app.command(help=tr("下载 GLM-TTS 模型", "Fetch the GLM-TTS checkpoint"))(checkpoint.download)
-app.command(help=tr("检查 GLM-TTS 能否在本机运行", "Tell whether GLM-TTS can run here"))(checkpoint.doctor)
-app.add_typer(voices.app, name="voices")
-app.command(help=tr("显示文本怎样读、为什么", "Show how a text is read, and why"))(reading.g2p)
-app.add_typer(reading.dictionary, name="dict")
+GRACE_SECONDS = 1.5
+"""From a signal to the end of the process, whatever native code is still busy with."""
+EXIT_FAILED, EXIT_USAGE, EXIT_READER_LEFT = 1, 2, 141
 
 
 def main() -> None:
     """Run the command line; errors that say what to do are shown without a traceback."""
+    _open_streams()
     # Libraries' own chatter belongs to whoever debugs; a command's words are its own.
-    from loguru import logger
+    os.environ.setdefault("LOGURU_LEVEL", os.environ.get("GLM_TTS_LOG", "WARNING"))
+    os.environ.setdefault("LOGURU_FORMAT", "<level>{message}</level>")
+    with _heeding_signals() as taken:
+        try:
+            code = _run()
+        except KeyboardInterrupt:
+            code = 128 + signal.SIGINT
+        except SystemExit as end:
+            code = end.code
+        if taken:
+            code = 128 + taken[0]
+        sys.exit(code)
 
-    logger.remove()
-    logger.add(sys.stderr, level=os.environ.get("GLM_TTS_LOG", "WARNING"))
+
+def _run() -> int | str | None:
+    from tts_service.cli.commands import app
+    from tts_service.cli.console import ReaderLeft, err, out
+    from tts_service.engine import SpeechError
+    from tts_service.wording import tr
+
+    for argument in sys.argv[1:]:
+        if not argument.isprintable() and any("\udc80" <= char <= "\udcff" for char in argument):
+            shown = argument.encode(errors="replace").decode()
+            err.print(
+                tr(
+                    f"参数 {shown} 编码不对，请用 UTF-8",
+                    f"the argument {shown} is not text; write it in UTF-8",
+                ),
+                style="red",
+                markup=False,
+            )
+            return EXIT_USAGE
     try:
         app()
     except SpeechError as error:
         err.print(str(error), style="red", markup=False)
-        sys.exit(EXIT_FAILED)
-    except BrokenPipeError:
-        # Whoever read our output has left; closing the real descriptor keeps the interpreter's own flush quiet.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_FAILED)
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
+        return EXIT_FAILED
+    except (ReaderLeft, BrokenPipeError):
+        # Closing the real descriptors keeps the interpreter's own flush quiet.
+        for console in (out, err):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), console.file.fileno())
+        return EXIT_READER_LEFT
+    return 0
+
+
+def _open_streams() -> None:
+    """Let no message kill its command: what the console cannot show is replaced, what is closed is opened on nothing.
+
+    A closed descriptor would be given to the next file that is opened, and messages be written into that.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
+        elif mode == "w" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+@contextmanager
+def _heeding_signals() -> Iterator[list[int]]:
+    """End on SIGTERM and SIGHUP as on Ctrl-C; yields the signals taken. Those that the parent ignores stay ignored."""
+    taken: list[int] = []
+
+    def end(number: int, _: FrameType | None) -> None:
+        if taken:
+            os._exit(128 + number)
+        taken.append(number)
+        raise KeyboardInterrupt
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    default = (signal.SIG_DFL, signal.default_int_handler)
+    before = {number: handler for number in numbers if (handler := signal.getsignal(number)) in default}
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        waking = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        threading.Thread(target=_insist, args=(ours.dup(),), daemon=True).start()
+        try:
+            for number in before:
+                signal.signal(number, end)
+            yield taken
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(waking)
+
+
+def _insist(signals: socket.socket) -> None:
+    """End the process when its main thread does not: in native code it sees no signal."""
+    with signals:
+        while number := signals.recv(1):
+            if number[0] in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", 0)):
+                deadline = threading.Timer(GRACE_SECONDS, os._exit, (128 + number[0],))
+                deadline.daemon = True
+                deadline.start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -10,23 +9,28 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import Progress
 
+from tts_service.cli import EXIT_FAILED
 from tts_service.cli.console import (
-    EXIT_FAILED,
     BitrateOption,
     CheckpointOption,
     DictOption,
     EngineOption,
     JsonOption,
     LibraryOption,
+    arguments,
+    check_engine,
     engine_settings,
     err,
     load_engine,
+    load_lexicon,
     out,
+    print_json,
     recognise,
     warn,
 )
+from tts_service.engine import SpeechError, SynthesisOptions
+from tts_service.files import check_writable
 from tts_service.wording import tr
 
 
@@ -78,23 +82,40 @@ def batch(
     as_json: JsonOption = False,
 ) -> None:
     """Check every line, speak the good ones, report all."""
-    from tts_service.batch import FORMATS, Batch
+    from rich.progress import Progress
+
+    from tts_service.audio_file import check_format
+    from tts_service.batch import FORMATS, REPORT, Batch
     from tts_service.maker import REFERENCES, LocalMaker, Maker
     from tts_service.presets import preset as preset_named
     from tts_service.task_file import kept
-    from tts_service.tasks import Flaw
-    from tts_service.voices import Library
+    from tts_service.tasks import Flaw, read_tasks
+    from tts_service.voices import Library, check_voice
 
-    if format not in FORMATS:
-        raise typer.BadParameter(
-            tr(f"格式可用：{' '.join(FORMATS)}", f"the format must be one of {', '.join(FORMATS)}")
-        )
-    options: dict[str, Any] = dict(preset_named(preset).options)
-    asked = {"sample_rate": sample_rate, "speed": speed, "bitrate": bitrate}
-    options.update({name: value for name, value in asked.items() if value is not None})
+    library = Library(voices)
     with ExitStack() as stack:
-        source = stack.enter_context(kept(tasks))
-        root = root or (Path.cwd() if source != tasks else None)
+        with arguments():
+            check_engine(engine)
+            options: dict[str, Any] = dict(preset_named(preset).options)
+            asked = {"sample_rate": sample_rate, "speed": speed}
+            options.update({name: value for name, value in asked.items() if value is not None})
+            SynthesisOptions(**options)
+            if format not in FORMATS:
+                raise SpeechError(
+                    tr(f"格式可用：{' '.join(FORMATS)}", f"the format must be one of {', '.join(FORMATS)}")
+                )
+            check_format(format, options.get("sample_rate", 24000), bitrate)
+            if bitrate is not None:
+                options["bitrate"] = bitrate
+            if root is not None and not root.is_dir():
+                raise SpeechError(tr(f"--root：没有文件夹 {root}", f"--root: there is no folder {root}"))
+            check_writable(output / REPORT)
+            check_voice(engine, library, voice)
+            load_lexicon(dict_)
+            source = stack.enter_context(kept(tasks))
+            root = root or (Path.cwd() if source != tasks else None)
+            if next(read_tasks(source, root), None) is None:
+                raise SpeechError(tr(f"{tasks} 里没有任务", f"there are no tasks in {tasks}"))
         maker: Maker
         if ray is not None:
             from tts_service.cluster import ray_workers
@@ -106,7 +127,7 @@ def batch(
         else:
             synthesizer = stack.enter_context(load_engine(engine, checkpoint, voices))
             maker = LocalMaker(
-                synthesizer, Library(voices), output / REFERENCES, voice=voice, lexicon=dict_, transcribe=recognise
+                synthesizer, library, output / REFERENCES, voice=voice, lexicon=dict_, transcribe=recognise
             )
         work = Batch(source, output, maker, root, jobs, format, options, engine)
         total = flawed = 0
@@ -117,8 +138,6 @@ def batch(
                 err.print(f"[yellow]![/] {escape(str(item))}")
         for note in work.notes:
             warn(note)
-        if total == 0:
-            raise typer.BadParameter(tr(f"{tasks} 里没有任务", f"there are no tasks in {tasks}"))
         err.print(tr(f"{total} 个任务，{flawed} 个有问题", f"{total} tasks, {flawed} with problems"))
         if check:
             raise typer.Exit(EXIT_FAILED if flawed else 0)
@@ -129,7 +148,7 @@ def batch(
                 counts[outcome.status] += 1
                 progress.advance(bar)
                 if as_json:
-                    print(json.dumps(asdict(outcome), ensure_ascii=False), flush=True)
+                    print_json(asdict(outcome))
                 else:
                     # Beside the bar where both are seen; else results go where results go.
                     (progress.console if err.is_terminal and out.is_terminal else out).print(_line(outcome))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from tts_service.cli.console import EXIT_FAILED, CheckpointOption, JsonOption, err, out
+from tts_service.cli import EXIT_FAILED
+from tts_service.cli.console import CheckpointOption, JsonOption, err, out, print_json
 from tts_service.wording import tr
 
 
@@ -21,6 +20,15 @@ def download(
     to: CheckpointOption = None,
 ) -> None:
     """Fetch what is missing, continue what was broken off, check everything."""
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
     from tts_service.glm.download import MODEL, checkpoint_folder
     from tts_service.glm.download import download as fetch
 
@@ -58,7 +66,7 @@ def doctor(
     findings = examine(checkpoint or checkpoint_folder(), load=load)
     everything = [embedded(), *findings]
     if as_json:
-        out.print_json(json.dumps([asdict(finding) for finding in everything]))
+        print_json([asdict(finding) for finding in everything])
     for finding in everything if not as_json else ():
         mark = "[green]✓[/]" if finding.good else "[red]✗[/]"
         out.print(f"{mark} {escape(finding.subject)}: {escape(finding.detail)}")

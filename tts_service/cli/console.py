@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import io
+import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -14,7 +16,7 @@ from rich.console import Console
 
 from pipecat_glm_tts.extras import needs
 from tts_service.engine import SpeechError
-from tts_service.wording import tr
+from tts_service.wording import nearest, tr
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,14 +25,22 @@ if TYPE_CHECKING:
     from g2p import Lexicon
     from tts_service.synthesizer import Synthesizer
 
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
-
 MAX_TEXT = 16 << 20
 """Bytes of a text file."""
 
-out = Console(highlight=False, soft_wrap=True)
+
+class ReaderLeft(Exception):
+    """Nobody reads our output any more."""
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise ReaderLeft
+
+
+out = _Console(highlight=False, soft_wrap=True)
 """Results."""
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+err = _Console(stderr=True, highlight=False, soft_wrap=True)
 """Everything else, so that results can be piped."""
 
 EngineOption = Annotated[
@@ -67,6 +77,34 @@ BitrateOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help=tr("输出 JSON", "Print JSON for machines"))]
+
+
+def print_json(document: Any, console: Console = out) -> None:
+    """One JSON document on a line of its own, readable whatever the encoding."""
+    ascii_only = not (console.encoding or "").lower().startswith("utf")
+    print(json.dumps(document, ensure_ascii=ascii_only), file=console.file, flush=True)
+
+
+@contextmanager
+def arguments() -> Iterator[None]:
+    """What is wrong in here is wrong usage: told before anything is loaded, with the exit code for that."""
+    try:
+        yield
+    except SpeechError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def check_engine(engine: str) -> None:
+    """Tell of an engine that does not exist."""
+    from tts_service import ENGINES
+
+    if engine not in ENGINES:
+        raise SpeechError(
+            tr(f"没有引擎 {engine!r}", f"there is no engine {engine!r}")
+            + nearest(engine, ENGINES)
+            + tr("；可用：", "; available: ")
+            + ", ".join(ENGINES)
+        )
 
 
 def warn(message: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from tts_service.cli.console import EXIT_FAILED, DictOption, JsonOption, load_lexicon, out, text_source
+from tts_service.cli import EXIT_FAILED
+from tts_service.cli.console import DictOption, JsonOption, arguments, load_lexicon, out, print_json, text_source
 from tts_service.wording import tr
 
 dictionary = typer.Typer(help=tr("自定义词典。", "The custom dictionary."), no_args_is_help=True)
@@ -33,10 +33,12 @@ def g2p(
     """Print tokens, spans, readings and reasons."""
     from g2p import analyze
 
-    pronunciation = analyze("".join(text_source(text, file)), lexicon=load_lexicon(dict_))
+    with arguments():
+        lexicon, said = load_lexicon(dict_), "".join(text_source(text, file))
+    pronunciation = analyze(said, lexicon=lexicon)
     if as_json:
         tokens = [asdict(token) for token in pronunciation.tokens]
-        out.print_json(json.dumps({"text": pronunciation.text, "tokens": tokens}))
+        print_json({"text": pronunciation.text, "tokens": tokens})
         return
     table = Table(
         *(tr("位置", "Span"), tr("原文", "Text"), tr("读作", "Said"), tr("读音", "Reading"), tr("原因", "Why"))
@@ -63,7 +65,7 @@ def check(
     except OSError as error:
         raise typer.BadParameter(tr(f"无法读取 {file}：", f"{file} cannot be read: ") + str(error.strerror)) from None
     if as_json:
-        out.print_json(json.dumps([asdict(problem) for problem in problems]))
+        print_json([asdict(problem) for problem in problems])
     elif problems:
         table = Table(tr("行", "Line"), tr("内容", "Text"), tr("问题", "Problem"), tr("改法", "Fix"))
         for problem in problems:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -21,15 +21,18 @@ from tts_service.cli.console import (
     EngineOption,
     JsonOption,
     LibraryOption,
+    arguments,
+    check_engine,
     err,
     load_engine,
     load_lexicon,
     out,
+    print_json,
     text_source,
     warn,
 )
-from tts_service.engine import AudioChunk, SpeechError
-from tts_service.files import STDOUT, Through
+from tts_service.engine import AudioChunk, SpeechError, SynthesisOptions
+from tts_service.files import STDOUT, Through, check_writable
 from tts_service.wording import tr
 
 if TYPE_CHECKING:
@@ -81,34 +84,40 @@ def say(
     as_json: JsonOption = False,
 ) -> None:
     """Speak a text to a file, to the loudspeaker or down a pipe."""
-    from tts_service.audio_file import FORMATS, SpeechWriter, save
+    from tts_service.audio_file import SpeechWriter, check_format, save
     from tts_service.label import Label
     from tts_service.presets import honoured, native_rate
     from tts_service.presets import preset as preset_named
-    from tts_service.voices import Library, speaker
+    from tts_service.voices import Library, check_voice, speaker
 
-    chosen = preset_named(preset) if preset else None
     asked = {"speed": speed, "seed": seed, "sample_rate": sample_rate, "sampling": sampling}
-    options: dict[str, Any] = {
-        **(chosen.options if chosen else {}),
-        **{k: v for k, v in asked.items() if v is not None},
-    }
+    with arguments():
+        check_engine(engine)
+        chosen = preset_named(preset) if preset else None
+        options: dict[str, Any] = {
+            **(chosen.options if chosen else {}),
+            **{k: v for k, v in asked.items() if v is not None},
+        }
+        SynthesisOptions(**options)
+        format = format or (Path(output).suffix.lstrip(".").lower() if output and output != "-" else None) or "wav"
+        check_format(format, options.get("sample_rate", 24000), bitrate)
+        if play and output is not None:
+            raise SpeechError(tr("--play 和 --output 只能选一个", "give either --play or --output, not both"))
+        place = _place(output, format)
+        if place == STDOUT and sys.__stdout__ is None:
+            raise SpeechError(tr("标准输出已关闭", "the standard output is closed"))
+        if not play:
+            check_writable(place)
+        library = Library(voices)
+        check_voice(engine, library, voice)
+        lexicon = load_lexicon(dict_)
+        pieces = text_source(text, file)
+        first = next(pieces, "")
+    if play:
+        _installed_player()
+    target = tr("扬声器", "sound card") if play else "-" if place == STDOUT else str(place)
     if stream is None:
         stream = chosen.stream if chosen else True
-    format = format or (Path(output).suffix.lstrip(".").lower() if output and output != "-" else None) or "wav"
-    place = _place(output, format)
-    target = tr("扬声器", "sound card") if play else "-" if place == STDOUT else str(place)
-    if format not in FORMATS:
-        raise SpeechError(
-            tr(
-                f"不支持格式 {format!r}，可用：{' '.join(FORMATS)}",
-                f"there is no format {format!r}; use {', '.join(FORMATS)}",
-            )
-        )
-    if play and output is not None:
-        raise typer.BadParameter(tr("--play 和 --output 只能选一个", "give either --play or --output, not both"))
-    pieces = text_source(text, file)
-    first = next(pieces, "")
     reports: list[Report] = []
     with load_engine(engine, checkpoint, voices) as synthesizer:
         synthesizer.on_report.append(reports.append)
@@ -120,10 +129,8 @@ def say(
             )
         rate = options.pop("sample_rate", None) or synthesizer.sample_rate
         options |= native_rate(engine, rate)
-        who = speaker(synthesizer, Library(voices), voice)
-        chunks: Iterable[AudioChunk] = synthesizer.stream(
-            chain([first], pieces), who, lexicon=load_lexicon(dict_), **options
-        )
+        who = speaker(synthesizer, library, voice)
+        chunks: Iterable[AudioChunk] = synthesizer.stream(chain([first], pieces), who, lexicon=lexicon, **options)
         if not stream:
             chunks = list(chunks)
         label = Label(engine, who.name)
@@ -144,7 +151,7 @@ def say(
         "rtf": None if report.real_time_factor is None else round(report.real_time_factor, 3),
     }
     if as_json:
-        (err if target == "-" else out).print_json(json.dumps(summary))
+        print_json(summary, err if target == "-" else out)
     elif target != "-":
         out.print(f"{target}  {report.audio:.1f} s", markup=False)
 
@@ -155,15 +162,20 @@ def _place(output: str | None, format: str) -> Path:
     return Path(output) if output else Path("@outputs") / f"tts_{datetime.now():%Y%m%d_%H%M%S}.{format}"
 
 
-@contextmanager
-def _player(rate: int) -> Iterator[BinaryIO]:
-    """A program that plays what is written to it; leaving the block waits until it has finished."""
+def _installed_player() -> tuple[str, ...]:
     found = next((command for command in _PLAYERS if shutil.which(command[0])), None)
     if found is None:
         names = ", ".join(command[0] for command in _PLAYERS)
         raise SpeechError(
             tr(f"没有可用的播放程序（{names}），请用 --output", f"no player found ({names}); use --output instead")
         )
+    return found
+
+
+@contextmanager
+def _player(rate: int) -> Iterator[BinaryIO]:
+    """A program that plays what is written to it; leaving the block waits until it has finished."""
+    found = _installed_player()
     process = subprocess.Popen([part.format(rate=rate) for part in found], stdin=subprocess.PIPE)
     assert process.stdin is not None
     try:

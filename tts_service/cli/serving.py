@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +22,7 @@ from tts_service.cli.console import (
     load_engine,
     load_lexicon,
     out,
+    print_json,
     recognise,
 )
 from tts_service.wording import in_chinese, tr
@@ -37,7 +37,7 @@ def presets(as_json: JsonOption = False) -> None:
     from tts_service.presets import presets as known
 
     if as_json:
-        out.print_json(json.dumps([asdict(preset) for preset in known().values()]))
+        print_json([asdict(preset) for preset in known().values()])
         return
     table = Table(tr("名称", "Name"), tr("场合", "Occasion"), tr("选项", "Options"))
     side = 0 if in_chinese() else -1

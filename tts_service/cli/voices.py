@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,19 @@ from rich.table import Table
 from rich.text import Text
 
 from pipecat_glm_tts.extras import needs
-from tts_service.cli.console import EXIT_FAILED, EngineOption, JsonOption, LibraryOption, err, out, recognise, warn
+from tts_service.cli import EXIT_FAILED
+from tts_service.cli.console import (
+    EngineOption,
+    JsonOption,
+    LibraryOption,
+    arguments,
+    check_engine,
+    err,
+    out,
+    print_json,
+    recognise,
+    warn,
+)
 from tts_service.engine import SpeechError
 from tts_service.wording import tr
 
@@ -55,7 +66,7 @@ def list_(
     recorded = [_described(library, name) for name in library.names()]
     if as_json:
         own = [{"name": v.name, "language": v.native, "description": v.description, "packaged": True} for v in packaged]
-        out.print_json(json.dumps([*own, *({**entry, "packaged": False} for entry in recorded)]))
+        print_json([*own, *({**entry, "packaged": False} for entry in recorded)])
         return
     table = Table(tr("名称", "Name"), tr("语言", "Language"), tr("说明或文本", "Description"), tr("授权", "Consent"))
     for voice in packaged:
@@ -103,9 +114,14 @@ def add(
 ) -> None:
     """Measure, transcribe where asked, store; for the embedded engine match."""
     from tts_service.reference import advice, measure
-    from tts_service.voices import Library, load_recording, safe_name
+    from tts_service.voices import Library, check_new, load_recording
 
-    name = safe_name(name if name is not None else files[0].stem)
+    library = Library(voices)
+    with arguments():
+        check_engine(engine)
+        if engine == "kokoro":
+            _check_quality(quality)
+        name = check_new(library, name if name is not None else files[0].stem, consent=consent, language=language)
     recordings = [load_recording(file) for file in files]
     for file, (samples, rate) in zip(files, recordings, strict=True):
         found = measure(samples, rate)
@@ -117,7 +133,6 @@ def add(
     if transcript is None:
         transcript = recognise(*recordings[0])
         err.print(tr(f"识别结果：{transcript}", f"recognised: {transcript}"), markup=False)
-    library = Library(voices)
     library.add(
         files[0],
         name=name,
@@ -128,7 +143,17 @@ def add(
         further=files[1:],
     )
     if engine == "kokoro":
-        _match(library, name, quality, seed)
+        try:
+            _match(library, name, quality, seed)
+        except (SpeechError, KeyboardInterrupt):
+            err.print(
+                tr(
+                    f"录音已存为 {name}，但还没有匹配；接着运行：glm-tts voices match {name}",
+                    f"the recording is kept as {name}, but is not matched yet; go on with: glm-tts voices match {name}",
+                ),
+                markup=False,
+            )
+            raise
     _show(library, name, as_json)
 
 
@@ -144,6 +169,9 @@ def match(
     from tts_service.voices import Library
 
     library = Library(voices)
+    with arguments():
+        _check_quality(quality)
+    library.card(name)
     _match(library, name, quality, seed)
     _show(library, name, as_json)
 
@@ -173,7 +201,7 @@ def check(
         library.card(name)
     entries = [_described(library, each) for each in ([name] if name else library.names())]
     if as_json:
-        out.print_json(json.dumps(entries))
+        print_json(entries)
     for entry in entries if not as_json else ():
         complaints = [entry["error"]] if "error" in entry else [*entry["unusable"], *entry["doubts"]]
         out.print(f"{entry['name']}: {'; '.join(complaints) or tr('良好', 'good')}", markup=False)
@@ -230,6 +258,22 @@ def _matched(library: Library, name: str) -> dict[str, Any]:
     }
 
 
+def _check_quality(quality: str) -> None:
+    from importlib.util import find_spec
+
+    if quality not in ("fast", "best"):
+        raise SpeechError(
+            tr(f"--quality 是 {quality!r}，应为 fast 或 best", f"--quality is {quality!r}; it must be fast or best")
+        )
+    if quality == "best" and find_spec("torch") is None:
+        raise SpeechError(
+            tr(
+                "--quality best 需要 torch：pip install torch，或用 --quality fast",
+                "--quality best needs torch: pip install torch, or use --quality fast",
+            )
+        )
+
+
 def _match(library: Library, name: str, quality: str, seed: int) -> None:
     """Fit with progress, and say honestly what it came to."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -271,7 +315,7 @@ def _show(library: Library, name: str, as_json: bool) -> None:
     if "error" in entry:
         raise SpeechError(entry["error"])
     if as_json:
-        out.print_json(json.dumps(entry))
+        print_json(entry)
         return
     complaints = [*entry.pop("unusable"), *entry.pop("doubts")]
     table = Table(show_header=False, box=None)

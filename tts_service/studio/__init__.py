@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from g2p.lexicon import default_lexicon
-from g2p.lexicon_file import FILE_NAME
+from g2p.lexicon import own_dictionary
 from tts_service.studio import batch, dictionary, synthesize, voices
 from tts_service.studio.desk import Desk
 from tts_service.synthesizer import Synthesizer
@@ -67,12 +66,12 @@ def mount(
         synthesizer: Called for every request; None means: still loading.
         engine: Name of the engine that it will be.
         transcribe: For recordings: samples [n] and their rate in Hz -> what is said.
-        dictionary: The dictionary file that the page edits; None: the default one.
+        dictionary: The dictionary file that the page edits; None: the user's own (`g2p.lexicon.own_dictionary`).
         library: Recorded voices; None: the user's.
         path: Where.
         token: Asked for as the password of the user `studio`; None: no login.
     """
-    dictionary = dictionary or default_lexicon().path or Path("configs") / FILE_NAME
+    dictionary = dictionary or own_dictionary()
     desk = Desk(synthesizer, engine, library or Library(), transcribe, dictionary, path)
     app.include_router(desk.station.routes(path))
     page = build(desk)

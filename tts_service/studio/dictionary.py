@@ -7,6 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from g2p.lexicon import default_lexicon
 from g2p.lexicon_file import check
 from tts_service.engine import SpeechError
 from tts_service.files import make_folder, published
@@ -66,6 +67,7 @@ def tab(desk: Desk) -> None:
             make_folder(desk.dictionary.parent)
             with published(desk.dictionary) as file:
                 file.write((content.rstrip("\n") + "\n").encode())
+            (desk.lexicon() or default_lexicon()).refresh()
         gr.Info("已保存 / saved")
 
     text.change(inspect, text, verdict, trigger_mode="always_last", show_progress="hidden")
@@ -75,7 +77,8 @@ def tab(desk: Desk) -> None:
 
 
 def _text(desk: Desk) -> str:
-    try:
-        return desk.dictionary.read_text(encoding="utf-8-sig", errors="replace")
-    except FileNotFoundError:
-        return ""
+    """What is read by now: as long as nothing has been saved, that is what came with the package."""
+    for path in (desk.dictionary, (desk.lexicon() or default_lexicon()).path):
+        if path is not None and path.is_file():
+            return path.read_text(encoding="utf-8-sig", errors="replace")
+    return ""
