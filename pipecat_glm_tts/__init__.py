@@ -2,7 +2,7 @@
 
 from pipecat_glm_tts import GLMTTSService, load
 
-tts = GLMTTSService(synthesizer=load("kokoro"))
+tts = GLMTTSService(synthesizer=load("kokoro"))  # or GLMTTSService() alone: the embedded voice, loaded once
 
 An installed distribution holds this one package, with `agent`, `tts_service` and `g2p` inside it; a checkout has them
 beside it. What is imported from here is the same in both, and is loaded on first use.
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from g2p import Lexicon, analyze, readings
     from tts_service import AudioChunk, CharTiming, SpeechError, SynthesisOptions, Synthesizer, Voice, load
+    from tts_service.livekit import TTS as LiveKitTTS
     from tts_service.remote import build
     from tts_service.service import GLMTTSService
 
@@ -28,6 +29,7 @@ __all__ = [
     "CharTiming",
     "GLMTTSService",
     "Lexicon",
+    "LiveKitTTS",
     "SpeechError",
     "SynthesisOptions",
     "Synthesizer",
@@ -61,6 +63,12 @@ def __getattr__(name: str) -> Any:
         from tts_service.service import GLMTTSService
 
         return GLMTTSService
+    if name == "LiveKitTTS":
+        from pipecat_glm_tts.extras import needs
+
+        with needs("livekit"):
+            from tts_service.livekit import TTS
+        return TTS
     if name == "build":
         from tts_service.remote import build
 

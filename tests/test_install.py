@@ -126,6 +126,7 @@ def test_the_agent_starts(bot):
         ("files", "av", ("-m", "glm-tts", "say", "好", "-o", "x.mp3")),
         ("glm", "torch", ("-m", "glm-tts", "say", "好", "--engine", "glm", "-o", "x.wav")),
         ("ray", "ray", ("-m", "glm-tts", "say", "好", "--engine", "remote", "-o", "x.wav")),
+        ("livekit", "livekit", ("-c", "from pipecat_glm_tts import LiveKitTTS")),
         ("api", "fastapi", ("-c", "import pipecat_glm_tts.tts_service.speech_api")),
     ],
 )
@@ -147,7 +148,7 @@ def test_extras_are_there_under_the_names_that_messages_give():
     for member in ("pipecat_glm_tts", *MEMBERS):
         for path in (ROOT / member).rglob("*.py"):
             named |= set(re.findall(r"""(?:needs|missing)\(["'](\w+)["']""", path.read_text(encoding="utf-8")))
-    assert {"agent", "phone", "studio", "glm", "ray", "files", "whisper", "api", "wyoming"} == named
+    assert {"agent", "phone", "studio", "glm", "ray", "files", "whisper", "api", "wyoming", "livekit"} == named
     assert named | {"sip", "test"} == known
 
 

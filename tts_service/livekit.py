@@ -1,4 +1,4 @@
-"""The voice as a plugin of LiveKit Agents: `AgentSession(tts=tts_service.livekit.TTS(voice), ...)`.
+"""The voice as a plugin of LiveKit Agents: `AgentSession(tts=LiveKitTTS(voice), ...)`.
 
 Needs the package `livekit-agents` (extra `livekit`). Sound begins with the first clause of an answer that is still
 being written, its transcript is aligned to the character, and closing the stream stops the engine within a step.
