@@ -37,6 +37,8 @@ def hang(at: Place) -> str | None:
 
 def zhong(at: Place) -> str | None:
     """中: to hit, to win (zhong4), as a verb."""
+    if re.match(".{0,3}(?:奖|彩票|签)", at.right) and at.previous.tag in ("v", "d", "r", ""):
+        return "zhong4"
     if re.match("了|过(?!去)", at.right) and at.previous.tag not in ("n", "s"):
         return "zhong4"
     return None
@@ -62,6 +64,8 @@ def zhong_heavy(at: Place) -> str | None:
 
 def zhang(at: Place) -> str | None:
     """长: to grow (zhang3); long (chang2)."""
+    if re.search("[不没会能]$", at.left) and at.next.tag == "n":
+        return "zhang3"
     if re.match("出|成|满|胖|着|势|个|高|大", at.right) and not re.search("[很太更最多米尺寸]$", at.left):
         return "zhang3"
     if at.right.startswith("得") and not re.match("得[很太离惊吓可要没]", at.right):
@@ -113,6 +117,8 @@ def cha(at: Place) -> str | None:
     """差: bad, to lack (cha4)."""
     if re.search("[太很更最较不真好挺还只就了]$", at.left) and not re.match("别|异|距|额|价", at.right):
         return "cha4"
+    if at.next is NOTHING and at.previous.tag == "n" and len(at.previous.text) > 1:
+        return "cha4"  # 身材差
     return "cha4" if re.match(f"[{NUMERAL}]|了[{NUMERAL}]|不[多了离]|点|钱|得[远多很]", at.right) else None
 
 

@@ -90,7 +90,7 @@ def di(at: Place) -> str | None:
     describing = word.tag in "adzoi" or repeated or bool(re.search("一.不.$|[然似般样性声]$", at.left))
     if at.next is NOTHING:
         return "de5" if describing and (repeated or (len(word.text) > 1 and word.tag in "ad")) else None
-    if at.next.text in "上下里中处面理势形质铁图道税带块段区点板方位皮" or at.next.tag in "fu":
+    if at.next.text in "上下里中处面理势形质铁图道税带块段区点板方位皮陷震基主球线" or at.next.tag in "fu":
         return None
     doing = at.next.tag in "vdpzio" or at.next.text in ("把", "被", "将", "给", "向", "对", "在", "就", "一")
     if describing and (doing or at.next.tag in "arml"):
