@@ -14,13 +14,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from agent import transports
-from agent.gate import is_loopback
 from agent.metrics import Metrics
-from agent.server import CannotServe, bind, create_app, web_server
+from agent.server import create_app, web_server
 from agent.settings import Settings, SettingsError
 from agent.switchboard import Switchboard
 from tts_service import SpeechError
 from tts_service.pace import measure
+from tts_service.serving.address import CannotServe, bind
+from tts_service.serving.gate import is_loopback
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -292,9 +292,10 @@ async def serve(port: int) -> None:
     """The agent as it always runs, with a probe for its memory and its event loop."""
     from agent import transports
     from agent.metrics import Metrics
-    from agent.server import bind, create_app, web_server
+    from agent.server import create_app, web_server
     from agent.settings import Settings
     from agent.switchboard import Switchboard
+    from tts_service.serving.address import bind
 
     lags: list[float] = []
 

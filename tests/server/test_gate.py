@@ -4,8 +4,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from agent.gate import Gate
 from agent.settings import Settings, SettingsError
+from tts_service.serving.gate import Gate
 
 WEBUI = "http://localhost:3000"
 

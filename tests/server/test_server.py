@@ -7,8 +7,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent import gate
-from agent.gate import MAX_BODY, Gate
 from tests.agent_process import get, post
+from tts_service.serving.gate import MAX_BODY, Gate
 
 SESSIONS = 'agent_sessions{transport="webrtc"}'
 STARTED = 'agent_sessions_started_total{transport="webrtc"}'

@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -152,6 +154,51 @@ def test_any_file_can_be_given_as_a_batch(place, name):
     assert all(isinstance(item, Task | Flaw) for item in items)
     with pytest.raises(SpeechError, match="cannot be read"), kept(place / "nowhere") as path:
         list(read_tasks(path))
+
+
+# The studio
+
+
+def test_a_studio_says_at_once_that_its_port_is_taken(place):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = shell(place, f"glm-tts studio --port {port}")
+    assert ended.returncode == 1
+    assert f"--port {port + 1}".encode() in ended.stderr
+    assert b"Loading" not in ended.stderr
+
+
+def test_a_studio_beyond_this_computer_wants_a_token(place):
+    ended = shell(place, "glm-tts studio --host 0.0.0.0 --port 0")
+    assert ended.returncode == 1
+    assert b"GLM_TTS_API_KEY" in ended.stderr
+
+
+def test_a_studio_stands_behind_the_gate(place):
+    httpx = pytest.importorskip("httpx")
+    pytest.importorskip("gradio")
+    command = [sys.executable, "-m", "tts_service.cli", "studio", "--port", "0"]
+    with subprocess.Popen(command, cwd=place, env=environment(place), stderr=subprocess.PIPE) as process:
+        try:
+            address = next(line for line in process.stderr if b"http://" in line).decode().split()[-1]
+            root = address.removesuffix("/studio/")
+            for _ in range(50):
+                with suppress(httpx.ConnectError):
+                    assert httpx.get(f"{root}/", timeout=30).headers["location"] == "/studio/"
+                    break
+                time.sleep(0.1)  # the socket is ours already, the server is about to listen on it
+            assert httpx.get(f"{root}/v1/voices", headers={"Host": "evil.example"}).status_code == 421
+            evil = {"Origin": "http://evil.example", "Content-Type": "text/plain"}
+            assert httpx.post(f"{root}/studio/gradio_api/queue/join", headers=evil, content="{}").status_code == 403
+            assert httpx.post(f"{root}/v1/audio/speech", content=bytes(3 << 20)).status_code == 413
+            assert httpx.get(f"{root}/v1/voices").status_code == 200
+        finally:
+            process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=SECONDS)
+        assert b"Traceback" not in err
+        assert process.returncode == 143
 
 
 # Signals

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,8 @@ from tts_service.cli.console import (
     EngineOption,
     JsonOption,
     LibraryOption,
+    arguments,
+    check_engine,
     err,
     load_engine,
     load_lexicon,
@@ -48,6 +51,10 @@ def presets(as_json: JsonOption = False) -> None:
 
 
 def studio(
+    host: Annotated[
+        str,
+        typer.Option(help=tr("监听地址；本机之外要设 GLM_TTS_API_KEY", "Address; others need GLM_TTS_API_KEY")),
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help=tr("端口", "Port"))] = 7861,
     voices: LibraryOption = None,
     engine: EngineOption = "kokoro",
@@ -58,30 +65,47 @@ def studio(
 ) -> None:
     """Serve the page and the speech API on this computer, until Ctrl-C."""
     with needs("studio"):
-        from tts_service.studio import mount
-    import uvicorn
-    from fastapi import FastAPI
+        import uvicorn
+        from fastapi import FastAPI
+        from fastapi.responses import RedirectResponse
 
-    from tts_service.speech_api import router
+        from tts_service.serving.address import bind
+        from tts_service.serving.gate import Gate
     from tts_service.voices import Library
 
-    # Beyond this computer a token is needed, and the agent's server asks for one.
-    host = "127.0.0.1"
-    with load_engine(engine, checkpoint, voices) as synthesizer:
-        synthesizer.lexicon = load_lexicon(dictionary)
-        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-        library = Library(voices)
-        app.include_router(router(lambda: synthesizer, library))
-        mount(
-            app,
-            lambda: synthesizer,
-            engine=engine,
-            transcribe=recognise,
-            dictionary=dictionary,
-            library=library,
-        )
-        err.print(tr("工作室：", "Studio: ") + f"http://{host}:{port}/studio", markup=False)
-        uvicorn.run(app, host=host, port=port, log_level="warning")
+    token = os.environ.get("GLM_TTS_API_KEY") or None
+    with arguments():
+        check_engine(engine)
+        lexicon = load_lexicon(dictionary)
+    with bind(host, port, has_token=token is not None) as sock:
+        with needs("studio"):
+            from tts_service.speech_api import router
+            from tts_service.studio import mount
+        with load_engine(engine, checkpoint, voices) as synthesizer:
+            synthesizer.lexicon = lexicon
+            app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+            library = Library(voices)
+            app.include_router(router(lambda: synthesizer, library))
+            app.add_api_route("/", lambda: RedirectResponse("/studio/"), methods=["GET"])
+            mount(
+                app,
+                lambda: synthesizer,
+                engine=engine,
+                transcribe=recognise,
+                dictionary=dictionary,
+                library=library,
+                token=token,
+            )
+            # Browsers cannot send the token as a header; the studio asks for it with a page of its own.
+            app.add_middleware(
+                Gate,
+                host=host,
+                token=token,
+                open_paths=("/", "/studio", "/studio/"),
+                roomy_paths={"/studio/": 256 << 20, "/v1/": 256 << 10},
+            )
+            err.print(tr("工作室：", "Studio: ") + f"http://{host}:{sock.getsockname()[1]}/studio/", markup=False)
+            uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[sock])
 
 
 def wyoming(
@@ -113,9 +137,12 @@ def wyoming(
                 "--allow 192.168.1.0/24",
             )
         )
-    networks(allow or ())
+    with arguments():
+        check_engine(engine)
+        networks(allow or ())
+        lexicon = load_lexicon(dictionary)
     with load_engine(engine, checkpoint, voices) as synthesizer:
-        synthesizer.lexicon = load_lexicon(dictionary)
+        synthesizer.lexicon = lexicon
 
         def ready(port: int) -> None:
             err.print(f"Wyoming: tcp://{host}:{port}", markup=False)
