@@ -173,6 +173,7 @@ def child(work: Path, said: str, target: str) -> None:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
+    options.add_session_config_entry("mlas.disable_kleidiai", "1")  # as `open_session` has it
 
     def run(name: str, outputs: list[str], inputs: dict) -> list[np.ndarray]:
         return ort.InferenceSession(str(work / f"{name}.onnx"), options).run(outputs, inputs)
