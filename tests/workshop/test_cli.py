@@ -107,6 +107,17 @@ def test_say_reads_files_and_presets(run, tmp_path):
     assert "the kokoro engine has no use for: sampling" in err
 
 
+def test_say_writes_subtitles_beside_the_file(run, tmp_path):
+    assert run("say", "你好，世界。今天天气很好。", "-o", "a.wav", "--subtitles", "srt")[0] == 0
+    cues = [cue.split("\n") for cue in (tmp_path / "a.srt").read_text(encoding="utf-8").strip().split("\n\n")]
+    assert [cue[2] for cue in cues] == ["你好，", "世界。", "今天天气很好。"]
+    seconds = soundfile.info(tmp_path / "a.wav").duration
+    ends = [cue[1].split(" --> ")[1].replace(",", ".").split(":")[2] for cue in cues]
+    assert float(ends[-1]) == pytest.approx(seconds, abs=0.002)
+    code, _, said = run("say", "你好", "-o", "-", "--subtitles", "srt")
+    assert (code, "give --output a file" in said) == (2, True)
+
+
 def test_say_uses_a_dictionary(run, tmp_path):
     (tmp_path / "dict.jsonl").write_text('{"word": "X", "phoneme": "非常非常非常非常长的读法"}\n', encoding="utf-8")
     lengths = []

@@ -32,7 +32,7 @@ from tts_service.cli.console import (
     warn,
 )
 from tts_service.engine import AudioChunk, SpeechError, SynthesisOptions
-from tts_service.files import STDOUT, Through, check_writable
+from tts_service.files import STDOUT, Through, check_writable, published
 from tts_service.wording import tr
 
 if TYPE_CHECKING:
@@ -80,6 +80,10 @@ def say(
         bool | None,
         typer.Option("--stream/--no-stream", help=tr("边生成边输出", "Emit while it is being made, or when complete")),
     ] = None,
+    subtitles: Annotated[
+        str | None,
+        typer.Option(metavar="srt|vtt", help=tr("同时写字幕，每个分句一条", "Write subtitles too, a cue a clause")),
+    ] = None,
     dict_: DictOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -88,6 +92,7 @@ def say(
     from tts_service.label import Label
     from tts_service.presets import honoured, native_rate
     from tts_service.presets import preset as preset_named
+    from tts_service.subtitles import FORMS, Subtitles
     from tts_service.voices import Library, check_voice, speaker
 
     asked = {"speed": speed, "seed": seed, "sample_rate": sample_rate, "sampling": sampling}
@@ -110,6 +115,13 @@ def say(
             check_writable(place)
         library = Library(voices)
         check_voice(engine, library, voice)
+        if subtitles is not None and (subtitles not in FORMS or play or place == STDOUT):
+            raise SpeechError(
+                tr(
+                    f"--subtitles 写在音频文件旁边，格式为 {' 或 '.join(FORMS)}；请同时给 --output 文件",
+                    f"--subtitles are written beside an audio file, as {' or '.join(FORMS)}; give --output a file too",
+                )
+            )
         lexicon = load_lexicon(dict_)
         pieces = text_source(text, file)
         first = next(pieces, "")
@@ -130,7 +142,9 @@ def say(
         rate = options.pop("sample_rate", None) or synthesizer.sample_rate
         options |= native_rate(engine, rate)
         who = speaker(synthesizer, library, voice)
-        chunks: Iterable[AudioChunk] = synthesizer.stream(chain([first], pieces), who, lexicon=lexicon, **options)
+        titles = Subtitles()
+        words = titles.reading(chain([first], pieces))
+        chunks: Iterable[AudioChunk] = titles.hearing(synthesizer.stream(words, who, lexicon=lexicon, **options))
         if not stream:
             chunks = list(chunks)
         label = Label(engine, who.name)
@@ -140,6 +154,9 @@ def say(
                     writer.write(chunk)
         else:
             save(place, chunks, rate, label, format, bitrate)
+            if subtitles is not None:
+                with published(place.with_suffix(f".{subtitles}")) as beside:
+                    beside.write(titles.written(subtitles).encode())
     [report] = reports
     summary = {
         "output": target,
