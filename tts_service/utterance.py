@@ -12,7 +12,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import g2p
-from tts_service.engine import BREATH, QUEUED, AudioChunk, CharTiming, Engine, StopSignal, SynthesisOptions, Voice
+from tts_service.engine import (
+    BREATH,
+    QUEUED,
+    SPEEDS,
+    AudioChunk,
+    CharTiming,
+    Engine,
+    Phrasing,
+    StopSignal,
+    SynthesisOptions,
+    Voice,
+)
 from tts_service.segmenter import Segment, Segmenter
 from tts_service.tempo import shared, stretched
 
@@ -98,7 +109,7 @@ class Utterance:
         self._segmenter = Segmenter(
             lambda text: [(match.start, match.end) for match in lexicon.find(text)],
             lambda text: _words(g2p.analyze(text, lexicon, language=options.language)),
-            engine.phrasing,
+            getattr(engine, "phrasing", Phrasing()),
         )
         self._stop = StopSignal()
         self._history: list[Any] = []
@@ -249,7 +260,8 @@ class Utterance:
             self._on_segment(segment)
         pronunciation = g2p.analyze(segment.text, self._lexicon, language=self.options.language)
         if pronunciation:
-            tempo, stretch = shared(self.options.speed, self._engine.tempi)
+            # an engine of somebody else's need not know that there is help with tempo
+            tempo, stretch = shared(self.options.speed, getattr(self._engine, "tempi", SPEEDS))
             options = replace(self.options, speed=tempo)
             chunks = self._engine.synthesize(pronunciation, self.voice, options, self._stop, self._history)
             yield from stretched(chunks, stretch)
