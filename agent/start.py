@@ -19,6 +19,7 @@ from agent.server import create_app, web_server
 from agent.settings import Settings, SettingsError
 from agent.switchboard import Switchboard
 from tts_service import SpeechError
+from tts_service.engine import Closed
 from tts_service.pace import measure
 from tts_service.serving.address import CannotServe, bind
 from tts_service.serving.gate import is_loopback
@@ -113,7 +114,10 @@ async def load(switchboard: Switchboard, url: str, console: Console) -> None:
         await switchboard.load(progress)
         settle()
     if switchboard.settings.voice.engine == "kokoro" and switchboard.models:
-        pace = await asyncio.to_thread(measure, switchboard.models.synthesizer)
+        try:
+            pace = await asyncio.to_thread(measure, switchboard.models.synthesizer)
+        except Closed:  # by a Ctrl-C meanwhile
+            return
         style = "dim" if pace.talkers else "yellow"
         console.print(f"[{style}]{pace.in_chinese()}[/]\n[{style}]{pace.in_english()}[/]")
     brain = switchboard.settings.brain
