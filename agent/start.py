@@ -81,10 +81,12 @@ async def run(settings: Settings, names: Sequence[str], console: Console) -> Non
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         loading = asyncio.create_task(load(switchboard, address(host, sock.getsockname()[1]), console))
         await asyncio.wait((serving, loading), return_when=asyncio.FIRST_COMPLETED)
-        if loading.done() and loading.exception():
+        # What loading dies of while the server ends, and closes the voice, is no failure.
+        loaded = loading.done() and not server.should_exit
+        if loaded and loading.exception():
             server.should_exit = True
         await serving
-        if loading.done():
+        if loaded:
             await loading
         else:
             loading.cancel()
