@@ -115,13 +115,6 @@ async def load(switchboard: Switchboard, url: str, console: Console) -> None:
 
         await switchboard.load(progress)
         settle()
-    if switchboard.settings.voice.engine == "kokoro" and switchboard.models:
-        try:
-            pace = await asyncio.to_thread(measure, switchboard.models.synthesizer)
-        except Closed:  # by a Ctrl-C meanwhile
-            return
-        style = "dim" if pace.talkers else "yellow"
-        console.print(f"[{style}]{pace.in_chinese()}[/]\n[{style}]{pace.in_english()}[/]")
     brain = switchboard.settings.brain
     console.print(f"就绪，用时 {time.perf_counter() - began:.1f} s · Ready in {time.perf_counter() - began:.1f} s")
     if brain.is_demo:
@@ -130,6 +123,13 @@ async def load(switchboard: Switchboard, url: str, console: Console) -> None:
     console.print(
         f"[bold]在浏览器中打开 · Open in a browser: [link={url}]{url}[/link][/]   [dim]Ctrl-C 结束 · to stop[/]"
     )
+    if switchboard.settings.voice.engine == "kokoro" and switchboard.models:
+        try:
+            pace = await asyncio.to_thread(measure, switchboard.models.synthesizer)
+        except Closed:  # by a Ctrl-C meanwhile
+            return
+        style = "dim" if pace.talkers else "yellow"
+        console.print(f"[{style}]{pace.in_chinese()}[/]\n[{style}]{pace.in_english()}[/]")
 
 
 def address(host: str, port: int) -> str:
