@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from g2p import analyze
 from tts_service import SpeechError, SynthesisOptions, Synthesizer, UnknownVoice
 from tts_service.audio import resample
-from tts_service.cli import app
+from tts_service.cli.commands import app
 from tts_service.engine import StopSignal
 from tts_service.kokoro import KokoroEngine
 from tts_service.kokoro.cast import FORMER, packaged_voices, style_table
