@@ -6,8 +6,8 @@ import socket
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent import gate
 from tests.agent_process import get, post
+from tts_service.serving import gate
 from tts_service.serving.gate import MAX_BODY, Gate
 
 SESSIONS = 'agent_sessions{transport="webrtc"}'
