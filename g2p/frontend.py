@@ -170,7 +170,8 @@ def _connect(stretch: list[Token]) -> list[Token]:
     chars = "".join(token.text[:1] or "一" for token in stretch)
     words = [token.word for token in stretch]
     known = dictionary()
-    tones = sandhi.sandhi(chars, [token.base for token in stretch], words, known.is_word)
+    figures = [token.end - token.start > len(token.text) for token in stretch]
+    tones = sandhi.sandhi(chars, [token.base for token in stretch], words, known.is_word, figures)
     connected: list[Token] = []
     for i, (token, reading) in enumerate(zip(stretch, tones, strict=True)):
         if connected and token.text == "儿" and _curls(stretch, i):

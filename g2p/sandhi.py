@@ -37,7 +37,13 @@ _LIGHT_SECOND = frozenset("认识 衣服 弟弟 好处 枇杷".split())
 _RISING_BEFORE_NEUTRAL = frozenset(("小姐 哪里 想想 走走 等等 手里 把手 打手 讲讲 洗洗 找找 打扫 晌午").split())
 
 
-def sandhi(chars: str, base: Sequence[str], words: Sequence[int], is_word: Callable[[str], bool]) -> list[str]:
+def sandhi(
+    chars: str,
+    base: Sequence[str],
+    words: Sequence[int],
+    is_word: Callable[[str], bool],
+    figures: Sequence[bool] | None = None,
+) -> list[str]:
     """Tones as spoken, for one stretch between pauses.
 
     Args:
@@ -45,11 +51,12 @@ def sandhi(chars: str, base: Sequence[str], words: Sequence[int], is_word: Calla
         base: Their dictionary readings, tone number last, [n]; empty where unknown.
         words: Word index of each, [n].
         is_word: Whether two characters are a word; it tells 展览+馆 from 小+老虎.
+        figures: Whether each was written in figures, [n]: 1.1点 is no 一点一点; None: none was.
     """
     spoken = list(base)
     for i, char in enumerate(chars):
         if char == "一" and base[i] == "yi1":
-            spoken[i] = "yi" + _tone_of_one(chars, base, words, i)
+            spoken[i] = "yi" + _tone_of_one(chars, base, words, i, figures is not None and figures[i])
         elif char == "不" and base[i] == "bu4":
             if 0 < i < len(chars) - 1 and (chars[i - 1] == chars[i + 1] or _is_potential(chars, words, i)):
                 spoken[i] = "bu5"
@@ -76,14 +83,14 @@ def _is_potential(chars: str, words: Sequence[int], i: int) -> bool:
     )
 
 
-def _tone_of_one(chars: str, base: Sequence[str], words: Sequence[int], i: int) -> str:
+def _tone_of_one(chars: str, base: Sequence[str], words: Sequence[int], i: int, figure: bool) -> str:
     if i + 1 == len(chars):
         return "1"
     before, after = chars[i - 1 : i], chars[i + 1]
     if _ORDINAL.match(chars, i) or (before and before in "高初大研" and after not in "点些截头倍个层下会把样家"):
         return "1"
     size = next((n for n in (2, 3) if chars[i : i + n] in (chars[i - n : i], chars[i + n : i + 2 * n])), 0)
-    if size and chars[i] == "一":  # 一步一步
+    if size and not figure:  # 一步一步
         return _before_tone(base, i, after)
     if before in _NUMERALS and not (after in _MAGNITUDES and before not in ("第", "点", "零")):
         return "1"

@@ -44,6 +44,8 @@ def spoken(text: str) -> str:
         ("一等奖", "yi1 deng2 jiang3"),
         ("高一新生", "gao1 yi1 xin1 sheng1"),
         ("一步一步", "yi2 bu4 yi2 bu4"),
+        ("上涨1.1点", "shang4 zhang3 yi1 dian3 yi1 dian3"),
+        ("一点一点", "yi4 dian3 yi4 dian3"),
         ("一点一点地", "yi4 dian3 yi4 dian3 de5"),
         ("打不开", "da3 bu5 kai1"),
         ("来不及", "lai2 bu5 ji2"),
