@@ -109,7 +109,7 @@ def test_timings_meet_the_sound(engine, voice):
     ]:
         chunks = speak(engine, text, voice)
         timings = {timing.start: timing.seconds for chunk in chunks for timing in chunk.timings}
-        heard = loud(samples(chunks), -33)
+        heard = loud(samples(chunks), -30)  # a native speaker hardly pauses at a comma
         errors.append(np.flatnonzero(heard)[0] * 0.005 - timings[0])
         near = int(timings[after] / 0.005)
         rising = np.flatnonzero(~heard[:-1] & heard[1:]) + 1
