@@ -201,7 +201,7 @@ def open_session(model: Path | bytes, threads: int) -> ort.InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    # ARM's own kernels (KleidiAI) get fused 8-bit products wrong in 1.32, emulated: symbols last 0.6 s or not at all.
+    # With ARM's own kernels (KleidiAI, 1.32) symbols last 0.6 s or not at all, in an emulator at least.
     options.add_session_config_entry("mlas.disable_kleidiai", "1")
     options.log_severity_level = 3
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
