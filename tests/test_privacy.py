@@ -187,7 +187,7 @@ def test_the_studio(tmp_path):
         speech = {"model": "tts-1", "input": "你好，世界。", "response_format": "pcm"}
         assert len(watched.ask("POST", f"{url}/v1/audio/speech", json=speech).content) > 24000
         watched.process.send_signal(signal.SIGINT)
-        watched.end()
+        watched.end(status=130)
     watched.was_silent()
 
 

@@ -16,7 +16,7 @@ from tts_service.engine import AudioChunk, CharTiming
 from tts_service.segmenter import Segment
 from tts_service.utterance import Utterance
 
-BEGUN_SECONDS = 0.06
+BEGUN_SECONDS = 0.04
 """When so much of a word has sounded it has been heard."""
 _OPENING = "“‘（《【「『〈([{<"
 

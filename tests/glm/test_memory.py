@@ -27,7 +27,7 @@ from tts_service.voices import Library
 def library(tmp_path_factory):
     folder = tmp_path_factory.mktemp("voices")
     library = Library(folder / "library")
-    for seed, name in ((3, "tong"), (5, "mei")):
+    for seed, name in ((3, "tong"), (5, "yi")):
         soundfile.write(folder / "recording.wav", make_audio(seed, 44100, 5.0), 44100)
         library.add(folder / "recording.wav", name=name, transcript="今天天气很好。", consent="a synthetic sound")
     return library

@@ -72,7 +72,7 @@ def flaw(tmp_path, line):
         ({"input_text": "a", "output_name": 1}, "output_name", "must be a text"),
         ({"input_text": "a", "seed": 1.5}, "seed", "whole number"),
         ({"input_text": "a", "speed": "fast"}, "speed", "must be a number"),
-        ({"input_text": "a", "speed": 9}, "speed", "between 0.5 and 2.0"),
+        ({"input_text": "a", "speed": 9}, "speed", "between 0.25 and 4.0"),
         ({"input_text": "a", "preset": "dubing"}, "preset", "did you mean dubbing?"),
         ({"input_text": "a", "promt_audio": "x.wav"}, "promt_audio", "did you mean prompt_audio?"),
         ({"input_text": "a", "prompt_audio": "../x.wav"}, "prompt_audio", "leads out"),

@@ -169,5 +169,5 @@ def test_after_a_loss_nothing_is_missing_and_nothing_comes_twice(engine, monkeyp
 
 
 def test_a_missing_cluster_or_application_is_explained():
-    with pytest.raises(SpeechError, match=r"serve run tts_service\.remote:build"):
+    with pytest.raises(SpeechError, match=r"serve run pipecat_glm_tts:build"):
         RemoteEngine.load(application="ghost")

@@ -22,13 +22,13 @@ def spoken():
     """Six seconds of a woman and six of a man, 24 kHz."""
     text = "今天天气很好，我们一起去公园散步，然后回家吃饭，晚上再看一场电影。"
     with tts_service.load("kokoro") as voice:
-        return {name: np.concatenate([c.samples for c in voice.stream(text, name)]) for name in ("lan", "song")}
+        return {name: np.concatenate([c.samples for c in voice.stream(text, name)]) for name in ("lian", "bai")}
 
 
 @pytest.fixture
 def recording(tmp_path, spoken):
     path = tmp_path / "recording.wav"
-    soundfile.write(path, spoken["lan"], 24000)
+    soundfile.write(path, spoken["lian"], 24000)
     return path
 
 
@@ -109,10 +109,10 @@ def test_links_in_the_library_are_no_voices(library, recording, tmp_path):
 
 
 def test_a_voice_is_not_added_over_another(library, recording):
-    library.add(recording, name="Lan", **CONSENT)
+    library.add(recording, name="Fang", **CONSENT)
     with pytest.raises(SpeechError, match="already"):
-        library.add(recording, name="lan", **CONSENT)
-    assert library.names() == ["Lan"]
+        library.add(recording, name="fang", **CONSENT)
+    assert library.names() == ["Fang"]
 
 
 @pytest.mark.parametrize("field", ["transcript", "consent"])
@@ -216,7 +216,7 @@ def test_a_good_recording_raises_no_doubts(spoken):
 
 def test_what_is_wrong_with_a_recording_is_heard(spoken, monkeypatch):
     monkeypatch.setenv("LC_ALL", "C")
-    lan, song = spoken["lan"], spoken["song"]
+    lan, song = spoken["lian"], spoken["bai"]
     noise = np.random.default_rng(0).normal(0, 0.05, len(lan)).astype(np.float32)
     spectrum = np.fft.rfft(lan)
     spectrum[int(3400 / 24000 * len(lan)) :] = 0

@@ -317,7 +317,7 @@ class GLMEngine:
         finally:
             ready.speaking -= 1
             models.room.give(size)
-        if segment.finished:
+        if segment.finished and not should_stop():
             history[:] = [*turns[1:], Turn(tuple(text), tuple(segment.tokens))]
 
     def _in_one_piece(

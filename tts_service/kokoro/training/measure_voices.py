@@ -16,7 +16,10 @@ import numpy as np
 from loguru import logger
 from numpy.typing import NDArray
 
-from tts_service.kokoro.calibrate import calibrate
+from g2p import analyze
+from tts_service.engine import StopSignal, SynthesisOptions, Voice
+from tts_service.kokoro import KokoroEngine
+from tts_service.kokoro.calibrate import LOUDNESS, calibrate, loudness
 from tts_service.kokoro.cast import style_table, table_names
 from tts_service.kokoro.forecast import NORMALISATION, Forecast
 from tts_service.kokoro.matching.matcher import tokens_of
@@ -65,6 +68,8 @@ MORE_SENTENCES = (
 )
 """Of these every voice says two, one of them at another tempo, so that together they have said everything."""
 TEMPI = (0.7, 1.5)
+LEVELLED = (*SENTENCES[1:], *(MORE_SENTENCES[place] for place in (7, 8, 12, 23)))
+"""By these all are made equally loud."""
 
 
 def measured(renderer: Renderer, name: str, turn: int) -> dict[str, NDArray]:
@@ -86,6 +91,23 @@ def weights(statistics: NDArray[np.float32]) -> NDArray[np.float32]:
     """What an error counts: a mean in standard deviations, a variance by the factor it puts on its channel."""
     rows = [(np.exp(-log_variance / 2), np.full_like(mean, 0.5)) for mean, log_variance in by_stage(statistics)]
     return np.concatenate([np.concatenate([one.ravel() for one in row]) for row in rows])
+
+
+def level() -> None:
+    """Make all voices equally loud as they stream, which differs from the whole rendering by up to a decibel."""
+    engine = KokoroEngine.load()
+    with np.load(NORMALISATION) as arrays:
+        constants = dict(arrays)
+    for place, name in enumerate(constants["names"]):
+        voice, stop = Voice(str(name)), StopSignal()
+        spoken = [
+            [chunk.samples for chunk in engine.synthesize(analyze(text), voice, SynthesisOptions(), stop)]
+            for text in LEVELLED
+        ]
+        heard = loudness([np.concatenate(chunks) for chunks in spoken])
+        constants["gains"][place] *= 10 ** ((LOUDNESS - heard) / 20)
+        logger.info(f"{name} streamed at {heard:.2f} LUFS")
+    np.savez(NORMALISATION, allow_pickle=False, **constants)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -112,6 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         np.repeat(np.arange(len(summaries)), [len(said) for said in summaries]),
     )
     np.savez(NORMALISATION, allow_pickle=False, **forecast.arrays(), **packed(voices))
+    level()
 
 
 if __name__ == "__main__":
