@@ -87,7 +87,7 @@ class Quality:
                     f"narrow, as on the phone (up to {self.bandwidth:.0f} Hz)",
                 )
             )
-        if self.echo > 15:
+        if self.echo > 35:
             found.append(tr("有回声（像 K 歌）", "it has an echo, as in karaoke"))
         if self.pitch_gap > 0.6:
             found.append(tr("可能不止一个人说话", "perhaps more than one speaker"))
