@@ -25,12 +25,10 @@ with needs("api"):
     from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
     from tts_service.serving.answered import Piece, caption_object, captioned, encoded, events, sound
-    from tts_service.serving.asked import MODELS, OFFICIAL_VOICES, SpeechRequest, chosen, model_known
+    from tts_service.serving.asked import MAX_LEAD, MODELS, OFFICIAL_VOICES, SpeechRequest, chosen, model_known
     from tts_service.serving.refusals import loading, refusal
     from tts_service.serving.socket import converse
 
-MAX_LEAD = 5.0
-"""Seconds of speech made ahead of a client that reads slowly."""
 BORN = 1735689600
 """When the models came into being, as far as clients want to know: the first day of 2025."""
 

@@ -13,6 +13,10 @@ from tts_service.engine import SPEEDS, Voice
 from tts_service.synthesizer import Synthesizer
 from tts_service.voices import Library, speaker
 
+MAX_CHARACTERS = 20_000
+"""Of one text."""
+MAX_LEAD = 5.0
+"""Seconds of speech made ahead of a client that reads slowly."""
 MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 """OpenAI's names. They, their dated forms and every engine's name mean whichever engine is loaded."""
 _FAMILIES = ("tts-1", "gpt-4o-mini-tts", "kokoro", "glm", "remote")
@@ -34,7 +38,7 @@ class SpeechRequest(BaseModel):
 
     model: str = ""
     """Blank: whichever engine is loaded."""
-    input: str = Field(min_length=1, max_length=20_000)
+    input: str = Field(min_length=1, max_length=MAX_CHARACTERS)
     voice: str | dict[Literal["id"], str] = ""
     """Name; blank: the engine's default."""
     response_format: Format = "mp3"

@@ -31,14 +31,9 @@ from tts_service.captions import Captions
 from tts_service.engine import SPEEDS, SpeechError
 from tts_service.label import Label
 from tts_service.serving.answered import encoded
-from tts_service.serving.asked import chosen
+from tts_service.serving.asked import MAX_CHARACTERS, MAX_LEAD, chosen
 from tts_service.synthesizer import Synthesizer
 from tts_service.voices import Library
-
-MAX_CHARACTERS = 20_000
-"""Of one utterance, as for one request."""
-MAX_LEAD = 5.0
-"""Seconds of speech made ahead of a client that reads slowly."""
 
 
 class _Message(BaseModel):

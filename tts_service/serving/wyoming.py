@@ -33,16 +33,14 @@ from wyoming.tts import (
 )
 
 from tts_service.engine import SpeechError
-from tts_service.serving.asked import chosen
+from tts_service.serving.asked import MAX_CHARACTERS, MAX_LEAD, chosen
 from tts_service.synthesizer import Synthesizer
 from tts_service.voices import Library
 
 PORT = 10200
 """Where Home Assistant's users expect a voice."""
-MAX_CHARACTERS = 20_000
 MAX_HEARD = 120.0
 """Seconds of one recording that are listened to."""
-MAX_LEAD = 5.0
 LOCAL = ("127.0.0.0/8", "::1/128")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -126,7 +124,7 @@ class _Client(AsyncEventHandler):
         self._deltas: asyncio.Queue[str | None] | None = None
         self._characters = 0
         self._speaking: asyncio.Task[None] | None = None
-        self._heard: list[bytes] = []
+        self._heard = bytearray()
         self._heard_as: AudioStart | None = None
 
     async def handle_event(self, event: Event) -> bool:
@@ -222,11 +220,11 @@ class _Client(AsyncEventHandler):
         if self._heard_as is None:
             self._heard_as = AudioStart(rate=chunk.rate, width=chunk.width, channels=chunk.channels)
         limit = MAX_HEARD * chunk.rate * chunk.width * chunk.channels
-        if sum(map(len, self._heard)) < limit:
-            self._heard.append(chunk.audio)
+        if len(self._heard) < limit:
+            self._heard += chunk.audio
 
     async def _understood(self) -> str:
-        form, data = self._heard_as, b"".join(self._heard)
+        form, data = self._heard_as, bytes(self._heard)
         self._heard.clear()
         if self._transcribe is None:
             raise SpeechError("this server only speaks; start it without --no-ears")
