@@ -23,6 +23,7 @@ from pipecat.services.openai.llm import OpenAILLMService
 from pipecat.utils.errors import ErrorCategory
 
 from agent.settings import BrainSettings
+from agent.thoughts import ThoughtFilter
 
 INSTRUCTIONS = (
     "You are a friendly voice assistant. What you write is spoken aloud: answer in one to three short sentences of "
@@ -164,8 +165,8 @@ class EndpointLLM(OpenAILLMService):
                         chunk = await anext(stream)
                 except StopAsyncIteration:
                     check_arguments(arguments)
-                    if self._thinks_first and not self._answered and (text := self._thoughts.unclosed.strip()):
-                        self._answered = True  # this time it has not thought
+                    if text := self._thoughts.close(everything=not self._answered):
+                        self._answered = self._answered or any(map(is_said, text))
                         await self._push_llm_text(text)
                     return
                 if is_progress(chunk):  # thoughts, too: who thinks is not slow
@@ -315,47 +316,12 @@ def has_content(chunk: ChatCompletionChunk, thoughts: ThoughtFilter) -> bool:
     if content is not None and not isinstance(content, str):
         raise GarbledAnswer(f"the content is not text: {str(content)[:200]}")
     delta.content = thoughts.filter(content or "")
-    return bool(calls) or any(char.isalnum() or unicodedata.category(char) == "So" for char in delta.content)
+    return bool(calls) or any(map(is_said, delta.content))
 
 
-class ThoughtFilter:
-    """Takes `<think>...</think>` out of streamed text, however the tags are cut up.
-
-    Local servers send the thoughts of reasoning models as part of the answer; nobody wants to hear them.
-
-    Args:
-        inside: The text begins with thoughts, without the opening tag.
-    """
-
-    OPEN, CLOSE = "<think>", "</think>"
-
-    def __init__(self, *, inside: bool = False) -> None:
-        self.began_inside = inside
-        """Whether the opening tag is missing; found out by the closing one."""
-        self.unclosed = ""
-        """What would be thoughts, had a closing tag come."""
-        self._thinking = inside
-        self._pending = ""
-
-    def filter(self, text: str) -> str:
-        """What of the text so far can be spoken and has not been returned yet."""
-        self._pending += text
-        speakable = ""
-        while tag := re.search(f"{self.OPEN}|{self.CLOSE}", self._pending):
-            before, self._pending = self._pending[: tag.start()], self._pending[tag.end() :]
-            opens = tag[0] == self.OPEN
-            if opens and not self._thinking:
-                speakable += before
-            self.began_inside = self.began_inside or not (opens or self._thinking)
-            self._thinking, self.unclosed = opens, ""
-        # The end may be the beginning of a tag: keep it until more is known.
-        tags = (self.OPEN, self.CLOSE)
-        kept = max(n for n in range(len(self.CLOSE)) for tag in tags if self._pending.endswith(tag[:n]))
-        settled, self._pending = self._pending[: len(self._pending) - kept], self._pending[len(self._pending) - kept :]
-        if self._thinking:
-            self.unclosed += settled
-            return speakable
-        return speakable + settled
+def is_said(char: str) -> bool:
+    """Whether there is something to hear or to see in it: a letter, a digit, an emoji."""
+    return char.isalnum() or unicodedata.category(char) == "So"
 
 
 def last_user_text(context: LLMContext) -> str:

@@ -168,13 +168,13 @@ async def test_who_thinks_is_not_slow_and_gives_a_sign_of_life(endpoint):
     assert not [frame for frame in up if isinstance(frame, ErrorFrame)]
 
 
-async def test_thoughts_without_an_opening_tag_are_not_spoken_once_the_model_is_known_for_them(endpoint):
+@pytest.mark.parametrize("model", ["deepseek-r1:8b", "a-name-that-does-not-tell"])
+async def test_thoughts_without_an_opening_tag_are_not_spoken(endpoint, model):
     endpoint.manner = "thinking_unopened"
     context = LLMContext([{"role": "user", "content": "今天天气怎么样？"}])
-    known = EndpointLLM(BrainSettings(base_url=endpoint.url, model="deepseek-r1:8b"))
-    for llm, expected in ((known, "今天晴。" * 2), (brain(endpoint.url), "用户在问天气今天晴。" + "今天晴。")):
-        down, _ = await run_test(llm, frames_to_send=[LLMContextFrame(context)] * 2)
-        assert "".join(frame.text for frame in down if isinstance(frame, LLMTextFrame)) == expected
+    llm = EndpointLLM(BrainSettings(base_url=endpoint.url, model=model))
+    down, _ = await run_test(llm, frames_to_send=[LLMContextFrame(context)] * 2)
+    assert "".join(frame.text for frame in down if isinstance(frame, LLMTextFrame)) == "今天晴。" * 2
 
 
 async def test_a_model_that_usually_thinks_and_does_not_is_heard(endpoint):
