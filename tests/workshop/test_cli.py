@@ -290,6 +290,17 @@ def test_g2p_shows_readings_and_reasons(run):
     assert "red" in out.decode()
 
 
+def test_the_language_of_numbers_can_be_chosen(run):
+    def said(*options):
+        return "".join(token["text"] for token in json.loads(run("g2p", "2026", "--json", *options)[1])["tokens"])
+
+    assert said("--language", "en") == "twentytwentysix"
+    assert said("--language", "zh") == "两千零二十六"
+    code, _, err = run("say", "2026", "-o", "out.wav", "--language", "xx")
+    assert code == 2
+    assert "zh" in err
+
+
 def test_dict_check_names_line_problem_and_fix(run, tmp_path):
     path = tmp_path / "dict.jsonl"
     path.write_text('{"word": "乐高", "phoneme": "lè gāo"}\n{"word": "知乎"}\n', encoding="utf-8")

@@ -17,6 +17,7 @@ from tts_service.cli.console import (
     DictOption,
     EngineOption,
     JsonOption,
+    LanguageOption,
     LibraryOption,
     arguments,
     check_engine,
@@ -65,6 +66,7 @@ def batch(
     engine: EngineOption = "kokoro",
     checkpoint: CheckpointOption = None,
     speed: Annotated[float | None, typer.Option(help=tr("语速 0.5 到 2", "Tempo, 0.5 to 2"))] = None,
+    language: LanguageOption = None,
     preset: Annotated[str, typer.Option(help=tr("默认预设", "Preset for tasks that name none"))] = "batch",
     sample_rate: Annotated[int | None, typer.Option(help=tr("采样率（Hz）", "Sample rate in Hz"))] = None,
     format: Annotated[str, typer.Option(help="wav, flac, mp3, opus")] = "wav",
@@ -97,7 +99,7 @@ def batch(
         with arguments():
             check_engine(engine)
             options: dict[str, Any] = dict(preset_named(preset).options)
-            asked = {"sample_rate": sample_rate, "speed": speed}
+            asked = {"sample_rate": sample_rate, "speed": speed, "language": language}
             options.update({name: value for name, value in asked.items() if value is not None})
             SynthesisOptions(**options)
             if format not in FORMATS:

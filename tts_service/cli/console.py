@@ -76,6 +76,14 @@ BitrateOption = Annotated[
         help=tr("MP3、Opus 的比特率（kbit/s），默认 128 和 48", "Of MP3 and Opus in kbit/s; left out: 128 and 48"),
     ),
 ]
+LanguageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--language",
+        metavar="zh|en",
+        help=tr("数字和符号按哪种语言读；默认看上下文", "How numbers and signs are said; left out: as the text tells"),
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help=tr("输出 JSON", "Print JSON for machines"))]
 
 

@@ -11,7 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from tts_service.cli import EXIT_FAILED
-from tts_service.cli.console import DictOption, JsonOption, arguments, load_lexicon, out, print_json, text_source
+from tts_service.cli.console import (
+    DictOption,
+    JsonOption,
+    LanguageOption,
+    arguments,
+    load_lexicon,
+    out,
+    print_json,
+    text_source,
+)
 from tts_service.wording import tr
 
 dictionary = typer.Typer(help=tr("自定义词典。", "The custom dictionary."), no_args_is_help=True)
@@ -27,15 +36,18 @@ _WHY = {
 def g2p(
     text: Annotated[str | None, typer.Argument(help=tr("文本；- 表示标准输入", "Text; - for standard input"))] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help=tr("从文件读取", "Read from a file"))] = None,
+    language: LanguageOption = None,
     dict_: DictOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print tokens, spans, readings and reasons."""
     from g2p import analyze
+    from tts_service.engine import SynthesisOptions
 
     with arguments():
+        SynthesisOptions(language=language)
         lexicon, said = load_lexicon(dict_), "".join(text_source(text, file))
-    pronunciation = analyze(said, lexicon=lexicon)
+    pronunciation = analyze(said, lexicon=lexicon, language=language)
     if as_json:
         tokens = [asdict(token) for token in pronunciation.tokens]
         print_json({"text": pronunciation.text, "tokens": tokens})

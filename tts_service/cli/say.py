@@ -20,6 +20,7 @@ from tts_service.cli.console import (
     DictOption,
     EngineOption,
     JsonOption,
+    LanguageOption,
     LibraryOption,
     arguments,
     check_engine,
@@ -72,6 +73,7 @@ def say(
     checkpoint: CheckpointOption = None,
     preset: Annotated[str | None, typer.Option(help=tr("预设，见 glm-tts presets", "See: glm-tts presets"))] = None,
     speed: Annotated[float | None, typer.Option(help=tr("语速 0.25 到 4", "Tempo, 0.25 to 4"))] = None,
+    language: LanguageOption = None,
     seed: Annotated[int | None, typer.Option(help=tr("随机种子", "Random seed"))] = None,
     sample_rate: Annotated[int | None, typer.Option(help=tr("采样率（Hz）", "Sample rate in Hz"))] = None,
     sampling: Annotated[str | None, typer.Option(help=tr("采样方法：ras 或 topk", "ras or topk"))] = None,
@@ -95,7 +97,13 @@ def say(
     from tts_service.subtitles import FORMS, Subtitles
     from tts_service.voices import Library, check_voice, speaker
 
-    asked = {"speed": speed, "seed": seed, "sample_rate": sample_rate, "sampling": sampling}
+    asked = {
+        "speed": speed,
+        "language": language,
+        "seed": seed,
+        "sample_rate": sample_rate,
+        "sampling": sampling,
+    }
     with arguments():
         check_engine(engine)
         chosen = preset_named(preset) if preset else None
