@@ -61,6 +61,7 @@ from pipecat.workers.runner import WorkerRunner
 
 import tts_service
 from agent import demo_brain
+from agent.greeting import opening
 from agent.keypad import Keypad
 from agent.llm import TOOLS, EndpointLLM
 from agent.settings import BrainSettings, Settings, VoiceSettings
@@ -68,8 +69,6 @@ from agent.stt import WhisperSTT
 from agent.turns import turn_taking
 from tts_service.recogniser import Recogniser
 from tts_service.service import GLMTTSService, GLMTTSSettings
-
-GREETING = "你好！有什么可以帮你的吗？"
 
 Progress = Callable[[str], None]
 """Told, in a few words, what is being loaded."""
@@ -136,7 +135,8 @@ class Conversation:
         self._brain_settings = settings.brain
         self._voice_settings = settings.voice
         self._tell = tell
-        brain, self._greeting = make_brain(settings.brain)
+        brain = make_brain(settings.brain)
+        self._greeting = opening(settings.brain)
         user, assistant = LLMContextAggregatorPair(LLMContext(tools=[*TOOLS]), user_params=turns)
         latency = UserBotLatencyObserver()
         self.worker = PipelineWorker(
@@ -284,11 +284,9 @@ async def converse(
         raise asyncio.CancelledError
 
 
-def make_brain(settings: BrainSettings) -> tuple[LLMService[Any], str]:
-    """The brain for one conversation and the greeting it opens with."""
-    brain: LLMService[Any] = demo_brain.DemoBrain() if settings.is_demo else EndpointLLM(settings)
-    greeting = demo_brain.GREETING if settings.is_demo else GREETING
-    return brain, greeting if settings.greeting is None else settings.greeting
+def make_brain(settings: BrainSettings) -> LLMService[Any]:
+    """The brain for one conversation."""
+    return demo_brain.DemoBrain() if settings.is_demo else EndpointLLM(settings)
 
 
 def make_voice(models: Models, settings: VoiceSettings) -> GLMTTSService:

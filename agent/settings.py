@@ -127,7 +127,10 @@ class BrainSettings(Section):
     instructions: str | None = None
     """System prompt; None: a short one that asks for speakable answers."""
     greeting: str | None = None
-    """What the agent says first; None: the brain's own greeting; an empty string: nothing."""
+    """What the agent says first; None: the brain's own greeting; an empty string: nothing but the introduction."""
+    introduction: str | None = None
+    """How a real brain's greeting says, after its hello, that this is an AI; None: 我是人工智能语音助手, or in English,
+    unless the greeting says so itself; an empty string: not at all."""
     first_token_timeout: float = Field(15.0, gt=0)
     """Seconds to wait for the beginning of an answer before the agent says that the model is slow."""
     stall_timeout: float = Field(8.0, gt=0)

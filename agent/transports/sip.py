@@ -27,6 +27,7 @@ from pipecat.transports.base_transport import BaseTransport, TransportParams
 from pipecat.utils.utils import obj_id
 from pydantic import BaseModel, Field
 
+from agent.greeting import opening
 from agent.settings import SettingsError
 from agent.switchboard import Refused, Seat, Switchboard
 from agent.transports.loudness import Loudness, is_speech
@@ -239,7 +240,7 @@ class Sip:
             else:
                 call.reject(503, "Service Unavailable", refusal.en)
             return
-        greets = self._switchboard.settings.brain.greeting != ""
+        greets = opening(self._switchboard.settings.brain) != ""
         await self._converse(seat, SipTransport(call, self._settings.answer_within if greets else 0.0))
 
     async def place(self, dial: Dial) -> dict[str, str]:
