@@ -27,6 +27,11 @@ class SpeechError(Exception):
 class Busy(SpeechError):
     """Too much is being spoken at once."""
 
+    def __init__(self, message: str, wait: float | None = None) -> None:
+        """Say so; `wait` is in how many seconds there will be room, as far as one can tell."""
+        super().__init__(message)
+        self.wait = wait
+
 
 class Closed(SpeechError):
     """The engine is gone for good."""

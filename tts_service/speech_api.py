@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -164,7 +165,7 @@ class _Speech:
         except UnknownVoice as error:
             return refusal(400, str(error), "voice")
         except Busy as error:
-            return refusal(429, str(error), None, {"Retry-After": "1"})
+            return refusal(429, str(error), None, {"Retry-After": str(max(1, math.ceil(error.wait or 1)))})
         except SpeechError as error:
             return refusal(400, str(error), "input")
 

@@ -20,7 +20,12 @@ import g2p
 from g2p.lexicon import default_lexicon
 from tts_service.engine import AudioChunk, Busy, Closed, Engine, SpeechError, SynthesisOptions, UnknownVoice, Voice
 from tts_service.segmenter import Segment
-from tts_service.utterance import Report, Utterance
+from tts_service.utterance import Report, Utterance, Wait
+
+FORSAKEN_SECONDS = 60.0
+"""Whoever has taken nothing of what lies ready for so long makes room when somebody else finds none."""
+WAIT_SECONDS = 1.0
+"""How often somebody who waits is told how long it may still take."""
 
 
 class Synthesizer:
@@ -46,6 +51,8 @@ class Synthesizer:
         self._capacity = capacity
         self._wake = threading.Condition()
         self._utterances: list[Utterance] = []
+        self._turn: float | None = None
+        """Seconds that a segment has the engine's attention, in the mean of late."""
         self._closing = False
         self._thread = threading.Thread(target=self._run, name=f"{engine.name}-engine", daemon=True)
         self._thread.start()
@@ -65,6 +72,12 @@ class Synthesizer:
     def active(self) -> int:
         """Utterances being spoken now."""
         return len(self._utterances)
+
+    @property
+    def wait(self) -> Wait:
+        """What a newcomer would have to wait for, were he to come now."""
+        queued = sum(utterance.queued for utterance in [*self._utterances])
+        return Wait(queued, self._seconds(queued + 1) if queued else 0.0)
 
     def voices(self) -> list[Voice]:
         """The voices of the engine that a picker should offer; the first is the default."""
@@ -98,6 +111,7 @@ class Synthesizer:
         on_end: Callable[[Exception | None], None],
         on_segment: Callable[[Segment], None] | None = None,
         on_fault: Callable[[Exception, int], None] | None = None,
+        on_wait: Callable[[Wait], None] | None = None,
         voice: str | Voice | None = None,
         options: SynthesisOptions | None = None,
         lexicon: g2p.Lexicon | None = None,
@@ -114,6 +128,7 @@ class Synthesizer:
             on_segment: Called on the engine thread before the first chunk of every piece that is said in one breath.
             on_fault: Called on the engine thread when a sentence fails, with the error and the place in the text where
                 speech goes on, unless several fail in a row. Without it the first failure is the end.
+            on_wait: Called on the engine thread every second while it waits for room in the engine.
             voice: Name; None for the default.
             options: Speed, seed and so on.
             lexicon: Dictionary for this utterance instead of the synthesizer's.
@@ -123,7 +138,7 @@ class Synthesizer:
 
         Raises:
             UnknownVoice: There is no such voice.
-            Busy: The capacity is exhausted.
+            Busy: The capacity is exhausted, and nobody has forsaken his utterance; tells in how long to try again.
             Closed: The synthesizer has been closed.
         """
         utterance = Utterance(
@@ -136,16 +151,39 @@ class Synthesizer:
             on_end=on_end,
             on_segment=on_segment,
             on_fault=on_fault,
+            on_wait=on_wait,
             max_lead=max_lead,
             real_time=real_time,
         )
         with self._wake:
             if self._closing:
                 raise Closed("the synthesizer has been closed")
-            if len(self._utterances) >= self._capacity:
-                raise Busy(f"{self._capacity} utterances are being spoken already; try again in a moment")
+            forsaken = None
+            if sum(not other.cancelled for other in self._utterances) >= self._capacity:
+                forsaken = self._forsaken()
             self._utterances.append(utterance)
+        if forsaken is not None:
+            forsaken.cancel(
+                Busy(
+                    f"nothing was taken of this speech for {FORSAKEN_SECONDS:.0f} s, and others are waiting; "
+                    "ask again, and read what comes"
+                )
+            )
         return utterance
+
+    def _forsaken(self) -> Utterance:
+        """The utterance whose listener has taken nothing for the longest time; Busy if all have of late."""
+        now = time.monotonic()
+        forsaken = max(self._utterances, key=lambda utterance: utterance.forsaken(now))
+        if forsaken.forsaken(now) < FORSAKEN_SECONDS:
+            raise Busy(f"{self._capacity} utterances are being spoken already; try again in a moment", self._seconds(1))
+        return forsaken
+
+    def _seconds(self, place: int) -> float | None:
+        """How long it takes until so many have had their turn: as many turns go on at once as are being served."""
+        if self._turn is None:
+            return None
+        return self._turn * place / max(1, sum(utterance.served for utterance in [*self._utterances]))
 
     def stream(
         self,
@@ -155,6 +193,7 @@ class Synthesizer:
         lexicon: g2p.Lexicon | None = None,
         max_lead: float = 30.0,
         on_report: Callable[[Report], None] | None = None,
+        on_wait: Callable[[Wait], None] | None = None,
         **options: Any,
     ) -> Generator[AudioChunk, None, None]:
         """Speak a text, or the deltas of one that is still being written.
@@ -166,6 +205,7 @@ class Synthesizer:
             lexicon: Dictionary for this text instead of the synthesizer's.
             max_lead: Seconds of audio made before the caller asks for them.
             on_report: Called with what it cost when the generator ends.
+            on_wait: See `open`.
             **options: Fields of `SynthesisOptions`: `speed`, `language`, `seed`, `sample_rate`, ...
 
         Yields:
@@ -178,6 +218,7 @@ class Synthesizer:
         utterance = self.open(
             on_chunk=items.put,
             on_end=items.put,
+            on_wait=on_wait,
             voice=voice,
             options=SynthesisOptions(**options),
             lexicon=lexicon,
@@ -290,15 +331,35 @@ class Synthesizer:
                 finished, error = True, exception
                 if not isinstance(exception, SpeechError):
                     logger.exception(f"the {self.engine.name} engine failed")
+            if utterance.turn is not None:
+                self._turn = utterance.turn if self._turn is None else 0.8 * self._turn + 0.2 * utterance.turn
+                utterance.turn = None
+            elif utterance.queued:
+                self._tell(utterance)
             if finished:
                 self._finish(utterance, error)
+
+    def _tell(self, utterance: Utterance) -> None:
+        """Tell somebody who waits how long it may take."""
+        now = time.monotonic()
+        if now - utterance.wait_told < WAIT_SECONDS:
+            return
+        utterance.wait_told = now
+        with self._wake:
+            ahead = sum(other.queued for other in self._utterances[: self._utterances.index(utterance)])
+        wait = Wait(ahead, self._seconds(ahead + 1))
+        if utterance.on_wait is not None:
+            utterance.on_wait(wait)
+        else:
+            logger.info(f"{utterance.voice.name} waits for the {self.engine.name} engine: {wait}")
 
     def _next(self) -> Utterance | None:
         """Wait until an utterance can be advanced and choose the most urgent one; None when closing."""
         with self._wake:
             while not (self._closing and not self._utterances):
                 now = time.monotonic()
-                waits = {utterance: utterance.seconds_until_ready(now) for utterance in self._utterances}
+                crowded = any(utterance.queued for utterance in self._utterances)
+                waits = {utterance: utterance.seconds_until_ready(now, crowded) for utterance in self._utterances}
                 ready = [utterance for utterance, wait in waits.items() if wait <= 0]
                 if ready:
                     return min(ready, key=lambda utterance: utterance.urgency(now))

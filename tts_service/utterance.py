@@ -26,6 +26,7 @@ from tts_service.engine import (
 )
 from tts_service.segmenter import Segment, Segmenter
 from tts_service.tempo import shared, stretched
+from tts_service.wording import tr
 
 STALL_SECONDS = 0.5
 """Text that has waited this long for its continuation is spoken as it stands."""
@@ -41,6 +42,24 @@ FAULTS = 3
 """After so many failed segments in a row the rest of the text is given up, too."""
 
 _SENTENCE_END = re.compile(r"[。！？!?；;\n]+[”’」』）)\"']*|\.(?=\s)")
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What somebody is told who waits for his turn."""
+
+    ahead: int
+    """How many others come before him."""
+    seconds: float | None
+    """How long it may take, by how long turns took so far; None while nobody has finished one."""
+
+    def __str__(self) -> str:
+        return str(
+            tr(
+                f"前面有 {self.ahead} 位" + ("" if self.seconds is None else f"，约 {self.seconds:.0f} 秒"),
+                f"{self.ahead} ahead" + ("" if self.seconds is None else f", about {self.seconds:.0f} s"),
+            )
+        )
 
 
 @dataclass(slots=True)
@@ -88,6 +107,7 @@ class Utterance:
         on_end: Callable[[Exception | None], None],
         on_segment: Callable[[Segment], None] | None = None,
         on_fault: Callable[[Exception, int], None] | None = None,
+        on_wait: Callable[[Wait], None] | None = None,
         max_lead: float,
         real_time: bool,
     ) -> None:
@@ -100,6 +120,14 @@ class Utterance:
         self._on_chunk = on_chunk
         self._on_segment = on_segment
         self._on_fault = on_fault
+        self.on_wait = on_wait
+        self.wait_told = 0.0
+        """When its listener was last told how long he has to wait."""
+        self.turn: float | None = None
+        """Seconds that the last segment had the engine's attention; set when it ends."""
+        self._turn_began: float | None = None
+        self._sounds = False
+        """Whether something of the present segment has been delivered."""
         self._faults = 0
         self._engine = engine
         self._lexicon = lexicon
@@ -124,6 +152,7 @@ class Utterance:
         self._queued_until = 0.0
         self._heard_since: float | None = None
         self._played = 0.0
+        self._played_at = time.monotonic()
 
     def feed(self, text: str) -> None:
         """Add text as it is written; any split is fine, down to single characters.
@@ -165,12 +194,29 @@ class Utterance:
         """The listener has consumed so much more (for utterances that are not played in real time)."""
         with self._wake:
             self._played += seconds
+            self._played_at = time.monotonic()
             self._wake.notify()
 
     @property
     def cancelled(self) -> bool:
         """Whether it has been told to stop."""
         return self._stop()
+
+    @property
+    def queued(self) -> bool:
+        """Whether its present segment is waiting for its turn inside the engine."""
+        return self._chunks is not None and self._queued_until > 0 and not self._sounds
+
+    @property
+    def served(self) -> bool:
+        """Whether its present segment has had its turn and is not done yet."""
+        return self._turn_began is not None
+
+    def forsaken(self, now: float) -> float:
+        """For how many seconds nobody has taken what lies ready; 0 if it plays by itself."""
+        if self._real_time or self.lead(now) <= self._max_lead:
+            return 0.0
+        return now - self._played_at
 
     def lead(self, now: float) -> float:
         """Seconds of audio that have been delivered but not played yet; negative when playback has run dry."""
@@ -188,12 +234,18 @@ class Utterance:
         waited = now - self._text_since if self._text_since is not None else 0.0
         return SAFE_SECONDS * (1 - waited / PATIENCE_SECONDS)
 
-    def seconds_until_ready(self, now: float) -> float:
-        """0 if the engine can do something for it now, else how long to sleep at most. Call with the lock held."""
+    def seconds_until_ready(self, now: float, crowded: bool = False) -> float:
+        """0 if the engine can do something for it now, else how long to sleep at most. Call with the lock held.
+
+        Args:
+            now: The time.
+            crowded: Others wait for what a segment holds: it is finished even far ahead of a listener, who might
+                never come.
+        """
         if self.cancelled or (self._chunks is None and self._segmenter.exhausted):
             return 0.0
         lead = self.lead(now)
-        if lead > self._max_lead:
+        if lead > self._max_lead and not (crowded and self.served):
             return lead - self._max_lead if self._real_time else math.inf
         if self._chunks is not None:
             return max(0.0, self._queued_until - now)
@@ -225,6 +277,12 @@ class Utterance:
             ended = time.monotonic()
             self.report.busy += ended - started
         self._served = self._served or chunk is not QUEUED
+        if chunk is not QUEUED and self._turn_began is None:
+            self._turn_began = started
+        elif chunk is QUEUED and not self._sounds:
+            self._turn_began = None
+        if chunk is None:
+            self.turn, self._turn_began = ended - (self._turn_began or started), None
         self._queued_until = ended + QUEUED_SECONDS if chunk is QUEUED else 0.0
         if chunk is None:
             self._chunks = None
@@ -275,18 +333,18 @@ class Utterance:
         rest = segment.text[end.end() :] if end else ""
         start = segment.start + len(segment.text) - len(rest)
         self._on_fault(error, start)
-        self._chunks = None
+        self._chunks = self._turn_began = None
         if rest:
             self._begin(Segment(rest, start))
 
     def _begin(self, segment: Segment) -> None:
-        self._segment, self._said = segment, 0
+        self._segment, self._said, self._sounds = segment, 0, False
         self._segment_seconds = self.report.audio
         self._chunks = self._speak(segment)
 
     def _deliver(self, chunk: AudioChunk, now: float) -> None:
         report = self.report
-        self._faults = 0
+        self._faults, self._sounds = 0, True
         if report.first_audio is None and self._text_since is not None:
             report.first_audio = now - self._text_since
         # The clock of playback starts with the first chunk, and again whenever playback had run dry.

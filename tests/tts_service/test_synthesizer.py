@@ -9,6 +9,9 @@ import pytest
 import g2p
 from tests.tts_service.tone_engine import TOKEN_SECONDS, ToneEngine
 from tts_service import Busy, SpeechError, SynthesisOptions, Synthesizer, UnknownVoice, Utterance
+from tts_service import synthesizer as synthesizer_module
+from tts_service.engine import QUEUED
+from tts_service.utterance import Wait
 
 
 @pytest.fixture
@@ -286,3 +289,72 @@ def test_many_talkers_come_and_go():
         for index, listener in enumerate(listeners):
             assert index % 3 == 0 or len(listener.chunks) == 8
         assert voice.active == 0
+
+
+class OneAtATime(ToneEngine):
+    """Has room for one segment; the others wait for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.holder = None
+
+    def synthesize(self, pronunciation, *rest):
+        me = object()
+        while self.holder is not None:
+            yield QUEUED
+        self.holder = me
+        try:
+            yield from super().synthesize(pronunciation, *rest)
+        finally:
+            self.holder = None
+
+
+def test_who_waits_is_told_how_many_come_before_him_and_how_long_it_may_take(monkeypatch):
+    monkeypatch.setattr(synthesizer_module, "WAIT_SECONDS", 0.0)
+    waits, told, engine = [], threading.Event(), OneAtATime()
+
+    def on_wait(wait):
+        waits.append(wait)
+        if wait.ahead == 1:
+            told.set()
+
+    with Synthesizer(engine) as voice:
+        list(voice.stream("一二三。"))  # now it is known how long a turn takes
+        assert voice.wait == Wait(0, 0.0)
+        engine.holder = object()
+        first, second = Listener(), Listener()
+        first.open(voice, "七八九。")
+        second.open(voice, "十百千。", on_wait=on_wait)
+        assert told.wait(10)
+        assert voice.wait.ahead == 2
+        engine.holder = None
+        assert all(listener.done.wait(10) for listener in (first, second))
+    seconds = next(wait.seconds for wait in waits if wait.ahead == 1)
+    assert seconds is not None
+    assert "1 ahead, about" in str(Wait(1, seconds))
+
+
+def test_who_never_reads_holds_no_room_that_another_waits_for():
+    with Synthesizer(OneAtATime()) as voice:
+        idle = voice.stream("一二三四五六七八九十。" * 3, max_lead=0.5)
+        next(idle)  # and that is all he ever takes
+        assert len(list(voice.stream("好的。"))) == 2
+        assert sum(1 for _ in idle) == 29, "he has lost nothing"
+
+
+def test_who_has_forsaken_his_speech_makes_room_for_a_newcomer(monkeypatch):
+    with Synthesizer(ToneEngine(), capacity=1) as voice:
+        idle = voice.stream("一二三四五六七八九十。" * 3, max_lead=0.5)
+        next(idle)
+        with pytest.raises(Busy, match="try again"):
+            next(voice.stream("好。"))
+        monkeypatch.setattr(synthesizer_module, "FORSAKEN_SECONDS", 0.0)
+        reader = voice.stream("好。")
+        while True:  # he is forsaken once all that he allowed has been made
+            try:
+                assert len(list(reader)) == 1
+                break
+            except Busy:
+                reader = voice.stream("好。")
+        with pytest.raises(Busy, match="nothing was taken of this speech"):
+            list(idle)

@@ -449,9 +449,10 @@ def test_a_recorded_voice_speaks_through_glm(tmp_path, recording):
     Library(library).add(recording, name="mine", transcript="今天天气很好。", consent="x")
     common = ["--engine", "glm", "--checkpoint", ROOT / "tests" / "glm" / "golden" / "ckpt", "--voices", library]
     runner = CliRunner()
-    result = runner.invoke(app, ["say", "你好。", "--voice", "mine", "-o", str(tmp_path / "x.wav"), *map(str, common)])
-    assert result.exit_code == 0, (result.output, result.exception)
-    assert soundfile.info(tmp_path / "x.wav").frames > 0
+    for text in ("Hello.", "你好。", "我用Mac。"):
+        result = runner.invoke(app, ["say", text, "--voice", "mine", "-o", str(tmp_path / "x.wav"), *map(str, common)])
+        assert result.exit_code == 0, (result.output, result.exception)
+        assert soundfile.info(tmp_path / "x.wav").frames > 0
     assert "(glm)" in str((tmp_path / "x.wav").read_bytes()[:1000])
     task = {"input_text": "你好。", "prompt_audio": "recording.wav", "prompt_text": "今天天气很好。"}
     (tmp_path / "tasks.jsonl").write_text(json.dumps(task))

@@ -37,7 +37,7 @@ from tts_service.files import STDOUT, Through, check_writable, published
 from tts_service.wording import tr
 
 if TYPE_CHECKING:
-    from tts_service.utterance import Report
+    from tts_service.utterance import Report, Wait
 
 _PLAYERS = (
     ("aplay", "-q", "-t", "raw", "-f", "S16_LE", "-c", "1", "-r", "{rate}"),
@@ -152,7 +152,8 @@ def say(
         who = speaker(synthesizer, library, voice)
         titles = Subtitles()
         words = titles.reading(chain([first], pieces))
-        chunks: Iterable[AudioChunk] = titles.hearing(synthesizer.stream(words, who, lexicon=lexicon, **options))
+        spoken = synthesizer.stream(words, who, lexicon=lexicon, on_wait=_waiting, **options)
+        chunks: Iterable[AudioChunk] = titles.hearing(spoken)
         if not stream:
             chunks = list(chunks)
         label = Label(engine, who.name)
@@ -179,6 +180,10 @@ def say(
         print_json(summary, err if target == "-" else out)
     elif target != "-":
         out.print(f"{target}  {report.audio:.1f} s", markup=False)
+
+
+def _waiting(wait: Wait) -> None:
+    err.print(tr("排队中：", "waiting: ") + str(wait), markup=False)
 
 
 def _place(output: str | None, format: str) -> Path:

@@ -37,7 +37,7 @@ from tts_service.glm.cuda import usual_device, warm_up
 from tts_service.glm.decode import GROUP, Decoder, Limits, SpeechHead, speech_tokens
 from tts_service.glm.download import checkpoint_folder
 from tts_service.glm.fetch import Fetch
-from tts_service.glm.flow import Flow, load_flow, solve
+from tts_service.glm.flow import Flow, load_flow, solve, whole_size
 from tts_service.glm.flow_stream import FRAMES, Chunking, FlowStream, FlowVoice, frame_noise, stream_size, voice_size
 from tts_service.glm.hift_stream import HiFTStream
 from tts_service.glm.lm import SpeechLM, load_head, load_lm
@@ -91,6 +91,11 @@ class Models:
     """What the voices and the streams of the flow may take."""
     sound: torch.cuda.Stream | None
     """Of the vocoder, so that the next chunk of the flow need not wait for it; None on a CPU."""
+
+    @property
+    def flow_device(self) -> torch.device:
+        """Where the flow is."""
+        return next(self.flow.parameters()).device
 
     @classmethod
     def read(
@@ -330,7 +335,7 @@ class GLMEngine:
         should_stop: StopSignal,
     ) -> Iterator[AudioChunk]:
         """Draw a segment's tokens, then work on all of them at once in the published order."""
-        models, place = self._loaded(), next(self._loaded().flow.parameters()).device
+        models, place = self._loaded(), self._loaded().flow_device
         models.scheduler.join(segment)
         try:
             while not segment.spoken:
@@ -343,24 +348,35 @@ class GLMEngine:
         if not segment.tokens:
             return
         heard, frames = len(features.tokens), FRAMES * len(segment.tokens)
+        size = whole_size(models.flow, FRAMES * heard + frames)
+        if not (yield from self._lent(size, partial(self._make_room, size), True, should_stop)):
+            return
 
         def noise(total: int) -> Tensor:
             before = frame_noise(0, Purpose.FLOW_PROMPT, 0, FRAMES * heard, place)
             return torch.cat([before, frame_noise(segment.seed, Purpose.FLOW, 0, frames, place)], dim=1)[:, :total]
 
-        mel, _ = solve(
-            models.flow,
-            torch.tensor(segment.tokens, device=place),
-            features.tokens.to(place),
-            features.mels[rate].to(place),
-            features.speaker.to(place),
-            noise,
-            should_stop=should_stop,
-        )
-        yield BREATH
-        if should_stop():
-            return
-        wave = self._vocoder(rate, segment.seed).push(Tempo(options.speed).push(mel, True), True).cpu().numpy()
+        try:
+            mel, _ = solve(
+                models.flow,
+                torch.tensor(segment.tokens, device=place),
+                features.tokens.to(place),
+                features.mels[rate].to(place),
+                features.speaker.to(place),
+                noise,
+                should_stop=should_stop,
+            )
+        finally:
+            models.room.give(size)
+        waves, vocoder = [], self._vocoder(rate, segment.seed)
+        # in pieces: the vocoder needs 7 MB a frame for a moment
+        pieces = Tempo(options.speed).push(mel, True).split(FRAMES * max(self._chunking.blocks), dim=2)
+        for number, piece in enumerate(pieces, 1):
+            yield BREATH
+            if should_stop():
+                return
+            waves.append(vocoder.push(piece, number == len(pieces)).cpu().numpy())
+        wave = np.concatenate(waves)
         pacer = Pacer(pronunciation, None)
         pacer.end_at(len(wave) / rate)
         yield AudioChunk(wave, rate, pacer.heard(len(wave) / rate, True))
@@ -484,29 +500,41 @@ class GLMEngine:
         Whoever is in the middle of an utterance comes before those who begin one. Voices with which nobody speaks make
         room, the one that was used longest ago first.
         """
+
+        def has_room() -> bool:
+            return self._make_room(size if rate in ready.flows else size + ready.size, (ready, rate))
+
+        if not (yield from self._lent(size + ready.size, has_room, ahead, should_stop)):
+            return False
+        ready.speaking += 1
+        self._ready[ready.key] = ready
+        return True
+
+    def _lent(
+        self, most: int, has_room: Callable[[], bool], ahead: bool, should_stop: StopSignal
+    ) -> Generator[AudioChunk, None, bool]:
+        """Wait in line until `has_room`, for `most` bytes at most; False if that was stopped."""
         room = self._loaded().room
+        if most > room.size:
+            raise SpeechError(
+                f"this voice and a segment of this length take {most / 1e6:,.1f} MB beside the "
+                f"networks; there are {room.size / 1e6:,.1f} MB. Use a shorter reference or shorter sentences"
+            )
         place = room.line_up(ahead)
         try:
-            while not (room.is_first(place) and self._has_room(ready, rate, size)):
+            while not (room.is_first(place) and has_room()):
                 if should_stop():
                     return False
                 yield QUEUED
         finally:
             room.leave(place)
-        ready.speaking += 1
-        self._ready[ready.key] = ready
         return True
 
-    def _has_room(self, ready: _ReadyVoice, rate: int, size: int) -> bool:
+    def _make_room(self, needed: int, keep: tuple[_ReadyVoice, int] | None = None) -> bool:
+        """Take so many bytes, if need be from voices that nobody speaks with but the one to keep, at its rate."""
         room = self._loaded().room
-        if size + ready.size > room.size:
-            raise SpeechError(
-                f"this voice and a segment of this length take {(size + ready.size) / 1e6:,.1f} MB beside the "
-                f"networks; there are {room.size / 1e6:,.1f} MB. Use a shorter reference or shorter sentences"
-            )
-        needed = size if rate in ready.flows else size + ready.size
         for other in list(self._ready.values()):
-            for made in [made for made in other.flows if not other.speaking and (other is not ready or made != rate)]:
+            for made in [made for made in other.flows if not other.speaking and (other, made) != keep]:
                 if needed > room.free:
                     del other.flows[made]
                     room.give(other.size)
@@ -515,8 +543,7 @@ class GLMEngine:
     def _flow_voice(self, ready: _ReadyVoice, rate: int, should_stop: StopSignal) -> FlowVoice | None:
         """The voice for an output rate; None if it was stopped before it was ready."""
         if rate not in ready.flows:
-            flow = self._loaded().flow
-            place = next(flow.parameters()).device
+            flow, place = self._loaded().flow, self._loaded().flow_device
             features = ready.features
             try:
                 made = FlowVoice(

@@ -116,6 +116,15 @@ def mask_block_frames(tokens: int) -> int:
     return int(tokens / 12.5 * 22050 / 256)
 
 
+def whole_size(flow: Flow, frames: int) -> int:
+    """Bytes that `solve` needs for a moment, for so many frames with those of the prompt.
+
+    What a layer has in hand in both branches, what enters the first, and the mel of every step.
+    """
+    sizes = flow.estimator.sizes
+    return 4 * frames * (20 * sizes.width + 3 * sizes.mix + (STEPS + 10) * 80)
+
+
 @torch.inference_mode()
 def solve(
     flow: Flow,
