@@ -67,6 +67,7 @@ from agent.llm import TOOLS, EndpointLLM
 from agent.settings import BrainSettings, Settings, VoiceSettings
 from agent.stt import WhisperSTT
 from agent.turns import turn_taking
+from pipecat_glm_tts.wording import tr
 from tts_service.recogniser import Recogniser
 from tts_service.service import GLMTTSService, GLMTTSSettings
 
@@ -95,15 +96,15 @@ class Models:
             SpeechError: Voice or recogniser cannot be loaded, a voice or language does not exist, or the cache folder
                 cannot be written.
         """
-        progress(f"loading the voice ({settings.voice.engine})")
+        progress(tr("loading the voice ({engine})", engine=settings.voice.engine))
         place = {"glm": "checkpoint", "remote": "address"}.get(settings.voice.engine, "model")
         chosen: dict[str, Any] = {place: settings.voice.model}
         synthesizer = await asyncio.to_thread(tts_service.load, settings.voice.engine, **chosen)
         try:
             synthesizer.voice(settings.voice.name)
-            progress("warming the voice up")
+            progress(tr("warming the voice up"))
             await asyncio.to_thread(synthesizer.warm_up, settings.voice.name)
-            progress("loading speech recognition (Whisper)")
+            progress(tr("loading speech recognition (Whisper)"))
             recogniser = await asyncio.to_thread(Recogniser, **settings.ears.model_dump())
         except BaseException:
             synthesizer.close()

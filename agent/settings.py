@@ -28,6 +28,7 @@ from pydantic import (
     model_validator,
 )
 
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import SPEEDS
 
 PREFIX = "GLM_TTS_"
@@ -76,7 +77,9 @@ class ApiSettings(Section):
     def _plain(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
             if origin not in ("*", "null") and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+", origin):
-                raise ValueError(f"{origin!r} is no origin; write scheme://host[:port] without a path")
+                raise ValueError(
+                    tr("{origin!r} is no origin; write scheme://host[:port] without a path", origin=origin)
+                )
         return value
 
     @field_validator("voices")
@@ -149,7 +152,7 @@ class BrainSettings(Section):
     def _endpoint_has_a_model(self) -> BrainSettings:
         if self.base_url is not None and self.model is None:
             raise ValueError(
-                "base_url is set but model is not; name the model to ask for (brain.model or OPENAI_MODEL)"
+                tr("base_url is set but model is not; name the model to ask for (brain.model or OPENAI_MODEL)")
             )
         return self
 
@@ -242,18 +245,18 @@ class SipSettings(Section):
     def _address(cls, value: str) -> str:
         host, _, port = value.rpartition(":")
         if int(port) > 65535:
-            raise ValueError(f"port {port} lies beyond 65535")
+            raise ValueError(tr("port {port} lies beyond 65535", port=port))
         try:
             ip_address(host.strip("[]"))
         except ValueError:
-            raise ValueError(f"{host} is not an IP address") from None
+            raise ValueError(tr("{host} is not an IP address", host=host)) from None
         return value
 
     @field_validator("advertise")
     @classmethod
     def _reachable(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None and info.data.get("listen", "").startswith(("0.0.0.0:", "[::]:")):
-            raise ValueError("it is needed, as an IP address, when sip.listen names every address")
+            raise ValueError(tr("it is needed, as an IP address, when sip.listen names every address"))
         if value is not None:
             ip_address(value)
         return value
@@ -263,7 +266,9 @@ class SipSettings(Section):
     def _room(cls, value: tuple[int, int]) -> tuple[int, int]:
         low, high = value
         if not 1024 <= low <= high - 3 <= 65532:
-            raise ValueError("it must be the first and the last of a range within 1024 to 65535 with room for a call")
+            raise ValueError(
+                tr("it must be the first and the last of a range within 1024 to 65535 with room for a call")
+            )
         return value
 
 
@@ -304,7 +309,10 @@ class Settings(Section):
             field, equals, value = override.partition("=")
             if not equals or field.count(".") != 1:
                 raise SettingsError(
-                    f"{override!r} is not a setting; write section.field=value, such as voice.speed=1.1"
+                    tr(
+                        "{override!r} is not a setting; write section.field=value, such as voice.speed=1.1",
+                        override=override,
+                    )
                 )
             _put(values, origins, field, value, "command line")
         try:
@@ -323,13 +331,17 @@ def profile_path(profile: str | Path) -> Path:
     if path.suffix in (".yaml", ".yml"):
         if path.is_file():
             return path
-        raise SettingsError(f"{path}: there is no such profile file")
+        raise SettingsError(tr("{path}: there is no such profile file", path=path))
     folder = Path(__file__).resolve().parent.parent / "configs" / "profiles"
     if (found := folder / f"{profile}.yaml").is_file():
         return found
     known = sorted(file.stem for file in folder.glob("*.yaml"))
     raise SettingsError(
-        f"there is no profile named {profile!r}; known: {', '.join(known)}, or give the path of a .yaml file"
+        tr(
+            "there is no profile named {profile!r}; known: {known}, or give the path of a .yaml file",
+            profile=profile,
+            known=", ".join(known),
+        )
     )
 
 
@@ -338,12 +350,16 @@ def _read_profile(path: Path, values: dict[str, Any], origins: dict[str, str]) -
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not valid YAML: {error}") from None
+        raise SettingsError(tr("{path} is not valid YAML: {error}", path=path, error=error)) from None
     if root is None or document is None:  # nothing but comments, or a bare `null`
         return
     if not isinstance(document, dict):
         raise SettingsError(
-            f"{path}: expected sections such as 'voice:' with fields below them, not a {type(document).__name__}"
+            tr(
+                "{path}: expected sections such as 'voice:' with fields below them, not a {kind}",
+                path=path,
+                kind=type(document).__name__,
+            )
         )
     for section_key, section_node in root.value:
         section = section_key.value
@@ -387,6 +403,34 @@ def _complaint(error: Any, origins: dict[str, str]) -> str:
         parent: type[BaseModel] = Settings
         if len(error["loc"]) > 1:
             parent = type(getattr(Settings(), str(error["loc"][0])))
-        return f"{origin}: there is no setting {field!r}; known: {', '.join(parent.model_fields)}"
-    shown = "" if re.search("key|token|password", field) else f" is {error['input']!r}"
-    return f"{origin}: {field}{shown}; {error['msg'][0].lower()}{error['msg'][1:]}"
+        known = ", ".join(parent.model_fields)
+        return tr("{origin}: there is no setting {field!r}; known: {known}", origin=origin, field=field, known=known)
+    fault = _fault(error["type"], error["msg"], error.get("ctx", {}))
+    if re.search("key|token|password", field):
+        return f"{origin}: {field}; {fault}"
+    return tr("{origin}: {field} is {given!r}; {fault}", origin=origin, field=field, given=error["input"], fault=fault)
+
+
+def _fault(kind: str, message: str, limits: Mapping[str, Any]) -> str:
+    """Pydantic's usual faults in our words; it has them in English only."""
+    match kind:
+        case "bool_parsing" | "bool_type":
+            return tr("it must be true or false")
+        case "int_parsing" | "int_type" | "int_from_float":
+            return tr("it must be a whole number")
+        case "float_parsing" | "float_type":
+            return tr("it must be a number")
+        case "string_type":
+            return tr("it must be a text")
+        case "literal_error" | "enum":
+            return tr("it must be one of {expected}", expected=limits["expected"])
+        case "greater_than":
+            return tr("it must be more than {limit}", limit=limits["gt"])
+        case "greater_than_equal":
+            return tr("it must be at least {limit}", limit=limits["ge"])
+        case "less_than":
+            return tr("it must be less than {limit}", limit=limits["lt"])
+        case "less_than_equal":
+            return tr("it must be at most {limit}", limit=limits["le"])
+    message = message.removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]

@@ -18,6 +18,7 @@ from agent.metrics import Metrics
 from agent.server import create_app, web_server
 from agent.settings import Settings, SettingsError
 from agent.switchboard import Switchboard
+from pipecat_glm_tts.wording import tr
 from tts_service import SpeechError
 from tts_service.engine import Closed
 from tts_service.pace import measure
@@ -37,27 +38,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings.load(options.profile, os.environ, options.set)
         asyncio.run(run(settings, options.transport, console))
     except (SettingsError, SpeechError, CannotServe) as error:
-        console.print(f"[red]✗[/] 无法启动 · Cannot start:\n{escape(str(error))}")
+        console.print(f"[red]✗[/] {tr('Cannot start:')}\n{escape(str(error))}")
         return 1
     return 0
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description="A voice agent in the browser and on the phone.")
+    parser = argparse.ArgumentParser(description=tr("A voice agent in the browser and on the phone."))
     parser.add_argument(
         "-t",
         "--transport",
         default=["webrtc"],
         type=lambda names: names.split(","),
-        help=f"lines to answer, separated by commas: {', '.join(transports.NAMES)} (webrtc)",
+        help=tr("lines to answer, separated by commas: {names} (webrtc)", names=", ".join(transports.NAMES)),
     )
-    parser.add_argument("--profile", default="default", help="a YAML file, or a name in configs/profiles (default)")
-    parser.add_argument("--host", help="address to listen on (127.0.0.1); beyond loopback needs GLM_TTS_API_KEY")
-    parser.add_argument("--port", help="port to listen on (7860)")
-    parser.add_argument("--sip-listen", metavar="HOST:PORT", help="address of the telephone (127.0.0.1:5060)")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", help="any other setting")
-    parser.add_argument("-v", "--verbose", action="store_true", help="log everything")
+    parser.add_argument("--profile", default="default", help=tr("a YAML file, or a name in configs/profiles (default)"))
+    parser.add_argument("--host", help=tr("address to listen on (127.0.0.1); beyond loopback needs GLM_TTS_API_KEY"))
+    parser.add_argument("--port", help=tr("port to listen on (7860)"))
+    parser.add_argument("--sip-listen", metavar="HOST:PORT", help=tr("address of the telephone (127.0.0.1:5060)"))
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", help=tr("any other setting")
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help=tr("log everything"))
     options = parser.parse_args(arguments)
     for field in ("host", "port"):
         if (value := getattr(options, field)) is not None:
@@ -104,7 +107,7 @@ async def load(switchboard: Switchboard, url: str, console: Console) -> None:
             console.print(f"  [green]✓[/] {escape(step)} [dim]{now - last:.1f} s[/]")
         last = now
 
-    console.print(f"[dim]页面已可打开 · The page is up:[/] {url}")
+    console.print(f"[dim]{tr('The page is up:')}[/] {url}")
     with console.status("…") as status:
 
         def progress(next_step: str) -> None:
@@ -116,20 +119,19 @@ async def load(switchboard: Switchboard, url: str, console: Console) -> None:
         await switchboard.load(progress)
         settle()
     brain = switchboard.settings.brain
-    console.print(f"就绪，用时 {time.perf_counter() - began:.1f} s · Ready in {time.perf_counter() - began:.1f} s")
+    console.print(tr("Ready in {seconds:.1f} s", seconds=time.perf_counter() - began))
     if brain.is_demo:
-        console.print("[dim]没有接模型，由演示大脑回答；设 OPENAI_BASE_URL 与 OPENAI_MODEL 可接任何模型。[/]")
-        console.print("[dim]No model is connected, so the demo brain answers; set OPENAI_BASE_URL and OPENAI_MODEL.[/]")
-    console.print(
-        f"[bold]在浏览器中打开 · Open in a browser: [link={url}]{url}[/link][/]   [dim]Ctrl-C 结束 · to stop[/]"
-    )
+        console.print(
+            tr("No model is connected, so the demo brain answers; set OPENAI_BASE_URL and OPENAI_MODEL."), style="dim"
+        )
+    console.print(f"[bold]{tr('Open in a browser:')} [link={url}]{url}[/link][/]   [dim]{tr('Ctrl-C to stop')}[/]")
     if switchboard.settings.voice.engine == "kokoro" and switchboard.models:
         try:
             pace = await asyncio.to_thread(measure, switchboard.models.synthesizer)
         except Closed:  # by a Ctrl-C meanwhile
             return
         style = "dim" if pace.talkers else "yellow"
-        console.print(f"[{style}]{pace.in_chinese()}[/]\n[{style}]{pace.in_english()}[/]")
+        console.print(str(pace), style=style, markup=False)
 
 
 def address(host: str, port: int) -> str:

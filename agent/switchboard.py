@@ -15,18 +15,19 @@ from agent.metrics import Metrics
 from agent.pipeline import Event, Models, Progress, converse
 from agent.record import CallRecord
 from agent.settings import Settings
+from pipecat_glm_tts.wording import chinese
 
 State = Literal["loading", "ready", "failed"]
 
 
 class Refused(Exception):
-    """A call that cannot be taken now. The message is for people, in Chinese and English."""
+    """A call that cannot be taken now. The message is for people far away, so in Chinese and English."""
 
-    def __init__(self, reason: str, zh: str, en: str) -> None:
-        super().__init__(f"{zh} / {en}")
+    def __init__(self, reason: str, message: str, **values: object) -> None:
         self.reason = reason
-        self.zh = zh
-        self.en = en
+        self.zh = chinese(message).format(**values)
+        self.en = message.format(**values)
+        super().__init__(f"{self.zh} / {self.en}")
 
 
 class Seat:
@@ -110,17 +111,11 @@ class Switchboard:
         """
         if self.state != "ready":
             self.metrics.refused.labels("loading").inc()
-            raise Refused(
-                "loading", "模型还在加载，请稍等片刻。", "The models are still loading; try again in a moment."
-            )
+            raise Refused("loading", "The models are still loading; try again in a moment.")
         limit = self.settings.server.max_sessions
         if len(self._seats) >= limit:
             self.metrics.refused.labels("full").inc()
-            raise Refused(
-                "full",
-                f"已有 {limit} 路通话，满了，请稍后再试。",
-                f"All {limit} calls are taken; please try again later.",
-            )
+            raise Refused("full", "All {limit} calls are taken; please try again later.", limit=limit)
         seat = Seat(self, transport)
         self._seats.add(seat)
         self.metrics.sessions.labels(transport).inc()

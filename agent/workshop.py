@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.switchboard import Switchboard
 from pipecat_glm_tts.extras import missing
+from pipecat_glm_tts.wording import tr
 from tts_service import speech_api
 from tts_service.audio import resample
 from tts_service.engine import SpeechError
@@ -34,7 +35,7 @@ def add_workshop(app: FastAPI, switchboard: Switchboard) -> None:
 
     def transcribe(samples: NDArray[np.float32], rate: int) -> str:
         if switchboard.models is None:
-            raise SpeechError("识别模型还在加载 / the recogniser is still loading")
+            raise SpeechError(tr("the recogniser is still loading"))
         return switchboard.models.recogniser.transcribe(resample(samples, rate, 16000)).text
 
     def build() -> FastAPI:
@@ -81,7 +82,7 @@ class _Studio:
         if scope["type"] != "http" or not (scope["path"] + "/").startswith("/studio/"):
             return await self.app(scope, receive, send)
         if self._build is None:
-            sorry = PlainTextResponse("\n".join(missing("studio", "gradio")) + "\n", 404)
+            sorry = PlainTextResponse(missing("studio", "gradio") + "\n", 404)
             return await sorry(scope, receive, send)
         async with self._building:
             if self._built is None:

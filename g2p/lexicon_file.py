@@ -10,6 +10,7 @@ from pathlib import Path
 
 from g2p import mandarin
 from g2p.mandarin import glm_syllables, numbered
+from pipecat_glm_tts.wording import tr
 
 FILE_NAME = "G2P_replace_dict.jsonl"
 HANZI = re.compile(f"[{mandarin.HANZI}]")
@@ -40,7 +41,13 @@ class Problem:
     fix: str
 
     def __str__(self) -> str:
-        return f"line {self.line}: {self.problem}. {self.fix} ({self.text[:60]})"
+        return tr(
+            "line {line}: {problem}. {fix} ({text})",
+            line=self.line,
+            problem=self.problem,
+            fix=self.fix,
+            text=self.text[:60],
+        )
 
 
 def parse_entry(word: str, phoneme: str) -> Entry:
@@ -55,9 +62,9 @@ def parse_entry(word: str, phoneme: str) -> Entry:
     """
     word, phoneme = word.strip(), phoneme.strip()
     if not word:
-        raise LexiconError("the word is empty; write the characters to replace")
+        raise LexiconError(tr("the word is empty; write the characters to replace"))
     if not phoneme:
-        raise LexiconError("the reading is empty; write pinyin such as 'lè gāo', or a respelling such as '派森'")
+        raise LexiconError(tr("the reading is empty; write pinyin such as 'lè gāo', or a respelling such as '派森'"))
     if "<|" in phoneme:
         return Entry(word, _aligned(word, glm_syllables(phoneme)))
     parts = re.split(r"[\s'’-]+", phoneme)
@@ -67,18 +74,27 @@ def parse_entry(word: str, phoneme: str) -> Entry:
         return Entry(word, _aligned(word, syllables))
     if toned and not HANZI.search(phoneme) and any(syllables) and not all(syllables):
         wrong = parts[syllables.index(None)]
-        raise LexiconError(f"{wrong!r} is not a pinyin syllable; write 'chóng' or 'chong2', one for each character")
+        raise LexiconError(
+            tr("{wrong!r} is not a pinyin syllable; write 'chóng' or 'chong2', one for each character", wrong=wrong)
+        )
     if not re.search(r"\w", phoneme):
-        raise LexiconError(f"{phoneme!r} cannot be spoken; write pinyin or a respelling")
+        raise LexiconError(tr("{phoneme!r} cannot be spoken; write pinyin or a respelling", phoneme=phoneme))
     return Entry(word, respelling=phoneme)
 
 
 def _aligned(word: str, syllables: list[str | None]) -> tuple[str | None, ...]:
     hanzi = len(HANZI.findall(word))
     if hanzi == len(word) and len(syllables) != len(word):
-        raise LexiconError(f"{word} has {len(word)} characters but {len(syllables)} syllables; write one for each")
+        raise LexiconError(
+            tr(
+                "{word} has {word_count} characters but {syllables_count} syllables; write one for each",
+                word=word,
+                word_count=len(word),
+                syllables_count=len(syllables),
+            )
+        )
     if hanzi != len(word) and not all(syllables):
-        raise LexiconError(f"{word} is not all hanzi; give a syllable for every sound")
+        raise LexiconError(tr("{word} is not all hanzi; give a syllable for every sound", word=word))
     return tuple(syllables)
 
 
@@ -91,20 +107,31 @@ def parse_line(line: str) -> list[Entry]:
     try:
         content = json.loads(line)
     except json.JSONDecodeError as error:
-        raise LexiconError(f"not JSON ({error.msg} at column {error.colno}); write {_EXAMPLE}") from None
+        raise LexiconError(
+            tr(
+                "not JSON ({msg} at column {colno}); write {example}",
+                msg=error.msg,
+                colno=error.colno,
+                example=_EXAMPLE,
+            )
+        ) from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
-        raise LexiconError(f"cannot be read ({error}); write {_EXAMPLE}") from None
+        raise LexiconError(tr("cannot be read ({error}); write {example}", error=error, example=_EXAMPLE)) from None
     if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
-        raise LexiconError(f"expected one JSON object with texts only; write {_EXAMPLE}")
+        raise LexiconError(tr("expected one JSON object with texts only; write {example}", example=_EXAMPLE))
     if "word" in content or "phoneme" in content:
         if content.keys() != {"word", "phoneme"}:
             odd = sorted(content.keys() ^ {"word", "phoneme"})
             raise LexiconError(
-                f"the fields must be exactly 'word' and 'phoneme' (see {', '.join(odd)}); write {_EXAMPLE}"
+                tr(
+                    "the fields must be exactly 'word' and 'phoneme' (see {odd}); write {example}",
+                    odd=", ".join(odd),
+                    example=_EXAMPLE,
+                )
             )
         return [parse_entry(content["word"], content["phoneme"])]
     if not content:
-        raise LexiconError(f"the object is empty; write {_EXAMPLE}")
+        raise LexiconError(tr("the object is empty; write {example}", example=_EXAMPLE))
     return [parse_entry(word, phoneme) for word, phoneme in content.items()]
 
 
@@ -130,7 +157,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Entry], list[Problem]]
         try:
             line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
         except UnicodeDecodeError:
-            problems.append(Problem(number, repr(raw[:40]), "not UTF-8", "Save the file as UTF-8."))
+            problems.append(Problem(number, repr(raw[:40]), tr("not UTF-8"), tr("Save the file as UTF-8.")))
             continue
         if not line:
             continue
@@ -138,12 +165,11 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Entry], list[Problem]]
             for entry in parse_line(line):
                 key = entry.word.casefold()
                 if key in entries and entries[key] != entry:
-                    problem = f"{entry.word} is already defined in line {lines[key]}"
-                    problems.append(Problem(number, line, problem, "Keep one of them; the later one is used."))
+                    problem = tr("{word} is already defined in line {line}", word=entry.word, line=lines[key])
+                    problems.append(Problem(number, line, problem, tr("Keep one of them; the later one is used.")))
                 entries[key], lines[key] = entry, number
         except LexiconError as error:
-            problem, _, fix = str(error).partition("; ")
-            problems.append(
-                Problem(number, line, problem, fix[:1].upper() + fix[1:] + "." if fix else "Correct the line.")
-            )
+            problem, *fix = re.split("; |；", str(error), maxsplit=1)
+            advice = fix[0][:1].upper() + fix[0][1:] + tr(".") if fix else tr("Correct the line.")
+            problems.append(Problem(number, line, problem, advice))
     return entries, problems

@@ -24,7 +24,7 @@ def agent() -> int:
     except ModuleNotFoundError as error:
         if is_ours(error.name):
             raise
-        sys.exit("\n".join(missing("agent", error.name)))
+        sys.exit(missing("agent", error.name))
     return start()
 
 

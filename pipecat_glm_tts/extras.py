@@ -7,23 +7,22 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+from pipecat_glm_tts.wording import tr
+
 
 def is_ours(module: str | None) -> bool:
     """Whether a module belongs to this distribution: no command could install it."""
     return (module or "").split(".")[0] in ("pipecat_glm_tts", "agent", "g2p", "tts_service")
 
 
-def missing(extra: str, package: str | None) -> tuple[str, str]:
-    """The sentence in Chinese and in English that names the extra of a missing package and the command."""
+def missing(extra: str, package: str | None) -> str:
+    """The sentence that names the extra of a missing package and the command."""
     try:
         distribution("pipecat-glm-tts")
         command = f"pip install 'pipecat-glm-tts[{extra}]'"  # what is there already is not asked of an index
     except PackageNotFoundError:
         command = f"pip install --editable '{Path(__file__).resolve().parent.parent}[{extra}]'"
-    return (
-        f"缺少软件包 {package}，请安装：{command}",
-        f"the package {package} is missing; install it with: {command}",
-    )
+    return tr("the package {package} is missing; install it with: {command}", package=package, command=command)
 
 
 @contextmanager
@@ -39,6 +38,5 @@ def needs(extra: str) -> Iterator[None]:
         if is_ours(error.name):
             raise
         from tts_service.engine import SpeechError
-        from tts_service.wording import tr
 
-        raise SpeechError(tr(*missing(extra, error.name))) from error
+        raise SpeechError(missing(extra, error.name)) from error

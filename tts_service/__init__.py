@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pipecat_glm_tts.extras import needs  # first of all, so that nothing reports home
+from pipecat_glm_tts.wording import tr
 
 if TYPE_CHECKING:
     from tts_service.engine import (
@@ -114,4 +115,6 @@ def load_engine(engine: str, **settings: Any) -> Engine:
         from tts_service.remote import RemoteEngine
 
         return RemoteEngine.load(**settings)
-    raise SpeechError(f"there is no engine {engine!r}; available: {', '.join(ENGINES)}")
+    raise SpeechError(
+        tr("there is no engine {engine!r}; available: {engines}", engine=engine, engines=", ".join(ENGINES))
+    )

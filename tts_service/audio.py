@@ -13,8 +13,8 @@ import soxr
 from numpy.typing import NDArray
 
 from pipecat_glm_tts.extras import needs
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError
-from tts_service.wording import tr
 
 Samples = NDArray[np.float32]
 MAX_RATE = 384_000
@@ -34,7 +34,7 @@ def load_audio(source: str | Path | bytes | BinaryIO, *, max_seconds: float = 60
     Raises:
         SpeechError: The file does not exist, is no audio, is empty or too long, or has an absurd rate.
     """
-    name = str(source) if isinstance(source, str | Path) else "the uploaded audio"
+    name = str(source) if isinstance(source, str | Path) else tr("the uploaded audio")
     try:
         with open(source, "rb") if isinstance(source, str | Path) else _opened(source) as file:
             container = _container(file.read(16))
@@ -46,15 +46,12 @@ def load_audio(source: str | Path | bytes | BinaryIO, *, max_seconds: float = 60
         # libsndfile's own words name the Python object that it was given.
         reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or error
         raise SpeechError(
-            tr(
-                f"{name} 无法作为音频读取（{reason}）；请用 WAV、FLAC、OGG、MP3 或 M4A",
-                f"{name} cannot be read as audio ({reason}); use WAV, FLAC, OGG, MP3 or M4A",
-            )
+            tr("{name} cannot be read as audio ({reason}); use WAV, FLAC, OGG, MP3 or M4A", name=name, reason=reason)
         ) from error
     if samples.shape[1] == 0:
-        raise SpeechError(f"{name} holds no sound")
+        raise SpeechError(tr("{name} holds no sound", name=name))
     if not np.isfinite(samples).all():
-        raise SpeechError(f"{name} holds samples that are not numbers")
+        raise SpeechError(tr("{name} holds samples that are not numbers", name=name))
     return np.ascontiguousarray(samples), rate
 
 
@@ -65,9 +62,15 @@ class _TooMuch(Exception):
 def _limit(frames: int, rate: int, channels: int, max_seconds: float) -> None:
     """Refuse what would fill the memory: silence of eight channels at 655 kHz takes a FLAC next to nothing."""
     if rate * channels > MAX_RATE:
-        raise _TooMuch(f"has a sample rate of {rate} Hz on {channels} channels; save it in stereo at 48000 Hz")
+        raise _TooMuch(
+            tr(
+                "has a sample rate of {rate} Hz on {channels} channels; save it in stereo at 48000 Hz",
+                rate=rate,
+                channels=channels,
+            )
+        )
     if frames > max_seconds * rate:
-        raise _TooMuch(f"is too long; at most {max_seconds:.0f} s are read")
+        raise _TooMuch(tr("is too long; at most {max_seconds:.0f} s are read", max_seconds=max_seconds))
 
 
 def _opened(source: bytes | BinaryIO) -> AbstractContextManager[BinaryIO]:
@@ -101,7 +104,7 @@ def _decode_container(file: BinaryIO, format: str, max_seconds: float) -> tuple[
     length = 0
     with av.open(file, "r", format=format) as container:
         if not container.streams.audio:
-            raise ValueError("there is no sound in it")
+            raise ValueError(tr("there is no sound in it"))
         stream = container.streams.audio[0]
         planar = av.AudioResampler("fltp", rate=stream.rate)
         for frame in container.decode(stream):

@@ -14,10 +14,10 @@ import soxr
 from numpy.typing import NDArray
 
 from pipecat_glm_tts.extras import needs
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import AudioChunk, SpeechError
 from tts_service.files import make_folder, published
 from tts_service.label import FIELD, NOTICE, Label
-from tts_service.wording import tr
 
 Format = Literal["wav", "pcm", "flac", "mp3", "opus", "aac"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -215,7 +215,7 @@ def save(
     # What fails at once leaves not even a folder behind.
     first = next(chunks, None)
     if first is None:
-        raise SpeechError("there was nothing to say in the text")
+        raise SpeechError(tr("there was nothing to say in the text"))
     make_folder(path.parent)
     with published(path) as file, SpeechWriter(file, format, sample_rate, label, bitrate) as writer:
         for chunk in chain([first], chunks):
@@ -230,15 +230,14 @@ def check_format(format: str, sample_rate: int, bitrate: int | None = None) -> i
         SpeechError: There is no such format, sample rate or bit rate.
     """
     if format not in FORMATS:
-        raise SpeechError(
-            tr(f"不支持格式 {format!r}，可用：", f"there is no format {format!r}; use one of ") + ", ".join(FORMATS)
-        )
+        raise SpeechError(tr("there is no format {format!r}; use one of ", format=format) + ", ".join(FORMATS))
     if sample_rate not in SAMPLE_RATES:
         known = ", ".join(map(str, SAMPLE_RATES))
         raise SpeechError(
             tr(
-                f"不能写 {sample_rate} Hz 的采样率，可用：{known}",
-                f"a sample rate of {sample_rate} Hz cannot be written; use one of {known}",
+                "a sample rate of {sample_rate} Hz cannot be written; use one of {known}",
+                sample_rate=sample_rate,
+                known=known,
             )
         )
     return _bitrate(format, bitrate)
@@ -255,8 +254,12 @@ def _bitrate(format: str, asked: int | None) -> int | None:
         where = BITRATE_VARIABLES[format] if asked is None else "--bitrate"
         raise SpeechError(
             tr(
-                f"{where}：{format} 的比特率应为 {known[0]} 到 {known[-1]} kbit/s，而不是 {given[:20]!r}",
-                f"{where}: {format} takes {known[0]} to {known[-1]} kbit/s, not {given[:20]!r}",
+                "{where}: {format} takes {lowest} to {highest} kbit/s, not {given!r}",
+                where=where,
+                format=format,
+                lowest=known[0],
+                highest=known[-1],
+                given=given[:20],
             )
         )
     return int(given)

@@ -17,6 +17,7 @@ from typing import Any
 import soundfile
 from loguru import logger
 
+from pipecat_glm_tts.wording import tr
 from tts_service.audio_file import read_label
 from tts_service.engine import SpeechError
 from tts_service.files import cannot_write, file_sha256, make_folder, published
@@ -213,7 +214,9 @@ class _Report:
                 if entry["status"] != "failed":
                     self._finished.add(entry["key"])
             except (ValueError, KeyError, TypeError) as error:
-                raise SpeechError(f"{path} is no report of a batch; move it away or choose another --output") from error
+                raise SpeechError(
+                    tr("{path} is no report of a batch; move it away or choose another --output", path=path)
+                ) from error
         self._file.truncate(whole)
 
     def __enter__(self) -> _Report:

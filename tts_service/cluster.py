@@ -15,6 +15,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from pipecat_glm_tts.extras import needs
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError
 from tts_service.files import file_sha256, published
 from tts_service.maker import Job, LocalMaker
@@ -118,7 +119,7 @@ class RayMaker:
         try:
             return self._ray.get(answer)
         except self._ray.exceptions.RayError as error:
-            raise SpeechError(f"the cluster failed: {str(error).strip().splitlines()[-1]}") from error
+            raise SpeechError(tr("the cluster failed: {error}", error=str(error).strip().splitlines()[-1])) from error
 
 
 @contextmanager
@@ -158,7 +159,9 @@ def ray_workers(
         maker = RayMaker(ray, workers, engine, voice, dictionary)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         ray.shutdown()
-        raise SpeechError(f"the Ray cluster {address} cannot be used: {error}") from error
+        raise SpeechError(
+            tr("the Ray cluster {address} cannot be used: {error}", address=address, error=error)
+        ) from error
     try:
         yield maker
     finally:

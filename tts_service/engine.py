@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from pipecat_glm_tts.wording import tr
+
 if TYPE_CHECKING:  # for readers and the type checker only: at run time this module stands alone
     import numpy as np
     from numpy.typing import NDArray
@@ -129,15 +131,27 @@ class SynthesisOptions:
     def __post_init__(self) -> None:
         slowest, fastest = SPEEDS
         if not slowest <= self.speed <= fastest:
-            raise SpeechError(f"speed is {self.speed}; it must lie between {slowest} and {fastest}")
+            raise SpeechError(
+                tr(
+                    "speed is {speed}; it must lie between {slowest} and {fastest}",
+                    speed=self.speed,
+                    slowest=slowest,
+                    fastest=fastest,
+                )
+            )
         if self.language not in (None, "zh", "en"):
             raise SpeechError(
-                f"the language is {self.language!r}; it must be 'zh', 'en' or None (decide from the text)"
+                tr(
+                    "the language is {language!r}; it must be 'zh', 'en' or None (decide from the text)",
+                    language=self.language,
+                )
             )
         if self.sampling not in ("ras", "topk"):
-            raise SpeechError(f"sampling is {self.sampling!r}; it must be 'ras' or 'topk'")
+            raise SpeechError(tr("sampling is {sampling!r}; it must be 'ras' or 'topk'", sampling=self.sampling))
         if self.max_length is not None and self.max_length < 1:
-            raise SpeechError(f"max_length is {self.max_length}; it must be at least 1 speech token")
+            raise SpeechError(
+                tr("max_length is {max_length}; it must be at least 1 speech token", max_length=self.max_length)
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, BinaryIO, cast
 
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError
-from tts_service.wording import tr
 
 STDOUT = Path("/dev/stdout")
 """The standard output, by this name on every system."""
@@ -51,7 +51,7 @@ def published(target: Path) -> Iterator[BinaryIO]:
 def cannot_write(target: Path, error: OSError) -> SpeechError:
     """What kept a place from being written, with what can be done about it."""
     reason = error.strerror or str(error)
-    return SpeechError(tr(f"无法写入 {target}（{reason}）；", f"{target} cannot be written ({reason}); ") + _fix(error))
+    return SpeechError(tr("{target} cannot be written ({reason}); ", target=target, reason=reason) + _fix(error))
 
 
 def make_folder(folder: Path) -> None:
@@ -69,18 +69,18 @@ def make_folder(folder: Path) -> None:
 def _fix(error: OSError) -> str:
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
-            return tr("请腾出空间，或换一个位置", "make room or choose another folder")
+            return tr("make room or choose another folder")
         case errno.EACCES | errno.EPERM | errno.EROFS:
-            return tr("请换一个你有权写入的位置", "choose a place that you may write to")
+            return tr("choose a place that you may write to")
         case errno.ENAMETOOLONG:
-            return tr("请用短一些的名字（最多 255 字节）", "give it a shorter name (255 bytes at most)")
+            return tr("give it a shorter name (255 bytes at most)")
         case errno.EISDIR:
-            return tr("这是文件夹，请写出文件名", "it is a folder: name a file in it")
+            return tr("it is a folder: name a file in it")
         case errno.ENOENT | errno.ENOTDIR | errno.ELOOP:
-            return tr("请检查路径，或换一个文件夹", "check its path or choose another folder")
+            return tr("check its path or choose another folder")
         case errno.ENOTBLK:
-            return tr("这是磁盘设备，请写出文件名", "it is a disk: name a file")
-    return tr("请换一个文件夹", "choose another folder")
+            return tr("it is a disk: name a file")
+    return tr("choose another folder")
 
 
 def check_writable(target: Path) -> None:
@@ -117,7 +117,7 @@ def _kind(target: Path) -> int | None:
     if kind == stat.S_IFDIR:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if kind == stat.S_IFBLK:
-        raise OSError(errno.ENOTBLK, tr("块设备", "a block device"))
+        raise OSError(errno.ENOTBLK, tr("a block device"))
     return kind
 
 

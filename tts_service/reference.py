@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipecat_glm_tts.wording import tr
 from tts_service.audio import resample
 from tts_service.pitch import pitch
-from tts_service.wording import tr
 
 MIN_SECONDS, MAX_SECONDS = 3.0, 30.0
 _FRAME = 320  # 20 ms at the 16 kHz that pitch and loudness are measured at
@@ -21,9 +21,8 @@ Samples = NDArray[np.float32]
 def advice() -> str:
     """What makes a good reference, in two sentences."""
     return tr(
-        "像新闻播音那样平稳、干净的朗读最好，5 到 10 秒。电话录音、带混响的 K 歌、多人同时说话都不适合。",
-        "A calm, clean reading as in the news serves best, 5 to 10 s. "
-        "Phone recordings, karaoke echo and several people do not.",
+        "A calm, clean reading as in the news serves best, 5 to 10 s. Phone recordings, karaoke echo and several "
+        "people do not."
     )
 
 
@@ -58,18 +57,18 @@ class Quality:
         if not MIN_SECONDS <= self.seconds <= MAX_SECONDS:
             found.append(
                 tr(
-                    f"时长 {self.seconds:.1f} 秒；需要 {MIN_SECONDS:.0f} 到 {MAX_SECONDS:.0f} 秒",
-                    f"it is {self.seconds:.1f} s long; it must have {MIN_SECONDS:.0f} to {MAX_SECONDS:.0f} s",
+                    "it is {seconds:.1f} s long; it must have {min_seconds:.0f} to {max_seconds:.0f} s",
+                    seconds=self.seconds,
+                    min_seconds=MIN_SECONDS,
+                    max_seconds=MAX_SECONDS,
                 )
             )
         if self.speech_seconds < 1.5:
-            found.append(
-                tr(f"只有 {self.speech_seconds:.1f} 秒有人声", f"only {self.speech_seconds:.1f} s of it are speech")
-            )
+            found.append(tr("only {speech_seconds:.1f} s of it are speech", speech_seconds=self.speech_seconds))
         elif self.voiced < 0.03:
-            found.append(tr("听不到人声，只有噪声", "there is noise and no voice in it"))
+            found.append(tr("there is noise and no voice in it"))
         elif self.steady > 0.5:
-            found.append(tr("这是音乐或歌唱，不是说话", "it is music or singing, not speech"))
+            found.append(tr("it is music or singing, not speech"))
         return found
 
     @property
@@ -77,20 +76,15 @@ class Quality:
         """What will be heard in the voice; empty for a good recording."""
         found = []
         if self.snr < 20:
-            found.append(tr(f"噪声大（信噪比 {self.snr:.0f} dB）", f"noisy (signal to noise {self.snr:.0f} dB)"))
+            found.append(tr("noisy (signal to noise {snr:.0f} dB)", snr=self.snr))
         if self.clipped > 1e-4:
-            found.append(tr(f"削波（{self.clipped:.2%} 的采样）", f"clipped ({self.clipped:.2%} of the samples)"))
+            found.append(tr("clipped ({clipped:.2%} of the samples)", clipped=self.clipped))
         if self.bandwidth < 5000:
-            found.append(
-                tr(
-                    f"带宽窄，像电话（{self.bandwidth:.0f} Hz）",
-                    f"narrow, as on the phone (up to {self.bandwidth:.0f} Hz)",
-                )
-            )
+            found.append(tr("narrow, as on the phone (up to {bandwidth:.0f} Hz)", bandwidth=self.bandwidth))
         if self.echo > 35:
-            found.append(tr("有回声（像 K 歌）", "it has an echo, as in karaoke"))
+            found.append(tr("it has an echo, as in karaoke"))
         if self.pitch_gap > 0.6:
-            found.append(tr("可能不止一个人说话", "perhaps more than one speaker"))
+            found.append(tr("perhaps more than one speaker"))
         return found
 
     def measures(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from loguru import logger
 
 from g2p.pronunciation import Pronunciation
 from pipecat_glm_tts.extras import needs
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import (
     BREATH,
     QUEUED,
@@ -175,8 +176,12 @@ class RemoteEngine:
                 ray.shutdown()
             reason = str(error).strip().splitlines()[-1]
             raise SpeechError(
-                f"no voice is served as {application!r} on the Ray cluster ({reason}); "
-                "start it there with: serve run pipecat_glm_tts:build engine=glm"
+                tr(
+                    "no voice is served as {application!r} on the Ray cluster ({reason}); start it there with: serve "
+                    "run pipecat_glm_tts:build engine=glm",
+                    application=application,
+                    reason=reason,
+                )
             ) from error
 
     def voices(self) -> list[Voice]:
@@ -211,7 +216,7 @@ class RemoteEngine:
                 return
             except _Lost as error:
                 if attempt == _ATTEMPTS - 1:
-                    raise SpeechError("the replicas of the voice are lost one after the other") from error
+                    raise SpeechError(tr("the replicas of the voice are lost one after the other")) from error
                 logger.warning(f"a replica was lost after {heard} samples of a segment; another one takes over")
 
     def close(self) -> None:
@@ -235,9 +240,9 @@ class RemoteEngine:
                     items.put(item)
                 items.put(None)
             except BackPressureError:
-                items.put(Busy("all replicas are busy; try again in a moment"))
+                items.put(Busy(tr("all replicas are busy; try again in a moment")))
             except (RayTaskError, RayServeException) as error:
-                items.put(SpeechError(f"the replicas fail: {str(error).strip().splitlines()[-1]}"))
+                items.put(SpeechError(tr("the replicas fail: {error}", error=str(error).strip().splitlines()[-1])))
             except (RayError, asyncio.CancelledError) as error:
                 items.put(_Lost(str(error)))
 

@@ -39,6 +39,7 @@ from pipecat.utils.types import is_given
 
 import g2p
 import tts_service
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import Busy, Closed, SpeechError, SynthesisOptions, UnknownVoice
 from tts_service.segmenter import Segment
 from tts_service.spoken import End, Fault, Speech
@@ -221,7 +222,7 @@ class GLMTTSService(TTSService):
         try:
             self._check(wanted)
         except SpeechError as error:
-            await self.push_error(f"the voice settings were not changed: {error}", exception=error)
+            await self.push_error(tr("the voice settings were not changed: {error}", error=error), exception=error)
             return {}
         if is_given(delta.model) and delta.model != self._settings.model:
             self._warn_unhandled_updated_settings({"model"})
@@ -246,7 +247,7 @@ class GLMTTSService(TTSService):
                 language=str(language) if language else None,
             )
         except TypeError as error:
-            raise SpeechError(f"a setting is of the wrong type: {error}") from error
+            raise SpeechError(tr("a setting is of the wrong type: {error}", error=error)) from error
 
     def _cast(self, speech: Speech) -> None:
         """Let the present voice say what comes next.

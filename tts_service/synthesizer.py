@@ -18,6 +18,7 @@ from loguru import logger
 
 import g2p
 from g2p.lexicon import default_lexicon
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import AudioChunk, Busy, Closed, Engine, SpeechError, SynthesisOptions, UnknownVoice, Voice
 from tts_service.segmenter import Segment
 from tts_service.utterance import Report, Utterance, Wait
@@ -94,15 +95,24 @@ class Synthesizer:
         voices = self.engine.voices()
         if not voices:
             raise UnknownVoice(
-                f"the {self.engine.name} engine has no voice yet; give it one: "
-                f"glm-tts voices add FILE --engine {self.engine.name} --name NAME --transcript TEXT --consent STATEMENT"
+                tr(
+                    "the {name} engine has no voice yet; give it one: glm-tts voices add FILE --engine {name} --name "
+                    "NAME --transcript TEXT --consent STATEMENT",
+                    name=self.engine.name,
+                )
             )
         if name is None:
             return voices[0]
         for voice in voices:
             if voice.name == name:
                 return voice
-        raise UnknownVoice(f"there is no voice {name!r}; available: {', '.join(v.name for v in voices if v.listed)}")
+        raise UnknownVoice(
+            tr(
+                "there is no voice {name!r}; available: {voices}",
+                name=name,
+                voices=", ".join(v.name for v in voices if v.listed),
+            )
+        )
 
     def open(
         self,
@@ -157,7 +167,7 @@ class Synthesizer:
         )
         with self._wake:
             if self._closing:
-                raise Closed("the synthesizer has been closed")
+                raise Closed(tr("the synthesizer has been closed"))
             forsaken = None
             if sum(not other.cancelled for other in self._utterances) >= self._capacity:
                 forsaken = self._forsaken()
@@ -165,8 +175,11 @@ class Synthesizer:
         if forsaken is not None:
             forsaken.cancel(
                 Busy(
-                    f"nothing was taken of this speech for {FORSAKEN_SECONDS:.0f} s, and others are waiting; "
-                    "ask again, and read what comes"
+                    tr(
+                        "nothing was taken of this speech for {seconds:.0f} s, and others are waiting; ask again, and "
+                        "read what comes",
+                        seconds=FORSAKEN_SECONDS,
+                    )
                 )
             )
         return utterance
@@ -176,7 +189,10 @@ class Synthesizer:
         now = time.monotonic()
         forsaken = max(self._utterances, key=lambda utterance: utterance.forsaken(now))
         if forsaken.forsaken(now) < FORSAKEN_SECONDS:
-            raise Busy(f"{self._capacity} utterances are being spoken already; try again in a moment", self._seconds(1))
+            raise Busy(
+                tr("{capacity} utterances are being spoken already; try again in a moment", capacity=self._capacity),
+                self._seconds(1),
+            )
         return forsaken
 
     def _seconds(self, place: int) -> float | None:
@@ -316,7 +332,7 @@ class Synthesizer:
             utterances = list(self._utterances)
             self._wake.notify()
         for utterance in utterances:
-            utterance.cancel(Closed("the synthesizer was closed before all had been said"))
+            utterance.cancel(Closed(tr("the synthesizer was closed before all had been said")))
         self._thread.join()
         self.engine.close()
 

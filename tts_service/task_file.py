@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError
-from tts_service.wording import tr
 
 MAX_LINE = 256 << 10
 """Characters of one object."""
@@ -53,7 +53,7 @@ def kept(path: Path) -> Iterator[Path]:
         try:
             if str(path) == "-":
                 if sys.stdin is None:
-                    raise SpeechError(tr("标准输入已关闭", "the standard input is closed"))
+                    raise SpeechError(tr("the standard input is closed"))
                 _spool(sys.stdin.buffer, copy)
             else:
                 with path.open("rb") as file:
@@ -67,16 +67,14 @@ def _spool(source: BinaryIO, copy: Path) -> None:
     with copy.open("wb") as file:
         while piece := source.read(_PIECE):
             if file.tell() > MAX_STREAM:
-                raise SpeechError(
-                    tr(f"任务超过 {MAX_STREAM >> 20} MB，请拆分", f"the tasks have more than {MAX_STREAM >> 20} MB")
-                )
+                raise SpeechError(tr("the tasks have more than {max_stream} MB", max_stream=MAX_STREAM >> 20))
             file.write(piece)
 
 
 def unreadable(path: Path, error: OSError) -> SpeechError:
     """Told with the system's reason."""
     reason = error.strerror or str(error)
-    return SpeechError(tr(f"无法读取任务文件 {path}：{reason}", f"the task file {path} cannot be read: {reason}"))
+    return SpeechError(tr("the task file {path} cannot be read: {reason}", path=path, reason=reason))
 
 
 def rows(path: Path, columns: dict[str, type], note: Callable[[str], None] = lambda _: None) -> Iterator[Row]:
@@ -94,7 +92,7 @@ def rows(path: Path, columns: dict[str, type], note: Callable[[str], None] = lam
     with path.open("rb") as file:
         encoding = _encoding(file)
         if encoding == "gb18030":
-            note(tr("文件不是 UTF-8，按 GBK 读取", "the file is not in UTF-8 and is read as GBK"))
+            note(tr("the file is not in UTF-8 and is read as GBK"))
         file.seek(0)
         errors = "replace" if encoding.startswith("utf-16") else "surrogateescape"
         text = io.TextIOWrapper(file, encoding, errors, newline=None)
@@ -160,8 +158,8 @@ def _object(line: str, encoding: str) -> dict[str, Any] | Broken:
             at = error.start
         name = "GBK" if encoding == "gb18030" else "UTF-8"
         return Broken(
-            tr(f"第 {at + 1} 字节不是 {name}", f"is not {name} at byte {at + 1}"),
-            tr("把文件另存为 UTF-8", "save the file as UTF-8"),
+            tr("is not {name} at byte {at}", name=name, at=at + 1),
+            tr("save the file as UTF-8"),
         )
     try:
         return _checked(json.loads(line.strip().removesuffix(",")))
@@ -185,8 +183,8 @@ def _array(text: TextIO, buffer: str, line: int) -> Iterator[Row]:
                 yield (
                     line,
                     Broken(
-                        tr("数组之后还有内容", "goes on after the end of its array"),
-                        tr("只写一个数组，或每行一个对象", "write one array only, or one object a line"),
+                        tr("goes on after the end of its array"),
+                        tr("write one array only, or one object a line"),
                     ),
                 )
             return
@@ -209,32 +207,30 @@ def _array(text: TextIO, buffer: str, line: int) -> Iterator[Row]:
 def _checked(value: Any) -> dict[str, Any] | Broken:
     if isinstance(value, dict):
         return value
-    return Broken(tr("不是 JSON 对象", "is no JSON object"), _example())
+    return Broken(tr("is no JSON object"), _example())
 
 
 def _example() -> str:
-    return tr('写成 {"input_text": "..."}', 'write it as {"input_text": "..."}')
+    return tr('write it as {{"input_text": "..."}}')
 
 
 def _too_long() -> Broken:
-    return Broken(
-        tr(f"超过 {MAX_LINE >> 10} KB", f"is longer than {MAX_LINE >> 10} KB"), tr("拆成几个任务", "split it up")
-    )
+    return Broken(tr("is longer than {max_line} KB", max_line=MAX_LINE >> 10), tr("split it up"))
 
 
 def _no_json(line: str, error: Exception) -> Broken:
     """With the fix for what people do write instead."""
     position = error.pos if isinstance(error, json.JSONDecodeError) else 0
-    problem = tr(f"第 {position + 1} 个字符处不是 JSON", f"is not JSON at character {position + 1}")
+    problem = tr("is not JSON at character {position}", position=position + 1)
     shown = line.strip()
     if shown.startswith(("#", "//")):
-        return Broken(problem, tr("删去注释，JSON 里没有注释", "remove the comment: JSON has none"))
+        return Broken(problem, tr("remove the comment: JSON has none"))
     if re.match(r"[\[{,\s]*'", shown):
-        return Broken(problem, tr("用双引号，不用单引号", 'use double quotes (") and not single ones'))
+        return Broken(problem, tr('use double quotes (") and not single ones'))
     if re.match(r"\s*[}\]]", line[position:]) and line[:position].rstrip().endswith(","):
-        return Broken(problem, tr("删去右括号前的逗号", "remove the comma before the closing bracket"))
+        return Broken(problem, tr("remove the comma before the closing bracket"))
     if _ROUND_QUOTES.match(line[position : position + 1]):
-        return Broken(problem, tr("用英文的引号、冒号和逗号", "use plain quotes, colons and commas"))
+        return Broken(problem, tr("use plain quotes, colons and commas"))
     return Broken(problem, _example())
 
 
@@ -264,7 +260,7 @@ def _table(
     # A name that is nearly right is a slip of the pen, and told for every line; others are somebody's own.
     foreign = [name for name in header if name not in columns and not difflib.get_close_matches(name, columns, 1, 0.8)]
     if any(foreign):
-        note(tr("忽略的列：", "columns that are ignored: ") + ", ".join(filter(None, foreign)))
+        note(tr("columns that are ignored: ") + ", ".join(filter(None, foreign)))
     reader = csv.reader(iter(lambda: text.readline(MAX_LINE), ""), delimiter=delimiter)
     while True:
         line = before + reader.line_num + 1
@@ -282,10 +278,11 @@ def _table(
                 line,
                 Broken(
                     tr(
-                        f"有 {len(cells)} 格，表头只有 {len(header)} 列",
-                        f"has {len(cells)} cells for {len(header)} columns",
+                        "has {cells_count} cells for {header_count} columns",
+                        cells_count=len(cells),
+                        header_count=len(header),
                     ),
-                    tr("含逗号的文本要加双引号", "put double quotes around texts with commas"),
+                    tr("put double quotes around texts with commas"),
                 ),
             )
             continue

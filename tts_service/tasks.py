@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from pipecat_glm_tts.wording import nearest, tr
 from tts_service.engine import SpeechError, SynthesisOptions
 from tts_service.presets import presets
 from tts_service.task_file import Broken, rows, unreadable
 from tts_service.voices import MAX_BYTES
-from tts_service.wording import nearest, tr
 
 _FIELDS: dict[str, type] = {
     "input_text": str,
@@ -66,7 +66,7 @@ class Flaw:
     fix: str = ""
 
     def __str__(self) -> str:
-        where = tr(f"第 {self.line} 行", f"line {self.line}")
+        where = tr("line {line}", line=self.line)
         return f"{where}, {self.field}: {'; '.join(filter(None, (self.problem, self.fix)))}"
 
 
@@ -92,7 +92,7 @@ def read_tasks(
         for number, (line, row) in enumerate(rows(path, _FIELDS, note), start=1):
             try:
                 if isinstance(row, Broken):
-                    raise _Wrong(tr("整行", "the line"), row.problem, row.fix)
+                    raise _Wrong(tr("the line"), row.problem, row.fix)
                 yield _task(_checked(row), number, line, root)
             except _Wrong as wrong:
                 yield Flaw(number, line, *wrong.args)
@@ -118,29 +118,25 @@ def file_name(name: str, tail: str = ".flac") -> str:
 def _task(fields: dict[str, Any], number: int, line: int, root: Path) -> Task:
     text = fields.get("input_text", "")
     if not text.strip():
-        raise _Wrong(
-            "input_text", tr("缺失或为空", "is missing or empty"), tr("写上要说的话", "give the text to speak")
-        )
+        raise _Wrong("input_text", tr("is missing or empty"), tr("give the text to speak"))
     asked = _SUFFIX.sub("", fields.get("output_name", ""))
     name = file_name(asked, "") or f"output_{number:03d}"
     if (preset := fields.get("preset")) is not None and preset not in (known := presets()):
         raise _Wrong(
             "preset",
-            tr(f"没有预设 {preset!r}", f"there is no preset {preset!r}") + nearest(preset, known),
-            tr("可用：", "use ") + ", ".join(known),
+            tr("there is no preset {preset!r}", preset=preset) + nearest(preset, known),
+            tr("use ") + ", ".join(known),
         )
     if (seed := fields.get("seed")) is not None and not 0 <= seed < 1 << 32:
-        raise _Wrong("seed", tr("超出范围", "is out of range"), tr("用 0 到 4294967295 的整数", "use 0 to 4294967295"))
+        raise _Wrong("seed", tr("is out of range"), tr("use 0 to 4294967295"))
     if (speed := fields.get("speed")) is not None:
         try:
             SynthesisOptions(speed=speed)
         except SpeechError as error:
-            raise _Wrong("speed", tr("超出范围", "is out of range"), str(error)) from None
+            raise _Wrong("speed", tr("is out of range"), str(error)) from None
     audio = fields.get("prompt_audio")
     if audio is not None and fields.get("voice") is not None:
-        raise _Wrong(
-            "voice", tr("与 prompt_audio 同时给出", "stands beside prompt_audio"), tr("只留一个", "keep one of the two")
-        )
+        raise _Wrong("voice", tr("stands beside prompt_audio"), tr("keep one of the two"))
     return Task(
         number=number,
         line=line,
@@ -164,8 +160,8 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
         if kind is None:
             raise _Wrong(
                 field[:80],
-                tr("没有这个字段", "is no field") + nearest(field, _FIELDS),
-                tr("可用字段：", "known: ") + ", ".join(_FIELDS),
+                tr("is no field") + nearest(field, _FIELDS),
+                tr("known: ") + ", ".join(_FIELDS),
             )
         # Tables and data frames turn whole numbers into 42.0.
         if kind is int and isinstance(value, float) and value.is_integer():
@@ -174,12 +170,10 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
             continue
         allowed = (int, float) if kind is float else kind
         if not isinstance(value, allowed) or isinstance(value, bool):
-            expected = {str: tr("文字", "a text"), int: tr("整数", "a whole number"), float: tr("数字", "a number")}
-            raise _Wrong(field, tr("类型不对", "has the wrong type"), tr("应为", "it must be ") + expected[kind])
+            expected = {str: tr("a text"), int: tr("a whole number"), float: tr("a number")}
+            raise _Wrong(field, tr("has the wrong type"), tr("it must be ") + expected[kind])
         if isinstance(value, str) and not _is_text(value):
-            raise _Wrong(
-                field, tr("含有残缺的字符", "holds half a character"), tr("删去代理码位", "remove lone surrogates")
-            )
+            raise _Wrong(field, tr("holds half a character"), tr("remove lone surrogates"))
         checked[field] = value
     return checked
 
@@ -200,8 +194,8 @@ def _inside(root: Path, given: str) -> Path:
     if parts.anchor or ".." in parts.parts or "\0" in given:
         raise _Wrong(
             field,
-            tr(f"{shown!r} 指向任务文件夹之外", f"{shown!r} leads out of the folder of tasks"),
-            tr("用相对路径，不含 ..（或用 --root）", "use a relative path without '..' (see --root)"),
+            tr("{shown!r} leads out of the folder of tasks", shown=shown),
+            tr("use a relative path without '..' (see --root)"),
         )
     try:
         path = root.joinpath(*parts.parts).resolve()
@@ -211,19 +205,19 @@ def _inside(root: Path, given: str) -> Path:
     if not path.is_relative_to(root.resolve()):
         raise _Wrong(
             field,
-            tr(f"{shown!r} 是指向任务文件夹之外的链接", f"{shown!r} is a link that leads out of the folder of tasks"),
-            tr("把文件复制进来", "copy the file into it"),
+            tr("{shown!r} is a link that leads out of the folder of tasks", shown=shown),
+            tr("copy the file into it"),
         )
     if size is None:
         raise _Wrong(
             field,
-            tr(f"找不到 {shown}", f"{shown} not found"),
-            tr(f"放到 {root} 里", f"put it into {root}"),
+            tr("{shown} not found", shown=shown),
+            tr("put it into {root}", root=root),
         )
     if size > MAX_BYTES:
         raise _Wrong(
             field,
-            tr(f"{shown} 有 {size >> 20} MB", f"{shown} has {size >> 20} MB"),
-            tr(f"参考录音最多 {MAX_BYTES >> 20} MB", f"a reference may have {MAX_BYTES >> 20} MB"),
+            tr("{shown} has {size} MB", shown=shown, size=size >> 20),
+            tr("a reference may have {max_bytes} MB", max_bytes=MAX_BYTES >> 20),
         )
     return path

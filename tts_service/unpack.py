@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from pathlib import Path, PureWindowsPath
 
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError
 from tts_service.files import make_folder, published
 
@@ -39,27 +40,38 @@ def unpack_recordings(archive: Path, folder: Path) -> list[Path]:
         with zipfile.ZipFile(archive) as file:
             members = [member for member in file.infolist() if not member.is_dir()]
             if len(members) > MAX_FILES:
-                raise SpeechError(f"{archive.name} holds {len(members)} files; at most {MAX_FILES} are taken")
+                raise SpeechError(
+                    tr(
+                        "{name} holds {members_count} files; at most {max_files} are taken",
+                        name=archive.name,
+                        members_count=len(members),
+                        max_files=MAX_FILES,
+                    )
+                )
             for member in members:
                 target = folder.joinpath(*_parts(member))
                 if target.suffix.lower() not in SUFFIXES:
                     continue
                 if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    raise SpeechError(f"{archive.name} is packed by a rare method; pack it anew as an ordinary zip")
+                    raise SpeechError(
+                        tr("{name} is packed by a rare method; pack it anew as an ordinary zip", name=archive.name)
+                    )
                 make_folder(target.parent)
                 left -= _copy(file, member, target, min(MAX_FILE, left))
                 written.append(target)
     except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError, OSError) as error:
-        raise SpeechError(f"{archive.name} cannot be unpacked: {error}") from error
+        raise SpeechError(tr("{name} cannot be unpacked: {error}", name=archive.name, error=error)) from error
     return written
 
 
 def _parts(member: zipfile.ZipInfo) -> tuple[str, ...]:
     path = PureWindowsPath(member.filename)
     if path.anchor or ".." in path.parts or not path.parts:
-        raise SpeechError(f"the archive holds {member.filename[:100]!r}, which leads out of its folder")
+        raise SpeechError(
+            tr("the archive holds {filename!r}, which leads out of its folder", filename=member.filename[:100])
+        )
     if stat.S_ISLNK(member.external_attr >> 16):
-        raise SpeechError(f"the archive holds {member.filename[:100]!r}, which is a link")
+        raise SpeechError(tr("the archive holds {filename!r}, which is a link", filename=member.filename[:100]))
     return path.parts
 
 
@@ -69,6 +81,12 @@ def _copy(file: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, limit: i
         while piece := source.read(1 << 16):
             size += len(piece)
             if size > limit:
-                raise SpeechError(f"{member.filename[:100]!r} in the archive unpacks to more than {limit >> 20} MB")
+                raise SpeechError(
+                    tr(
+                        "{filename!r} in the archive unpacks to more than {limit} MB",
+                        filename=member.filename[:100],
+                        limit=limit >> 20,
+                    )
+                )
             sink.write(piece)
     return size

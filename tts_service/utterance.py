@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import g2p
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import (
     BREATH,
     QUEUED,
@@ -26,7 +27,6 @@ from tts_service.engine import (
 )
 from tts_service.segmenter import Segment, Segmenter
 from tts_service.tempo import shared, stretched
-from tts_service.wording import tr
 
 STALL_SECONDS = 0.5
 """Text that has waited this long for its continuation is spoken as it stands."""
@@ -54,12 +54,9 @@ class Wait:
     """How long it may take, by how long turns took so far; None while nobody has finished one."""
 
     def __str__(self) -> str:
-        return str(
-            tr(
-                f"前面有 {self.ahead} 位" + ("" if self.seconds is None else f"，约 {self.seconds:.0f} 秒"),
-                f"{self.ahead} ahead" + ("" if self.seconds is None else f", about {self.seconds:.0f} s"),
-            )
-        )
+        if self.seconds is None:
+            return tr("{count} ahead", count=self.ahead)
+        return tr("{count} ahead, about {seconds:.0f} s", count=self.ahead, seconds=self.seconds)
 
 
 @dataclass(slots=True)

@@ -20,9 +20,9 @@ import soundfile
 import yaml
 from numpy.typing import NDArray
 
+from pipecat_glm_tts.wording import nearest, tr
 from tts_service.engine import SpeechError, UnknownVoice, Voice
 from tts_service.files import cannot_write, file_sha256, make_folder
-from tts_service.wording import nearest, tr
 
 if TYPE_CHECKING:
     from tts_service.synthesizer import Synthesizer
@@ -43,11 +43,14 @@ def safe_name(name: str) -> str:
     composed = unicodedata.normalize("NFC", name)
     if not _NAME.fullmatch(composed) or composed.endswith(".") or len(composed.encode()) > 180:
         raise SpeechError(
-            f"{name[:80]!r} cannot be a name: use 1 to 64 letters, hanzi, digits, '-', '_' or '.', "
-            "beginning with a letter or digit"
+            tr(
+                "{name!r} cannot be a name: use 1 to 64 letters, hanzi, digits, '-', '_' or '.', beginning with a "
+                "letter or digit",
+                name=name[:80],
+            )
         )
     if _DEVICES.fullmatch(composed):
-        raise SpeechError(f"{name!r} cannot be a name: Windows keeps it for a device")
+        raise SpeechError(tr("{name!r} cannot be a name: Windows keeps it for a device", name=name))
     return composed
 
 
@@ -101,7 +104,7 @@ class Library:
         try:
             return _card(path, path.stat().st_mtime_ns)
         except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-            raise SpeechError(f"{path} cannot be read: {error}") from error
+            raise SpeechError(tr("{path} cannot be read: {error}", path=path, error=error)) from error
 
     def audio(self, name: str) -> Path:
         """The recording of a voice, verified against its card.
@@ -112,7 +115,7 @@ class Library:
         card = self.card(name)
         path = self._folder_of(name) / AUDIO
         if _sha256(path) != card.sha256:
-            raise SpeechError(f"{path} has changed since it was added; remove the voice and add it again")
+            raise SpeechError(tr("{path} has changed since it was added; remove the voice and add it again", path=path))
         return path
 
     def voice(self, name: str) -> Voice:
@@ -167,12 +170,7 @@ class Library:
         """
         name = check_new(self, name, consent=consent, language=language)
         if not transcript.strip():
-            raise SpeechError(
-                tr(
-                    "录音文字为空；模型需要知道录音里说了什么",
-                    "the transcript is empty; give what is said in the recording",
-                )
-            )
+            raise SpeechError(tr("the transcript is empty; give what is said in the recording"))
         recorded = [load_recording(path) for path in (recording, *further)]
         make_folder(self.folder)
         try:
@@ -216,10 +214,10 @@ class Library:
         if not self._is_voice(folder):
             known = self.names()
             raise UnknownVoice(
-                tr(f"{self.folder} 里没有声音 {name!r}", f"there is no voice {name!r} in {self.folder}")
+                tr("there is no voice {name!r} in {folder}", name=name, folder=self.folder)
                 + nearest(name, known)
-                + tr("；现有：", "; there are: ")
-                + (", ".join(known) or tr("无", "none yet"))
+                + tr("; there are: ")
+                + (", ".join(known) or tr("none yet"))
             )
         return folder
 
@@ -241,11 +239,15 @@ def load_recording(path: Path) -> tuple[NDArray[np.float32], int]:
     from tts_service.audio import load_audio
 
     if not path.is_file():
-        raise SpeechError(f"there is no file {path}")
+        raise SpeechError(tr("there is no file {path}", path=path))
     if path.stat().st_size > MAX_BYTES:
         raise SpeechError(
-            f"{path} has {path.stat().st_size >> 20} MB; a reference may have {MAX_BYTES >> 20}: "
-            "cut out 5 to 10 s of clear speech"
+            tr(
+                "{path} has {st_size} MB; a reference may have {max_bytes}: cut out 5 to 10 s of clear speech",
+                path=path,
+                st_size=path.stat().st_size >> 20,
+                max_bytes=MAX_BYTES >> 20,
+            )
         )
     samples, rate = load_audio(path, max_seconds=60)
     return samples.mean(axis=0), rate
@@ -259,30 +261,16 @@ def check_new(library: Library, name: str, *, consent: str, language: str) -> st
     """
     name = safe_name(name)
     if language not in ("zh", "en"):
-        raise SpeechError(
-            tr(f"语言是 {language!r}，应为 zh 或 en", f"the language is {language!r}; it must be zh or en")
-        )
+        raise SpeechError(tr("the language is {language!r}; it must be zh or en", language=language))
     if not consent.strip():
-        raise SpeechError(
-            tr(
-                "授权说明为空；请写明谁同意克隆、怎样同意、用途",
-                "the consent is empty; say who allowed this voice to be cloned, how and for what",
-            )
-        )
+        raise SpeechError(tr("the consent is empty; say who allowed this voice to be cloned, how and for what"))
     taken = {known.casefold() for known in library.names()}
     if name.casefold() in taken or (library.folder / name).exists():
-        raise SpeechError(
-            tr(
-                f"已有声音 {name!r}；换一个名字，或先删除它",
-                f"there is a voice {name!r} already; choose another name or remove that one",
-            )
-        )
+        raise SpeechError(tr("there is a voice {name!r} already; choose another name or remove that one", name=name))
     from tts_service.kokoro.cast import packaged_voices
 
     if name.casefold() in {voice.name for voice in packaged_voices()}:
-        raise SpeechError(
-            tr(f"{name!r} 是自带的声音，请换一个名字", f"{name!r} comes with the embedded engine; choose another name")
-        )
+        raise SpeechError(tr("{name!r} comes with the embedded engine; choose another name", name=name))
     return name
 
 
@@ -304,10 +292,7 @@ def check_voice(engine: str, library: Library, name: str | None) -> None:
 def _nobody(name: str, known: Iterable[str]) -> UnknownVoice:
     known = list(dict.fromkeys(known))
     return UnknownVoice(
-        tr(f"没有声音 {name!r}", f"there is no voice {name!r}")
-        + nearest(name, known)
-        + tr("；可用：", "; available: ")
-        + ", ".join(known)
+        tr("there is no voice {name!r}", name=name) + nearest(name, known) + tr("; available: ") + ", ".join(known)
     )
 
 
@@ -324,7 +309,9 @@ def speaker(synthesizer: Synthesizer, library: Library, name: str | None) -> Voi
     """
     own = synthesizer.voices()
     if name is None and not own:
-        raise UnknownVoice(f"there is no voice in {library.folder} yet; add one with `glm-tts voices add`")
+        raise UnknownVoice(
+            tr("there is no voice in {folder} yet; add one with `glm-tts voices add`", folder=library.folder)
+        )
     if name is None or any(voice.name == name for voice in synthesizer.engine.voices()):
         return synthesizer.voice(name)
     recorded = library.names()
@@ -332,9 +319,12 @@ def speaker(synthesizer: Synthesizer, library: Library, name: str | None) -> Voi
         raise _nobody(name, [*(voice.name for voice in own), *recorded])
     if not can_clone(synthesizer):
         raise UnknownVoice(
-            f"{name!r} is a recorded voice, and the embedded engine cannot clone: it speaks as "
-            f"{', '.join(voice.name for voice in own)}. Match it with `glm-tts voices match {name}`, "
-            f"or use --engine glm for {name!r}"
+            tr(
+                "{name!r} is a recorded voice, and the embedded engine cannot clone: it speaks as {own}. Match it "
+                "with `glm-tts voices match {name}`, or use --engine glm for {name!r}",
+                name=name,
+                own=", ".join(voice.name for voice in own),
+            )
         )
     return library.voice(name)
 
@@ -344,7 +334,9 @@ def _sha256(path: Path) -> str:
         status = path.stat()
         return _digest(path, status.st_mtime_ns, status.st_size)
     except OSError as error:
-        raise SpeechError(f"{path} is missing; remove the voice and add it again ({error.strerror})") from error
+        raise SpeechError(
+            tr("{path} is missing; remove the voice and add it again ({reason})", path=path, reason=error.strerror)
+        ) from error
 
 
 @lru_cache(maxsize=1024)
@@ -359,9 +351,11 @@ def _card(path: Path, _written: int) -> Card:
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     expected = [field.name for field in fields(Card)]
     if not isinstance(document, dict):
-        raise SpeechError(f"{path} must hold the fields {', '.join(expected)}")
+        raise SpeechError(tr("{path} must hold the fields {expected}", path=path, expected=", ".join(expected)))
     for field in expected:
         if not isinstance(document.get(field), str):
-            raise SpeechError(f"{path}: the field {field!r} is missing or is no text; put quotes around it")
+            raise SpeechError(
+                tr("{path}: the field {field!r} is missing or is no text; put quotes around it", path=path, field=field)
+            )
     # The folder's name has been checked; the card's is whatever somebody wrote.
     return Card(**{field: document[field] for field in expected} | {"name": path.parent.name})

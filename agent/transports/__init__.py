@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from fastapi import APIRouter
 
 from pipecat_glm_tts.extras import needs
+from pipecat_glm_tts.wording import tr
 
 if TYPE_CHECKING:
     from agent.switchboard import Switchboard
@@ -53,4 +54,4 @@ def line(name: str, switchboard: Switchboard) -> Line:
 
             return Telephony(switchboard)
         case _:
-            raise ValueError(f"there is no transport {name!r}; known: {', '.join(NAMES)}")
+            raise ValueError(tr("there is no transport {name!r}; known: {names}", name=name, names=", ".join(NAMES)))

@@ -34,6 +34,7 @@ from agent.transports.loudness import Loudness, is_speech
 from agent.transports.rtp import INPUT_RATE
 from agent.transports.sip_call import SipCall
 from agent.transports.sip_endpoint import CallFailed, SipEndpoint
+from pipecat_glm_tts.wording import tr
 
 
 class SipTransport(BaseTransport):
@@ -217,8 +218,12 @@ class Sip:
             self.endpoint.wire.bind()
         except OSError as error:
             raise SettingsError(
-                f"sip.listen: cannot take {self._settings.listen} ({error.strerror}); "
-                "another telephone may be running: choose another address, such as --sip-listen 127.0.0.1:5070"
+                tr(
+                    "sip.listen: cannot take {listen} ({reason}); another telephone may be running: choose another "
+                    "address, such as --sip-listen 127.0.0.1:5070",
+                    listen=self._settings.listen,
+                    reason=error.strerror,
+                )
             ) from None
         self.router = APIRouter()
         self.router.add_api_route("/api/calls", self.place, methods=["POST"], status_code=201)

@@ -61,11 +61,11 @@ def test_every_mistake_is_told_with_its_place(tmp_path):
     lines = str(caught.value).splitlines()
     assert len(lines) == 6
     for place, field, expected in (
-        (f"{profile}, line 2", "voice.speed is 9", "less than or equal to 4"),
+        (f"{profile}, line 2", "voice.speed is 9", "at most 4"),
         (f"{profile}, line 3", "no setting 'voice.sped'", "known: engine, model, name, speed"),
         (f"{profile}, line 4", "no setting 'brian'", "known: server, api, voice"),
         (f"{profile}, line 7", "turns.interrupt is 'maybe'", "'voice' or 'words'"),
-        ("environment variable GLM_TTS_EARS_BEAM_SIZE", "ears.beam_size is 'many'", "integer"),
+        ("environment variable GLM_TTS_EARS_BEAM_SIZE", "ears.beam_size is 'many'", "whole number"),
         ("command line", "server.port is '70000'", "65535"),
     ):
         assert any(place in line and field in line and expected in line for line in lines), (place, lines)

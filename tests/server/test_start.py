@@ -27,15 +27,15 @@ def run(*arguments, **environment):
     return done.stdout + done.stderr, done.returncode
 
 
-def test_a_port_in_use_is_said_in_one_sentence_with_the_way_out():
+@pytest.mark.parametrize(("language", "sentence"), [("zh", "端口 {} 已被占用"), ("en", "Port {} is in use")])
+def test_a_port_in_use_is_said_in_one_sentence_with_the_way_out(language, sentence):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        output, status = run("--port", str(port))
+        output, status = run("--port", str(port), GLM_TTS_LANG=language)
     assert status == 1
-    assert f"端口 {port} 已被占用" in output
-    assert f"Port {port} is in use" in output
+    assert sentence.format(port) in output
     assert f"--port {port + 1}" in output
     assert "Traceback" not in output
 
@@ -70,7 +70,7 @@ def test_a_missing_package_is_named():
     code = "import runpy, sys; sys.modules['uvicorn'] = None; runpy.run_path('run_agent.py', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
-    assert "缺少软件包 uvicorn" in done.stderr
+    assert "the package uvicorn is missing" in done.stderr
     assert "pip install" in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -11,10 +11,12 @@ from tts_service.pace import Pace, instructions, measure
 
 
 @pytest.mark.parametrize(("factor", "talkers"), [(0.15, 5), (0.4, 2), (0.79, 1), (0.81, 0), (3.0, 0)])
-def test_talkers_and_whether_the_warning_says_what_helps(factor, talkers):
+def test_talkers_and_whether_the_warning_says_what_helps(factor, talkers, monkeypatch):
     found = Pace("AVX2", factor)
     assert found.talkers == talkers
-    for text in (found.in_chinese(), found.in_english()):
+    for language in ("zh", "en"):
+        monkeypatch.setenv("GLM_TTS_LANG", language)
+        text = str(found)
         assert text.startswith("AVX2")
         assert f"{factor:.2f}" in text
         assert ("VNNI" in text) == (not talkers)

@@ -38,19 +38,16 @@ def main() -> None:
 
 
 def _run() -> int | str | None:
+    from pipecat_glm_tts.wording import tr
     from tts_service.cli.commands import app
     from tts_service.cli.console import ReaderLeft, err, out
     from tts_service.engine import SpeechError
-    from tts_service.wording import tr
 
     for argument in sys.argv[1:]:
         if not argument.isprintable() and any("\udc80" <= char <= "\udcff" for char in argument):
             shown = argument.encode(errors="replace").decode()
             err.print(
-                tr(
-                    f"参数 {shown} 编码不对，请用 UTF-8",
-                    f"the argument {shown} is not text; write it in UTF-8",
-                ),
+                tr("the argument {shown} is not text; write it in UTF-8", shown=shown),
                 style="red",
                 markup=False,
             )

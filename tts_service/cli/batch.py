@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from pipecat_glm_tts.wording import tr
 from tts_service.cli import EXIT_FAILED
 from tts_service.cli.console import (
     BitrateOption,
@@ -32,54 +33,44 @@ from tts_service.cli.console import (
 )
 from tts_service.engine import SpeechError, SynthesisOptions
 from tts_service.files import check_writable
-from tts_service.wording import tr
 
 
 def batch(
     tasks: Annotated[
         Path,
-        typer.Argument(
-            help=tr(
-                "任务文件：JSONL、JSON 数组、CSV 或 TSV；- 表示标准输入",
-                "Tasks: JSON Lines, a JSON array, CSV or TSV; - for standard input",
-            )
-        ),
+        typer.Argument(help=tr("Tasks: JSON Lines, a JSON array, CSV or TSV; - for standard input")),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help=tr("结果文件夹", "Folder for the results"))] = Path(
-        "@outputs/batch"
-    ),
+    output: Annotated[Path, typer.Option("--output", "-o", help=tr("Folder for the results"))] = Path("@outputs/batch"),
     root: Annotated[
         Path | None,
-        typer.Option(
-            help=tr("prompt_audio 所在文件夹，默认任务文件旁", "Folder of the prompt_audio; default: beside the tasks")
-        ),
+        typer.Option(help=tr("Folder of the prompt_audio; default: beside the tasks")),
     ] = None,
     voice: Annotated[
         str | None,
         typer.Option(
             "--voice",
             "-v",
-            help=tr("未指定 voice 的任务都用它，不再克隆", "For every task that names none, instead of cloning"),
+            help=tr("For every task that names none, instead of cloning"),
         ),
     ] = None,
     voices: LibraryOption = None,
     engine: EngineOption = "kokoro",
     checkpoint: CheckpointOption = None,
-    speed: Annotated[float | None, typer.Option(help=tr("语速 0.5 到 2", "Tempo, 0.5 to 2"))] = None,
+    speed: Annotated[float | None, typer.Option(help=tr("Tempo, 0.5 to 2"))] = None,
     language: LanguageOption = None,
-    preset: Annotated[str, typer.Option(help=tr("默认预设", "Preset for tasks that name none"))] = "batch",
-    sample_rate: Annotated[int | None, typer.Option(help=tr("采样率（Hz）", "Sample rate in Hz"))] = None,
-    format: Annotated[str, typer.Option(help="wav, flac, mp3, opus")] = "wav",
+    preset: Annotated[str, typer.Option(help=tr("Preset for tasks that name none"))] = "batch",
+    sample_rate: Annotated[int | None, typer.Option(help=tr("Sample rate in Hz"))] = None,
+    format: Annotated[str, typer.Option(help=tr("wav, pcm, flac, mp3 or opus"))] = "wav",
     bitrate: BitrateOption = None,
-    jobs: Annotated[int, typer.Option(min=1, max=64, help=tr("同时进行的任务数", "Tasks at one time"))] = 1,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help=tr("Tasks at one time"))] = 1,
     ray: Annotated[
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help=tr("在 Ray 集群上运行（local 表示本机）", "Run on a Ray cluster (local: start one here)"),
+            help=tr("Run on a Ray cluster (local: start one here)"),
         ),
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help=tr("只检查，不合成", "Only check the tasks"))] = False,
+    check: Annotated[bool, typer.Option("--check", help=tr("Only check the tasks"))] = False,
     dict_: DictOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -103,21 +94,19 @@ def batch(
             options.update({name: value for name, value in asked.items() if value is not None})
             SynthesisOptions(**options)
             if format not in FORMATS:
-                raise SpeechError(
-                    tr(f"格式可用：{' '.join(FORMATS)}", f"the format must be one of {', '.join(FORMATS)}")
-                )
+                raise SpeechError(tr("there is no format {format!r}; use one of ", format=format) + ", ".join(FORMATS))
             check_format(format, options.get("sample_rate", 24000), bitrate)
             if bitrate is not None:
                 options["bitrate"] = bitrate
             if root is not None and not root.is_dir():
-                raise SpeechError(tr(f"--root：没有文件夹 {root}", f"--root: there is no folder {root}"))
+                raise SpeechError(tr("--root: there is no folder {root}", root=root))
             check_writable(output / REPORT)
             check_voice(engine, library, voice)
             load_lexicon(dict_)
             source = stack.enter_context(kept(tasks))
             root = root or (Path.cwd() if source != tasks else None)
             if next(read_tasks(source, root), None) is None:
-                raise SpeechError(tr(f"{tasks} 里没有任务", f"there are no tasks in {tasks}"))
+                raise SpeechError(tr("there are no tasks in {tasks}", tasks=tasks))
         maker: Maker
         if ray is not None:
             from tts_service.cluster import ray_workers
@@ -140,12 +129,12 @@ def batch(
                 err.print(f"[yellow]![/] {escape(str(item))}")
         for note in work.notes:
             warn(note)
-        err.print(tr(f"{total} 个任务，{flawed} 个有问题", f"{total} tasks, {flawed} with problems"))
+        err.print(tr("{total} tasks, {flawed} with problems", total=total, flawed=flawed))
         if check:
             raise typer.Exit(EXIT_FAILED if flawed else 0)
         counts = {"done": 0, "kept": 0, "failed": 0}
         with Progress(console=err, disable=not err.is_terminal) as progress:
-            bar = progress.add_task(tr("合成", "Speaking"), total=total)
+            bar = progress.add_task(tr("Speaking"), total=total)
             for outcome in work.run():
                 counts[outcome.status] += 1
                 progress.advance(bar)
@@ -156,8 +145,8 @@ def batch(
                     (progress.console if err.is_terminal and out.is_terminal else out).print(_line(outcome))
         archive = work.archive() if work.files else None
     summary = tr(
-        f"完成 {counts['done']}，已有 {counts['kept']}，失败 {counts['failed']}",
-        f"{counts['done']} done, {counts['kept']} kept, {counts['failed']} failed",
+        "{done} done, {kept} kept, {failed} failed",
+        **counts,
     )
     err.print(summary + (f" -> {archive}" if archive else ""), markup=False)
     if counts["failed"]:
@@ -165,8 +154,8 @@ def batch(
 
 
 def _line(outcome: Any) -> str:
-    task = tr(f"任务 {outcome.task}", f"task {outcome.task}")
+    task = tr("task {task}", task=outcome.task)
     if outcome.status == "failed":
-        return f"[red]\\[✗][/] {task}: {escape(outcome.error)} -> " + tr("跳过", "skipped")
-    kept = tr("（已有）", " (kept)") if outcome.status == "kept" else ""
+        return f"[red]\\[✗][/] {task}: {escape(outcome.error)} -> " + tr("skipped")
+    kept = tr(" (kept)") if outcome.status == "kept" else ""
     return f"[green]\\[✓][/] {task} -> {escape(outcome.file)}{kept}"

@@ -8,15 +8,13 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from pipecat_glm_tts.wording import tr
 from tts_service.cli import EXIT_FAILED
 from tts_service.cli.console import CheckpointOption, JsonOption, err, out, print_json
-from tts_service.wording import tr
 
 
 def download(
-    source: Annotated[
-        str, typer.Option("--from", help=tr("huggingface 或 modelscope", "huggingface or modelscope"))
-    ] = "huggingface",
+    source: Annotated[str, typer.Option("--from", help=tr("huggingface or modelscope"))] = "huggingface",
     to: CheckpointOption = None,
 ) -> None:
     """Fetch what is missing, continue what was broken off, check everything."""
@@ -33,7 +31,9 @@ def download(
     from tts_service.glm.download import download as fetch
 
     if source not in MODEL:
-        raise typer.BadParameter(tr(f"--from 可用：{' '.join(MODEL)}", f"--from must be one of {', '.join(MODEL)}"))
+        raise typer.BadParameter(
+            tr("there is no source {source!r}; use {known}", source=source, known=", ".join(MODEL))
+        )
     folder = to or checkpoint_folder()
     columns = (
         TextColumn("{task.description}"),
@@ -54,9 +54,7 @@ def download(
 
 def doctor(
     checkpoint: CheckpointOption = None,
-    load: Annotated[
-        bool, typer.Option("--load", help=tr("读取并检查全部权重", "Also read and check every weight"))
-    ] = False,
+    load: Annotated[bool, typer.Option("--load", help=tr("Also read and check every weight"))] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Exit code 1 if GLM-TTS cannot speak here."""
@@ -72,10 +70,7 @@ def doctor(
         out.print(f"{mark} {escape(finding.subject)}: {escape(finding.detail)}")
     if not all(finding.good for finding in findings):
         err.print(
-            tr(
-                "GLM-TTS 还不能用；内置声音不需要这些：glm-tts say 你好",
-                "GLM-TTS cannot speak here yet; the embedded voice needs none of this: glm-tts say 你好",
-            ),
+            tr("GLM-TTS cannot speak here yet; the embedded voice needs none of this: glm-tts say 你好"),
             markup=False,
         )
         raise typer.Exit(EXIT_FAILED)

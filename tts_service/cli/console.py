@@ -15,8 +15,8 @@ import typer
 from rich.console import Console
 
 from pipecat_glm_tts.extras import needs
+from pipecat_glm_tts.wording import nearest, tr
 from tts_service.engine import SpeechError
-from tts_service.wording import nearest, tr
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,13 +45,11 @@ err = _Console(stderr=True, highlight=False, soft_wrap=True)
 
 EngineOption = Annotated[
     str,
-    typer.Option(
-        "--engine", envvar="GLM_TTS_ENGINE", help=tr("引擎：kokoro（内置）或 glm", "kokoro (embedded) or glm")
-    ),
+    typer.Option("--engine", envvar="GLM_TTS_ENGINE", help=tr("kokoro (embedded) or glm")),
 ]
 LibraryOption = Annotated[
     Path | None,
-    typer.Option("--voices", metavar="DIR", envvar="GLM_TTS_VOICES", help=tr("声音库文件夹", "Voice library folder")),
+    typer.Option("--voices", metavar="DIR", envvar="GLM_TTS_VOICES", help=tr("Voice library folder")),
 ]
 CheckpointOption = Annotated[
     Path | None,
@@ -60,20 +58,18 @@ CheckpointOption = Annotated[
         "--to",
         metavar="DIR",
         envvar="GLM_TTS_CHECKPOINT",
-        help=tr("GLM-TTS 模型文件夹", "GLM-TTS checkpoint folder"),
+        help=tr("GLM-TTS checkpoint folder"),
     ),
 ]
 DictOption = Annotated[
     Path | None,
-    typer.Option(
-        "--dict", metavar="FILE", help=tr("自定义读音词典（JSONL）", "Custom pronunciation dictionary (JSONL)")
-    ),
+    typer.Option("--dict", metavar="FILE", help=tr("Custom pronunciation dictionary (JSONL)")),
 ]
 BitrateOption = Annotated[
     int | None,
     typer.Option(
         metavar="KBPS",
-        help=tr("MP3、Opus 的比特率（kbit/s），默认 128 和 48", "Of MP3 and Opus in kbit/s; left out: 128 and 48"),
+        help=tr("Of MP3 and Opus in kbit/s; left out: 128 and 48"),
     ),
 ]
 LanguageOption = Annotated[
@@ -81,10 +77,10 @@ LanguageOption = Annotated[
     typer.Option(
         "--language",
         metavar="zh|en",
-        help=tr("数字和符号按哪种语言读；默认看上下文", "How numbers and signs are said; left out: as the text tells"),
+        help=tr("How numbers and signs are said; left out: as the text tells"),
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help=tr("输出 JSON", "Print JSON for machines"))]
+JsonOption = Annotated[bool, typer.Option("--json", help=tr("Print JSON for machines"))]
 
 
 def print_json(document: Any, console: Console = out) -> None:
@@ -108,9 +104,9 @@ def check_engine(engine: str) -> None:
 
     if engine not in ENGINES:
         raise SpeechError(
-            tr(f"没有引擎 {engine!r}", f"there is no engine {engine!r}")
+            tr("there is no engine {engine!r}", engine=engine)
             + nearest(engine, ENGINES)
-            + tr("；可用：", "; available: ")
+            + tr("; available: ")
             + ", ".join(ENGINES)
         )
 
@@ -140,7 +136,7 @@ def load_engine(engine: str, checkpoint: Path | None = None, voices: Path | None
     settings = engine_settings(engine, checkpoint, voices)
     if not err.is_terminal:
         return tts_service.load(engine, **settings)
-    with err.status(tr(f"正在加载 {engine}……", f"Loading {engine} ...")):
+    with err.status(tr("Loading {engine} ...", engine=engine)):
         return tts_service.load(engine, **settings)
 
 
@@ -149,7 +145,7 @@ def load_lexicon(path: Path | None) -> Lexicon | None:
     if path is None:
         return None
     if not path.is_file():
-        raise SpeechError(tr(f"没有这个词典文件：{path}", f"there is no dictionary file {path}"))
+        raise SpeechError(tr("there is no dictionary file {path}", path=path))
     from g2p.lexicon import Lexicon, default_lexicon
 
     return Lexicon(path=path, base=default_lexicon())
@@ -163,31 +159,23 @@ def text_source(text: str | None, file: Path | None) -> Iterator[str]:
         SpeechError: It cannot be read as UTF-8.
     """
     if text is not None and file is not None:
-        raise typer.BadParameter(tr("文本和 --file 只能给一个", "give either a text or --file, not both"))
+        raise typer.BadParameter(tr("give either a text or --file, not both"))
     if file is not None and str(file) != "-":
         try:
             if file.stat().st_size > MAX_TEXT:
                 raise SpeechError(
-                    tr(
-                        f"{file} 超过 {MAX_TEXT >> 20} MB，请拆分",
-                        f"{file} has more than {MAX_TEXT >> 20} MB; split it up",
-                    )
+                    tr("{file} has more than {max_text} MB; split it up", file=file, max_text=MAX_TEXT >> 20)
                 )
             # All of it, so that a fault at the end is told before anything is spoken.
             yield "".join(_decoded(io.BytesIO(file.read_bytes()), str(file)))
         except OSError as error:
-            raise SpeechError(tr(f"无法读取 {file}：", f"{file} cannot be read: ") + str(error.strerror)) from error
+            raise SpeechError(tr("{file} cannot be read: ", file=file) + str(error.strerror)) from error
     elif text not in (None, "-"):
         yield text
     elif file is None and text is None and sys.stdin.isatty():
-        raise typer.BadParameter(
-            tr(
-                '没有文本。用法：glm-tts say "你好"，或 --file 文件，或管道输入',
-                'no text; try: glm-tts say "你好", --file FILE, or a pipe',
-            )
-        )
+        raise typer.BadParameter(tr('no text; try: glm-tts say "你好", --file FILE, or a pipe'))
     else:
-        yield from _decoded(sys.stdin.buffer, tr("标准输入", "standard input"))
+        yield from _decoded(sys.stdin.buffer, tr("standard input"))
 
 
 def _decoded(source: BinaryIO, name: str) -> Iterator[str]:
@@ -201,12 +189,7 @@ def _decoded(source: BinaryIO, name: str) -> Iterator[str]:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         at = position - len(error.object) + error.start
-        raise SpeechError(
-            tr(
-                f"{name} 在第 {at} 字节附近不是 UTF-8；请另存为 UTF-8",
-                f"{name} is not UTF-8 near byte {at}; save it as UTF-8",
-            )
-        ) from error
+        raise SpeechError(tr("{name} is not UTF-8 near byte {at}; save it as UTF-8", name=name, at=at)) from error
 
 
 def recognise(samples: NDArray[np.float32], rate: int) -> str:
@@ -221,5 +204,5 @@ def recognise(samples: NDArray[np.float32], rate: int) -> str:
         from tts_service.recogniser import Recogniser
     text = Recogniser().transcribe(resample(samples, rate, 16000)).text
     if not text:
-        raise SpeechError(tr("没有听出文字，请直接给出文本", "nothing was understood in the recording; give its text"))
+        raise SpeechError(tr("nothing was understood in the recording; give its text"))
     return text

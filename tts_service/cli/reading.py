@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from pipecat_glm_tts.wording import tr
 from tts_service.cli import EXIT_FAILED
 from tts_service.cli.console import (
     DictOption,
@@ -21,21 +22,20 @@ from tts_service.cli.console import (
     print_json,
     text_source,
 )
-from tts_service.wording import tr
 
-dictionary = typer.Typer(help=tr("自定义词典。", "The custom dictionary."), no_args_is_help=True)
+dictionary = typer.Typer(help=tr("The custom dictionary."), no_args_is_help=True)
 _WHY = {
-    "markup": tr("文中标注", "markup in the text"),
-    "dictionary": tr("自定义词典", "custom dictionary"),
-    "phrase": tr("词语", "phrase"),
-    "model": tr("上下文模型", "model"),
-    "default": tr("默认读音", "default"),
+    "markup": tr("markup in the text"),
+    "dictionary": tr("custom dictionary"),
+    "phrase": tr("phrase"),
+    "model": tr("model"),
+    "default": tr("default"),
 }
 
 
 def g2p(
-    text: Annotated[str | None, typer.Argument(help=tr("文本；- 表示标准输入", "Text; - for standard input"))] = None,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help=tr("从文件读取", "Read from a file"))] = None,
+    text: Annotated[str | None, typer.Argument(help=tr("Text; - for standard input"))] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help=tr("Read from a file"))] = None,
     language: LanguageOption = None,
     dict_: DictOption = None,
     as_json: JsonOption = False,
@@ -52,9 +52,7 @@ def g2p(
         tokens = [asdict(token) for token in pronunciation.tokens]
         print_json({"text": pronunciation.text, "tokens": tokens})
         return
-    table = Table(
-        *(tr("位置", "Span"), tr("原文", "Text"), tr("读作", "Said"), tr("读音", "Reading"), tr("原因", "Why"))
-    )
+    table = Table(*(tr("Span"), tr("Written"), tr("Said"), tr("Reading"), tr("Why")))
     for token in pronunciation.tokens:
         written = pronunciation.text[token.start : token.end]
         changed = token.base != token.reading
@@ -64,9 +62,9 @@ def g2p(
     out.print(table)
 
 
-@dictionary.command(help=tr("检查词典文件：行号、问题、改法", "Check a dictionary file: line, problem, fix"))
+@dictionary.command(help=tr("Check a dictionary file: line, problem, fix"))
 def check(
-    file: Annotated[Path, typer.Argument(help=tr("词典文件（JSONL）", "Dictionary file (JSONL)"))],
+    file: Annotated[Path, typer.Argument(help=tr("Dictionary file (JSONL)"))],
     as_json: JsonOption = False,
 ) -> None:
     """Exit code 1 if any line cannot be used."""
@@ -75,18 +73,18 @@ def check(
     try:
         problems = problems_of(file)
     except OSError as error:
-        raise typer.BadParameter(tr(f"无法读取 {file}：", f"{file} cannot be read: ") + str(error.strerror)) from None
+        raise typer.BadParameter(tr("{file} cannot be read: ", file=file) + str(error.strerror)) from None
     if as_json:
         print_json([asdict(problem) for problem in problems])
     elif problems:
-        table = Table(tr("行", "Line"), tr("内容", "Text"), tr("问题", "Problem"), tr("改法", "Fix"))
+        table = Table(tr("Line"), tr("Text"), tr("Problem"), tr("Fix"))
         for problem in problems:
             table.add_row(
                 str(problem.line), *(Text(cell) for cell in (problem.text[:60], problem.problem, problem.fix))
             )
         out.print(table)
     else:
-        out.print(tr(f"{file}：没有问题", f"{file}: no problems"), markup=False)
+        out.print(tr("{file}: no problems", file=file), markup=False)
     if problems:
         raise typer.Exit(EXIT_FAILED)
 

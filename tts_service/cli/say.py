@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
 
 import typer
 
+from pipecat_glm_tts.wording import tr
 from tts_service.cli.console import (
     BitrateOption,
     CheckpointOption,
@@ -34,7 +35,6 @@ from tts_service.cli.console import (
 )
 from tts_service.engine import AudioChunk, SpeechError, SynthesisOptions
 from tts_service.files import STDOUT, Through, check_writable, published
-from tts_service.wording import tr
 
 if TYPE_CHECKING:
     from tts_service.utterance import Report, Wait
@@ -49,42 +49,36 @@ _PLAYERS = (
 
 
 def say(
-    text: Annotated[
-        str | None, typer.Argument(help=tr("要说的话；- 表示标准输入", "What to say; - for standard input"))
-    ] = None,
-    file: Annotated[
-        Path | None, typer.Option("--file", "-f", help=tr("从文件读取文本", "Read the text from a file"))
-    ] = None,
+    text: Annotated[str | None, typer.Argument(help=tr("What to say; - for standard input"))] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help=tr("Read the text from a file"))] = None,
     output: Annotated[
         str | None,
         typer.Option(
             "--output",
             "-o",
-            help=tr("输出文件；- 表示标准输出", "File to write (.wav .flac .mp3 .opus .pcm); - for stdout"),
+            help=tr("File to write (.wav .flac .mp3 .opus .pcm); - for stdout"),
         ),
     ] = None,
-    format: Annotated[
-        str | None, typer.Option("--format", help=tr("格式：wav pcm flac mp3 opus", "wav, pcm, flac, mp3 or opus"))
-    ] = None,
-    play: Annotated[bool, typer.Option("--play", help=tr("用扬声器播放", "Play on the sound card"))] = False,
-    voice: Annotated[str | None, typer.Option("--voice", "-v", help=tr("声音名", "Name of a voice"))] = None,
+    format: Annotated[str | None, typer.Option("--format", help=tr("wav, pcm, flac, mp3 or opus"))] = None,
+    play: Annotated[bool, typer.Option("--play", help=tr("Play on the sound card"))] = False,
+    voice: Annotated[str | None, typer.Option("--voice", "-v", help=tr("Name of a voice"))] = None,
     voices: LibraryOption = None,
     engine: EngineOption = "kokoro",
     checkpoint: CheckpointOption = None,
-    preset: Annotated[str | None, typer.Option(help=tr("预设，见 glm-tts presets", "See: glm-tts presets"))] = None,
-    speed: Annotated[float | None, typer.Option(help=tr("语速 0.25 到 4", "Tempo, 0.25 to 4"))] = None,
+    preset: Annotated[str | None, typer.Option(help=tr("See: glm-tts presets"))] = None,
+    speed: Annotated[float | None, typer.Option(help=tr("Tempo, 0.25 to 4"))] = None,
     language: LanguageOption = None,
-    seed: Annotated[int | None, typer.Option(help=tr("随机种子", "Random seed"))] = None,
-    sample_rate: Annotated[int | None, typer.Option(help=tr("采样率（Hz）", "Sample rate in Hz"))] = None,
-    sampling: Annotated[str | None, typer.Option(help=tr("采样方法：ras 或 topk", "ras or topk"))] = None,
+    seed: Annotated[int | None, typer.Option(help=tr("Random seed"))] = None,
+    sample_rate: Annotated[int | None, typer.Option(help=tr("Sample rate in Hz"))] = None,
+    sampling: Annotated[str | None, typer.Option(help=tr("ras or topk"))] = None,
     bitrate: BitrateOption = None,
     stream: Annotated[
         bool | None,
-        typer.Option("--stream/--no-stream", help=tr("边生成边输出", "Emit while it is being made, or when complete")),
+        typer.Option("--stream/--no-stream", help=tr("Emit while it is being made, or when complete")),
     ] = None,
     subtitles: Annotated[
         str | None,
-        typer.Option(metavar="srt|vtt", help=tr("同时写字幕，每个分句一条", "Write subtitles too, a cue a clause")),
+        typer.Option(metavar="srt|vtt", help=tr("Write subtitles too, a cue a clause")),
     ] = None,
     dict_: DictOption = None,
     as_json: JsonOption = False,
@@ -115,10 +109,10 @@ def say(
         format = format or (Path(output).suffix.lstrip(".").lower() if output and output != "-" else None) or "wav"
         check_format(format, options.get("sample_rate", 24000), bitrate)
         if play and output is not None:
-            raise SpeechError(tr("--play 和 --output 只能选一个", "give either --play or --output, not both"))
+            raise SpeechError(tr("give either --play or --output, not both"))
         place = _place(output, format)
         if place == STDOUT and sys.__stdout__ is None:
-            raise SpeechError(tr("标准输出已关闭", "the standard output is closed"))
+            raise SpeechError(tr("the standard output is closed"))
         if not play:
             check_writable(place)
         library = Library(voices)
@@ -126,8 +120,8 @@ def say(
         if subtitles is not None and (subtitles not in FORMS or play or place == STDOUT):
             raise SpeechError(
                 tr(
-                    f"--subtitles 写在音频文件旁边，格式为 {' 或 '.join(FORMS)}；请同时给 --output 文件",
-                    f"--subtitles are written beside an audio file, as {' or '.join(FORMS)}; give --output a file too",
+                    "--subtitles are written beside an audio file, as {forms}; give --output a file too",
+                    forms=", ".join(FORMS),
                 )
             )
         lexicon = load_lexicon(dict_)
@@ -135,7 +129,7 @@ def say(
         first = next(pieces, "")
     if play:
         _installed_player()
-    target = tr("扬声器", "sound card") if play else "-" if place == STDOUT else str(place)
+    target = tr("sound card") if play else "-" if place == STDOUT else str(place)
     if stream is None:
         stream = chosen.stream if chosen else True
     reports: list[Report] = []
@@ -143,10 +137,7 @@ def say(
         synthesizer.on_report.append(reports.append)
         options, absent = honoured(engine, options)
         if ignored := [name for name in absent if asked.get(name) is not None]:
-            warn(
-                tr(f"引擎 {engine} 没有这些选项，已忽略：", f"the {engine} engine has no use for: ")
-                + ", ".join(ignored)
-            )
+            warn(tr("the {engine} engine has no use for: ", engine=engine) + ", ".join(ignored))
         rate = options.pop("sample_rate", None) or synthesizer.sample_rate
         options |= native_rate(engine, rate)
         who = speaker(synthesizer, library, voice)
@@ -183,7 +174,7 @@ def say(
 
 
 def _waiting(wait: Wait) -> None:
-    err.print(tr("排队中：", "waiting: ") + str(wait), markup=False)
+    err.print(tr("waiting: ") + str(wait), markup=False)
 
 
 def _place(output: str | None, format: str) -> Path:
@@ -196,9 +187,7 @@ def _installed_player() -> tuple[str, ...]:
     found = next((command for command in _PLAYERS if shutil.which(command[0])), None)
     if found is None:
         names = ", ".join(command[0] for command in _PLAYERS)
-        raise SpeechError(
-            tr(f"没有可用的播放程序（{names}），请用 --output", f"no player found ({names}); use --output instead")
-        )
+        raise SpeechError(tr("no player found ({names}); use --output instead", names=names))
     return found
 
 
@@ -217,9 +206,4 @@ def _player(rate: int) -> Iterator[BinaryIO]:
         process.kill()
         raise
     if process.wait() != 0:
-        raise SpeechError(
-            tr(
-                f"{found[0]} 无法播放（也许没有声卡），请用 --output",
-                f"{found[0]} could not play (no sound card?); use --output",
-            )
-        )
+        raise SpeechError(tr("{found} could not play (no sound card?); use --output", found=found[0]))

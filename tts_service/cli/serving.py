@@ -13,6 +13,7 @@ import typer
 from rich.table import Table
 
 from pipecat_glm_tts.extras import needs
+from pipecat_glm_tts.wording import side, tr
 from tts_service.cli.console import (
     CheckpointOption,
     DictOption,
@@ -28,7 +29,6 @@ from tts_service.cli.console import (
     print_json,
     recognise,
 )
-from tts_service.wording import in_chinese, tr
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,10 +42,9 @@ def presets(as_json: JsonOption = False) -> None:
     if as_json:
         print_json([asdict(preset) for preset in known().values()])
         return
-    table = Table(tr("名称", "Name"), tr("场合", "Occasion"), tr("选项", "Options"))
-    side = 0 if in_chinese() else -1
+    table = Table(tr("Name"), tr("Occasion"), tr("Options"))
     for preset in known().values():
-        occasion = f"{preset.title.split(' / ')[side]}: {preset.about.split(' / ')[side]}"
+        occasion = f"{side(preset.title)}: {side(preset.about)}"
         table.add_row(preset.name, occasion, ", ".join(f"{name}={value}" for name, value in preset.options.items()))
     out.print(table)
 
@@ -53,14 +52,14 @@ def presets(as_json: JsonOption = False) -> None:
 def studio(
     host: Annotated[
         str,
-        typer.Option(help=tr("监听地址；本机之外要设 GLM_TTS_API_KEY", "Address; others need GLM_TTS_API_KEY")),
+        typer.Option(help=tr("Address; others need GLM_TTS_API_KEY")),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help=tr("端口", "Port"))] = 7861,
+    port: Annotated[int, typer.Option(min=0, max=65535, help=tr("Port"))] = 7861,
     voices: LibraryOption = None,
     engine: EngineOption = "kokoro",
     checkpoint: CheckpointOption = None,
     dictionary: Annotated[
-        Path | None, typer.Option("--dict", metavar="FILE", help=tr("要编辑的词典", "Dictionary file to edit"))
+        Path | None, typer.Option("--dict", metavar="FILE", help=tr("Dictionary file to edit"))
     ] = None,
 ) -> None:
     """Serve the page and the speech API on this computer, until Ctrl-C."""
@@ -104,18 +103,18 @@ def studio(
                 open_paths=("/", "/studio", "/studio/"),
                 roomy_paths={"/studio/": 256 << 20, "/v1/": 256 << 10},
             )
-            err.print(tr("工作室：", "Studio: ") + f"http://{host}:{sock.getsockname()[1]}/studio/", markup=False)
+            err.print(tr("Studio: ") + f"http://{host}:{sock.getsockname()[1]}/studio/", markup=False)
             uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[sock])
 
 
 def wyoming(
-    host: Annotated[str, typer.Option(help=tr("监听地址", "Address to listen on"))] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help=tr("端口", "Port"))] = 10200,
+    host: Annotated[str, typer.Option(help=tr("Address to listen on"))] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help=tr("Port"))] = 10200,
     allow: Annotated[
         list[str] | None,
-        typer.Option(metavar="NETWORK", help=tr("允许连接的网段（可多次）", "Network that may connect (repeatable)")),
+        typer.Option(metavar="NETWORK", help=tr("Network that may connect (repeatable)")),
     ] = None,
-    ears: Annotated[bool, typer.Option(help=tr("同时提供语音识别", "Offer speech recognition too"))] = True,
+    ears: Annotated[bool, typer.Option(help=tr("Offer speech recognition too"))] = True,
     voices: LibraryOption = None,
     engine: EngineOption = "kokoro",
     checkpoint: CheckpointOption = None,
@@ -132,9 +131,8 @@ def wyoming(
     if host not in ("127.0.0.1", "::1", "localhost") and not allow:
         raise typer.BadParameter(
             tr(
-                "这个协议没有口令：在本机之外监听时，请用 --allow 说明谁可以连接，例如 --allow 192.168.1.0/24",
-                "the protocol knows no password: to listen beyond this computer say who may connect, such as "
-                "--allow 192.168.1.0/24",
+                "the protocol knows no password: to listen beyond this computer say who may connect, such as --allow "
+                "192.168.1.0/24"
             )
         )
     with arguments():

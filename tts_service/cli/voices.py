@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipecat_glm_tts.extras import needs
+from pipecat_glm_tts.wording import side, tr
 from tts_service.cli import EXIT_FAILED
 from tts_service.cli.console import (
     EngineOption,
@@ -26,33 +27,27 @@ from tts_service.cli.console import (
     warn,
 )
 from tts_service.engine import SpeechError
-from tts_service.wording import tr
 
 if TYPE_CHECKING:
     from tts_service.voices import Library
 
 app = typer.Typer(
-    help=tr("声音库：列出、添加、查看、检查、删除。", "The voice library: list, add, show, check, remove."),
+    help=tr("The voice library: list, add, show, check, remove."),
     no_args_is_help=True,
 )
 QualityOption = Annotated[
     str,
-    typer.Option(
-        help=tr(
-            "声音匹配：fast 约半分钟；best 需要 torch，要几分钟，更像",
-            "Voice matching: fast, half a minute; best, minutes with torch and a closer match",
-        )
-    ),
+    typer.Option(help=tr("Voice matching: fast, half a minute; best, minutes with torch and a closer match")),
 ]
-SeedOption = Annotated[int, typer.Option(help=tr("随机种子", "Seed"))]
-NameArgument = Annotated[str, typer.Argument(help=tr("声音名", "Name of the voice"))]
+SeedOption = Annotated[int, typer.Option(help=tr("Seed"))]
+NameArgument = Annotated[str, typer.Argument(help=tr("Name of the voice"))]
 
 
-@app.command("list", help=tr("列出内置的声音和库中的声音", "List the voices that come along and those of the library"))
+@app.command("list", help=tr("List the voices that come along and those of the library"))
 def list_(
     everybody: Annotated[
         bool,
-        typer.Option("--all", help=tr("内置模型的全部 54 个声音和旧名", "All 54 of the embedded model, and old names")),
+        typer.Option("--all", help=tr("All 54 of the embedded model, and old names")),
     ] = False,
     voices: LibraryOption = None,
     as_json: JsonOption = False,
@@ -68,9 +63,9 @@ def list_(
         own = [{"name": v.name, "language": v.native, "description": v.description, "packaged": True} for v in packaged]
         print_json([*own, *({**entry, "packaged": False} for entry in recorded)])
         return
-    table = Table(tr("名称", "Name"), tr("语言", "Language"), tr("说明或文本", "Description"), tr("授权", "Consent"))
+    table = Table(tr("Name"), tr("Language"), tr("Description"), tr("Consent"))
     for voice in packaged:
-        table.add_row(voice.name, voice.native, tr(*voice.description.split(" / ")), "")
+        table.add_row(voice.name, voice.native, side(voice.description), "")
     for entry in recorded:
         row = (
             ["", entry["error"], ""] if "error" in entry else [entry[k] for k in ("language", "transcript", "consent")]
@@ -79,33 +74,20 @@ def list_(
     out.print(table)
 
 
-@app.command(
-    help=tr("把录音加入声音库，并让内置引擎学像它", "Take recordings into the library, match the embedded voice")
-)
+@app.command(help=tr("Take recordings into the library, match the embedded voice"))
 def add(
     files: Annotated[
         list[Path],
-        typer.Argument(
-            help=tr(
-                "录音：WAV、FLAC、OGG、MP3 或 M4A；同一个人的可以给多段",
-                "Recordings: WAV, FLAC, OGG, MP3 or M4A; several of one person help the matching",
-            )
-        ),
+        typer.Argument(help=tr("Recordings: WAV, FLAC, OGG, MP3 or M4A; several of one person help the matching")),
     ],
-    consent: Annotated[
-        str, typer.Option(help=tr("授权说明：谁同意克隆、怎样同意、用途", "Who allowed the cloning, how, and for what"))
-    ],
-    name: Annotated[
-        str | None, typer.Option(help=tr("声音名；不给则用文件名", "Name of the voice; left out: that of the file"))
-    ] = None,
+    consent: Annotated[str, typer.Option(help=tr("Who allowed the cloning, how, and for what"))],
+    name: Annotated[str | None, typer.Option(help=tr("Name of the voice; left out: that of the file"))] = None,
     transcript: Annotated[
         str | None,
-        typer.Option(
-            help=tr("（第一段）录音的文字；不给则自动识别", "What is said (first); left out: it is recognised")
-        ),
+        typer.Option(help=tr("What is said (first); left out: it is recognised")),
     ] = None,
-    language: Annotated[str, typer.Option(help=tr("zh 或 en", "zh or en"))] = "zh",
-    licence: Annotated[str, typer.Option(help=tr("使用许可", "Licence of the voice"))] = "",
+    language: Annotated[str, typer.Option(help=tr("zh or en"))] = "zh",
+    licence: Annotated[str, typer.Option(help=tr("Licence of the voice"))] = "",
     engine: EngineOption = "kokoro",
     quality: QualityOption = "fast",
     seed: SeedOption = 0,
@@ -132,7 +114,7 @@ def add(
             err.print(advice(), markup=False)
     if transcript is None:
         transcript = recognise(*recordings[0])
-        err.print(tr(f"识别结果：{transcript}", f"recognised: {transcript}"), markup=False)
+        err.print(tr("recognised: {transcript}", transcript=transcript), markup=False)
     library.add(
         files[0],
         name=name,
@@ -148,8 +130,8 @@ def add(
         except (SpeechError, KeyboardInterrupt):
             err.print(
                 tr(
-                    f"录音已存为 {name}，但还没有匹配；接着运行：glm-tts voices match {name}",
-                    f"the recording is kept as {name}, but is not matched yet; go on with: glm-tts voices match {name}",
+                    "the recording is kept as {name}, but is not matched yet; go on with: glm-tts voices match {name}",
+                    name=name,
                 ),
                 markup=False,
             )
@@ -157,7 +139,7 @@ def add(
     _show(library, name, as_json)
 
 
-@app.command(help=tr("让内置引擎学像一个已加入的声音", "Match the embedded voice to a voice of the library"))
+@app.command(help=tr("Match the embedded voice to a voice of the library"))
 def match(
     name: NameArgument,
     quality: QualityOption = "fast",
@@ -176,7 +158,7 @@ def match(
     _show(library, name, as_json)
 
 
-@app.command(help=tr("查看一个声音", "Show a voice"))
+@app.command(help=tr("Show a voice"))
 def show(name: NameArgument, voices: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Card and quality."""
     from tts_service.voices import Library
@@ -184,12 +166,7 @@ def show(name: NameArgument, voices: LibraryOption = None, as_json: JsonOption =
     _show(Library(voices), name, as_json)
 
 
-@app.command(
-    help=tr(
-        "检查声音是否完好、适合克隆；不带名字则检查全部",
-        "Check that voices are intact and good; all of them without a name",
-    )
-)
+@app.command(help=tr("Check that voices are intact and good; all of them without a name"))
 def check(
     name: Annotated[str | None, typer.Argument()] = None, voices: LibraryOption = None, as_json: JsonOption = False
 ) -> None:
@@ -204,25 +181,25 @@ def check(
         print_json(entries)
     for entry in entries if not as_json else ():
         complaints = [entry["error"]] if "error" in entry else [*entry["unusable"], *entry["doubts"]]
-        out.print(f"{entry['name']}: {'; '.join(complaints) or tr('良好', 'good')}", markup=False)
+        out.print(f"{entry['name']}: {'; '.join(complaints) or tr('good')}", markup=False)
     if any("error" in entry or entry["unusable"] for entry in entries):
         raise typer.Exit(EXIT_FAILED)
 
 
-@app.command(help=tr("删除一个声音", "Remove a voice"))
+@app.command(help=tr("Remove a voice"))
 def remove(
     name: NameArgument,
     voices: LibraryOption = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help=tr("不再询问", "Do not ask"))] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help=tr("Do not ask"))] = False,
 ) -> None:
     """Delete its folder."""
     from tts_service.voices import Library
 
     library = Library(voices)
     if not yes and name in library.names():
-        typer.confirm(tr(f"删除声音 {name}？", f"Remove the voice {name}?"), abort=True)
+        typer.confirm(tr("Remove the voice {name}?", name=name), abort=True)
     library.remove(name)
-    err.print(tr(f"已删除 {name}", f"removed {name}"), markup=False)
+    err.print(tr("removed {name}", name=name), markup=False)
 
 
 def _described(library: Library, name: str) -> dict[str, Any]:
@@ -262,16 +239,9 @@ def _check_quality(quality: str) -> None:
     from importlib.util import find_spec
 
     if quality not in ("fast", "best"):
-        raise SpeechError(
-            tr(f"--quality 是 {quality!r}，应为 fast 或 best", f"--quality is {quality!r}; it must be fast or best")
-        )
+        raise SpeechError(tr("--quality is {quality!r}; it must be fast or best", quality=quality))
     if quality == "best" and find_spec("torch") is None:
-        raise SpeechError(
-            tr(
-                "--quality best 需要 torch：pip install torch，或用 --quality fast",
-                "--quality best needs torch: pip install torch, or use --quality fast",
-            )
-        )
+        raise SpeechError(tr("--quality best needs torch: pip install torch, or use --quality fast"))
 
 
 def _match(library: Library, name: str, quality: str, seed: int) -> None:
@@ -286,7 +256,7 @@ def _match(library: Library, name: str, quality: str, seed: int) -> None:
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err, disable=not err.is_terminal
     ) as bar:
-        task = bar.add_task(tr("声音匹配", "voice matching"), total=1.0)
+        task = bar.add_task(tr("voice matching"), total=1.0)
         result = fit(
             library,
             name,
@@ -298,11 +268,13 @@ def _match(library: Library, name: str, quality: str, seed: int) -> None:
     found, reached = result.match, result.errors[1]
     err.print(
         tr(
-            f"声音匹配（内置）：与录音的相似度 {found.before:.2f} -> {found.after:.2f}（1 为同一段录音）；"
-            f"Whisper 试听 {result.sentences} 句，听错 {reached} 处。这是接近，不是克隆；真正的克隆用 GLM-TTS。",
-            f"voice matching (embedded): similarity to the recording {found.before:.2f} -> {found.after:.2f} "
-            f"(1 is the recording itself); in {result.sentences} sentences Whisper misheard {reached} words or "
-            f"syllables. This comes near and is no clone: GLM-TTS clones.",
+            "voice matching (embedded): similarity to the recording {before:.2f} -> {after:.2f} (1 is the recording "
+            "itself); in {sentences} sentences Whisper misheard {reached} words or syllables. This comes near and is "
+            "no clone: GLM-TTS clones.",
+            before=found.before,
+            after=found.after,
+            sentences=result.sentences,
+            reached=reached,
         ),
         markup=False,
     )
@@ -326,4 +298,4 @@ def _show(library: Library, name: str, as_json: bool) -> None:
         out.print("[yellow]![/] " + escape("; ".join(complaints)))
         out.print(advice(), markup=False)
     else:
-        out.print("[green]✓[/] " + tr("录音质量良好", "a good recording"))
+        out.print("[green]✓[/] " + tr("a good recording"))

@@ -19,6 +19,7 @@ import yaml
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError
 
 VOCODER_32K = "vocos2d/generator_jit.ckpt"
@@ -38,7 +39,13 @@ def require(root: Path, pattern: str) -> list[Path]:
     """Files below `root` that match a pattern; none is an error."""
     found = sorted(path for path in root.glob(pattern) if path.is_file() and not path.name.endswith(".incomplete"))
     if not found:
-        raise CheckpointError(f"{root / pattern} is missing; fetch the checkpoint with `glm-tts download --to {root}`")
+        raise CheckpointError(
+            tr(
+                "{path} is missing; fetch the checkpoint with `glm-tts download --to {root}`",
+                path=root / pattern,
+                root=root,
+            )
+        )
     return found
 
 
@@ -48,12 +55,20 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CheckpointError(
-            f"{path} cannot be read ({error.strerror}); fetch it again with `glm-tts download`"
+            tr(
+                "{path} cannot be read ({reason}); fetch it again with `glm-tts download`",
+                path=path,
+                reason=error.strerror,
+            )
         ) from error
     except ValueError as error:
-        raise CheckpointError(f"{path} is not valid JSON ({error}); fetch it again with `glm-tts download`") from error
+        raise CheckpointError(
+            tr("{path} is not valid JSON ({error}); fetch it again with `glm-tts download`", path=path, error=error)
+        ) from error
     if not isinstance(value, dict):
-        raise CheckpointError(f"{path} holds a JSON {type(value).__name__}; expected an object")
+        raise CheckpointError(
+            tr("{path} holds a JSON {kind}; expected an object", path=path, kind=type(value).__name__)
+        )
     return value
 
 
@@ -66,21 +81,32 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         value = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path} holds something besides tensors and was not opened: "
-            "such a file can run code; use the published one"
+            tr(
+                "{path} holds something besides tensors and was not opened: such a file can run code; use the "
+                "published one",
+                path=path,
+            )
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, UnicodeDecodeError) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} is damaged ({first_line}); fetch it again with `glm-tts download`") from error
+        raise CheckpointError(
+            tr(
+                "{path} is damaged ({error}); fetch it again with `glm-tts download`",
+                path=path,
+                error=first_line,
+            )
+        ) from error
     if isinstance(value, Mapping) and isinstance(value.get("model"), Mapping):
         value = value["model"]
     if not isinstance(value, Mapping):
-        raise CheckpointError(f"{path} holds a {type(value).__name__}; expected a state dictionary")
+        raise CheckpointError(
+            tr("{path} holds a {kind}; expected a state dictionary", path=path, kind=type(value).__name__)
+        )
     strangers = [
         str(name) for name, tensor in value.items() if not (isinstance(name, str) and isinstance(tensor, Tensor))
     ]
     if strangers:
-        raise CheckpointError(f"{path}: {strangers[0]} is not a tensor")
+        raise CheckpointError(tr("{path}: {strangers} is not a tensor", path=path, strangers=strangers[0]))
     return dict(value)
 
 
@@ -115,7 +141,9 @@ class Shards(Mapping[str, Tensor]):
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path} is damaged ({error}); fetch it again with `glm-tts download`")
+    return CheckpointError(
+        tr("{path} is damaged ({error}); fetch it again with `glm-tts download`", path=path, error=error)
+    )
 
 
 def read_tensors(paths: list[Path]) -> dict[str, Tensor]:
@@ -176,24 +204,53 @@ def fill(
     expected = module.state_dict()
     if missing := [name for name in expected if name not in tensors]:
         raise CheckpointError(
-            f"{source}: tensor {missing[0]} {list(expected[missing[0]].shape)} is missing ({len(missing)} in all)"
+            tr(
+                "{source}: tensor {missing} {shape} is missing ({missing_count} in all)",
+                source=source,
+                missing=missing[0],
+                shape=list(expected[missing[0]].shape),
+                missing_count=len(missing),
+            )
         )
     if surplus := [name for name in tensors if name not in expected and not ignore(name)]:
         raise CheckpointError(
-            f"{source}: unexpected tensor {surplus[0]} {list(tensors[surplus[0]].shape)} ({len(surplus)} in all)"
+            tr(
+                "{source}: unexpected tensor {surplus} {shape} ({surplus_count} in all)",
+                source=source,
+                surplus=surplus[0],
+                shape=list(tensors[surplus[0]].shape),
+                surplus_count=len(surplus),
+            )
         )
     ready: dict[str, Tensor] = {}
     for name, slot in expected.items():
         tensor = tensors[name]
         if tensor.shape != slot.shape:
             raise CheckpointError(
-                f"{source}: tensor {name} has shape {list(tensor.shape)}; expected {list(slot.shape)}"
+                tr(
+                    "{source}: tensor {name} has shape {shape}; expected {wanted}",
+                    source=source,
+                    name=name,
+                    shape=list(tensor.shape),
+                    wanted=list(slot.shape),
+                )
             )
         if not tensor.is_floating_point():
-            raise CheckpointError(f"{source}: tensor {name} is {tensor.dtype}; expected floating point")
+            raise CheckpointError(
+                tr(
+                    "{source}: tensor {name} is {dtype}; expected floating point",
+                    source=source,
+                    name=name,
+                    dtype=tensor.dtype,
+                )
+            )
         if not torch.isfinite(tensor).all():
             raise CheckpointError(
-                f"{source}: tensor {name} holds NaN or infinite values; the file is damaged, fetch it again"
+                tr(
+                    "{source}: tensor {name} holds NaN or infinite values; the file is damaged, fetch it again",
+                    source=source,
+                    name=name,
+                )
             )
         ready[name] = tensor.to(device=device, dtype=dtype)
     module.load_state_dict(ready, assign=True)
@@ -209,7 +266,11 @@ def _plain(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Any:
         return f"!ref {loader.construct_scalar(node)}" if isinstance(node, yaml.ScalarNode) else None
     if not suffix.startswith(("new:", "name:")):
         raise CheckpointError(
-            f"!{suffix} in line {node.start_mark.line + 1} would run code; only plain values are read"
+            tr(
+                "!{suffix} in line {line} would run code; only plain values are read",
+                suffix=suffix,
+                line=node.start_mark.line + 1,
+            )
         )
     if isinstance(node, yaml.MappingNode):
         return loader.construct_mapping(node, deep=True)
@@ -245,9 +306,9 @@ def read_flow_config(path: Path) -> FlowConfig:
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     except (yaml.YAMLError, OSError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{path} cannot be read as YAML: {error}") from error
+        raise CheckpointError(tr("{path} cannot be read as YAML: {error}", path=path, error=error)) from error
     if not isinstance(document, dict) or not isinstance(document.get("flow"), dict):
-        raise CheckpointError(f"{path}: expected a mapping under the top key `flow`")
+        raise CheckpointError(tr("{path}: expected a mapping under the top key `flow`", path=path))
     flow = {
         name: document.get(value.removeprefix("!ref ").strip(" <>"))
         if isinstance(value, str) and value.startswith("!ref ")
@@ -256,7 +317,13 @@ def read_flow_config(path: Path) -> FlowConfig:
     }
     config = configure(FlowConfig, flow, path)
     if config.t_scheduler not in ("cosine", "linear"):
-        raise CheckpointError(f"{path}: t_scheduler is {config.t_scheduler!r}; expected cosine or linear")
+        raise CheckpointError(
+            tr(
+                "{path}: t_scheduler is {t_scheduler!r}; expected cosine or linear",
+                path=path,
+                t_scheduler=config.t_scheduler,
+            )
+        )
     return config
 
 
@@ -273,13 +340,21 @@ def configure(kind: type[Config], values: Mapping[str, Any], source: Path) -> Co
     for field in fields(kind):  # type: ignore[arg-type]
         if field.name not in values:
             if field.default is MISSING:
-                raise CheckpointError(f"{source}: {field.name} is missing")
+                raise CheckpointError(tr("{source}: {name} is missing", source=source, name=field.name))
             continue
         value, hint = values[field.name], hints[field.name]
         accepted = (int, float) if hint is float else hint
         fits = isinstance(value, accepted) and (isinstance(value, bool) == (hint is bool))
         if not fits or (isinstance(value, int | float) and not isinstance(value, bool) and value <= 0):
             wanted = getattr(hint, "__name__", hint)
-            raise CheckpointError(f"{source}: {field.name} is {value!r}; expected {wanted}, positive if a number")
+            raise CheckpointError(
+                tr(
+                    "{source}: {name} is {value!r}; expected {wanted}, positive if a number",
+                    source=source,
+                    name=field.name,
+                    value=value,
+                    wanted=wanted,
+                )
+            )
         chosen[field.name] = value
     return kind(**chosen)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError
 from tts_service.glm.decode import Decoder
 from tts_service.glm.flow import Flow
@@ -29,7 +30,7 @@ def usual_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     if problem := unusable():
-        raise SpeechError(f"{problem}. Mend that, or ask for the CPU: device='cpu'")
+        raise SpeechError(tr("{problem}. Mend that, or ask for the CPU: device='cpu'", problem=problem))
     return torch.device("cpu")
 
 
@@ -41,7 +42,11 @@ def unusable() -> str:
         torch.cuda.init()
     except (RuntimeError, AssertionError) as error:
         said = str(error).splitlines()[0]
-        return "" if "no NVIDIA driver" in said or "No CUDA GPUs" in said else f"the GPU cannot be used: {said}"
+        return (
+            ""
+            if "no NVIDIA driver" in said or "No CUDA GPUs" in said
+            else tr("the GPU cannot be used: {reason}", reason=said)
+        )
     return ""
 
 

@@ -9,24 +9,21 @@ from pathlib import Path
 
 import tts_service
 from pipecat_glm_tts.extras import missing
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError
 from tts_service.glm.download import checkpoint_folder
 from tts_service.pace import measure
-from tts_service.wording import tr
 
 PARTS: dict[str, tuple[str, ...]] = {
-    tr("语言模型", "language model"): ("llm/config.json", "llm/*.safetensors"),
-    tr("文本分词器", "text tokenizer"): ("vq32k-phoneme-tokenizer/tokenizer*",),
-    tr("语音分词器", "speech tokenizer"): ("speech_tokenizer/config.json", "speech_tokenizer/*.safetensors"),
-    tr("流匹配", "flow"): ("flow/config.yaml", "flow/flow.*"),
-    tr("24 kHz 声码器", "24 kHz vocoder"): ("hift/hift.*",),
-    tr("说话人编码器", "speaker encoder"): ("**/campplus.onnx",),
+    tr("language model"): ("llm/config.json", "llm/*.safetensors"),
+    tr("text tokenizer"): ("vq32k-phoneme-tokenizer/tokenizer*",),
+    tr("speech tokenizer"): ("speech_tokenizer/config.json", "speech_tokenizer/*.safetensors"),
+    tr("flow"): ("flow/config.yaml", "flow/flow.*"),
+    tr("24 kHz vocoder"): ("hift/hift.*",),
+    tr("speaker encoder"): ("**/campplus.onnx",),
 }
-OPTIONAL = {tr("32 kHz 声码器", "32 kHz vocoder"): ("vocos2d/generator_jit.ckpt",)}
-_PROGRAM = tr(
-    "；这是一段程序（TorchScript），请求 32 kHz 时才打开并运行：来源须可信",
-    "; a program (TorchScript), opened and run only when 32 kHz is asked for: trust whoever it comes from",
-)
+OPTIONAL = {tr("32 kHz vocoder"): ("vocos2d/generator_jit.ckpt",)}
+_PROGRAM = tr("; a program (TorchScript), opened and run only when 32 kHz is asked for: trust whoever it comes from")
 _PACKAGES = ("torch", "tokenizers", "safetensors", "kaldi-native-fbank", "onnxruntime", "onnx")
 
 
@@ -57,7 +54,7 @@ def examine(checkpoint: Path, *, load: bool = False) -> list[Finding]:
 
 def embedded() -> Finding:
     """Whether the embedded voice, which needs neither checkpoint nor GPU, keeps up with speech here."""
-    subject = tr("内置声音", "embedded voice")
+    subject = tr("embedded voice")
     try:
         with tts_service.load("kokoro") as voice:
             pace = measure(voice)
@@ -72,7 +69,7 @@ def _packages() -> list[Finding]:
         try:
             findings.append(Finding(name, True, version(name)))
         except PackageNotFoundError:
-            hint = tr(*missing("glm", name))
+            hint = missing("glm", name)
             findings.append(Finding(name, False, hint))
     return findings
 
@@ -85,11 +82,11 @@ def _files(checkpoint: Path) -> list[Finding]:
             size = sum(path.stat().st_size for pattern in patterns for path in _matching(checkpoint, pattern))
             findings.append(Finding(part, True, f"{size / 1e6:,.1f} MB" + (_PROGRAM if part in OPTIONAL else "")))
         elif part in OPTIONAL:
-            findings.append(Finding(part, True, tr("没有（可选）", "absent (optional)")))
+            findings.append(Finding(part, True, tr("absent (optional)")))
         else:
             where = "" if checkpoint == checkpoint_folder() else f" --to {checkpoint}"
-            hint = tr(f"缺少 {missing[0]}；请运行 ", f"{missing[0]} is missing; run ")
-            findings.append(Finding(part, False, hint + f"glm-tts download{where}"))
+            hint = tr("{missing} is missing; run {command}", missing=missing[0], command=f"glm-tts download{where}")
+            findings.append(Finding(part, False, hint))
     return findings
 
 
@@ -102,17 +99,21 @@ def _machine(checkpoint: Path) -> list[Finding]:
 
     from tts_service.glm import acoustics, cuda, memory
 
-    ears = Finding(tr("重采样与滤波器组", "resampling and filter banks"), True, acoustics.provider())
+    ears = Finding(tr("resampling and filter banks"), True, acoustics.provider())
     if torch.cuda.is_available():
         device = torch.cuda.get_device_properties(0)
         free, _ = torch.cuda.mem_get_info(0)
         least, room = memory.NETWORKS + memory.VOICE + memory.WORK + memory.SPEAKER, memory.slots(free)
         there, unused, needed, each = (number / 1e9 for number in (device.total_memory, free, least, memory.SPEAKER))
         detail = tr(
-            f"{device.name}，{there:.1f} GB，空闲 {unused:.1f} GB；一路约需 {needed:.1f} GB，"
-            f"每多一路最多再加 {each:.1f} GB；可同时 {room} 路，其余排队",
-            f"{device.name}, {there:.1f} GB, {unused:.1f} GB free; one speaker takes about {needed:.1f} GB, "
-            f"each further one at most {each:.1f} GB more; room for {room} at once, the rest wait",
+            "{name}, {there:.1f} GB, {unused:.1f} GB free; one speaker takes about {needed:.1f} GB, each further one "
+            "at most {each:.1f} GB more; room for {room} at once, the rest wait",
+            name=device.name,
+            there=there,
+            unused=unused,
+            needed=needed,
+            each=each,
+            room=room,
         )
         return [ears, Finding("GPU", free >= least, detail)]
     if problem := cuda.unusable():
@@ -121,10 +122,10 @@ def _machine(checkpoint: Path) -> list[Finding]:
         path.stat().st_size for globs in PARTS.values() for glob in globs for path in _matching(checkpoint, glob)
     )
     detail = tr(
-        f"没有 GPU；{os.cpu_count()} 个核，权重占 {weights / 1e9:.2f} GB。"
-        "完整模型在 CPU 上达不到实时，对话请用内置声音",
-        f"no GPU; {os.cpu_count()} cores, the weights take {weights / 1e9:.2f} GB of memory. At full size a CPU cannot "
-        "keep up with speech; for conversation use the embedded voice",
+        "no GPU; {os} cores, the weights take {weights:.2f} GB of memory. At full size a CPU cannot keep up with "
+        "speech; for conversation use the embedded voice",
+        os=os.cpu_count(),
+        weights=weights / 1000000000.0,
     )
     return [ears, Finding("CPU", True, detail)]
 
@@ -132,9 +133,9 @@ def _machine(checkpoint: Path) -> list[Finding]:
 def _loaded(checkpoint: Path) -> Finding:
     from tts_service.glm.engine import GLMEngine
 
-    subject = tr("读取全部权重", "reading every weight")
+    subject = tr("reading every weight")
     try:
         GLMEngine.load(checkpoint).close()
     except SpeechError as error:
         return Finding(subject, False, str(error))
-    return Finding(subject, True, tr("完好", "intact"))
+    return Finding(subject, True, tr("intact"))

@@ -23,6 +23,7 @@ from typing import Any
 from loguru import logger
 from platformdirs import user_data_path
 
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError
 from tts_service.files import cannot_write
 
@@ -82,10 +83,17 @@ def download(target: Path, source: str = "huggingface", progress: Progress = lam
             disk is full.
     """
     if source not in MODEL:
-        raise DownloadError(f"there is no source {source!r}; use {' or '.join(MODEL)}")
+        raise DownloadError(tr("there is no source {source!r}; use {model}", source=source, model=" or ".join(MODEL)))
     files = [file for file in listing(source, MODEL[source]) if _wanted(file.path)]
     if not files:
-        raise DownloadError(f"{MODEL[source]} on {source} lists none of the expected folders ({', '.join(_FOLDERS)})")
+        raise DownloadError(
+            tr(
+                "{model} on {source} lists none of the expected folders ({folders})",
+                model=MODEL[source],
+                source=source,
+                folders=", ".join(_FOLDERS),
+            )
+        )
     if not any(file.path == SPEAKER_FILE for file in files):
         files += [_moved(file) for file in listing(source, SPEAKER[source]) if file.path == "campplus.onnx"]
     total = sum(file.size for file in files)
@@ -94,7 +102,12 @@ def download(target: Path, source: str = "huggingface", progress: Progress = lam
         present = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
         if (free := shutil.disk_usage(target).free) < total - present:
             raise DownloadError(
-                f"{target} has {free >> 20} MB free; the checkpoint needs {(total - present) >> 20} MB more"
+                tr(
+                    "{target} has {free} MB free; the checkpoint needs {total} MB more",
+                    target=target,
+                    free=free >> 20,
+                    total=total - present >> 20,
+                )
             )
         done = 0
         for file in files:
@@ -122,7 +135,15 @@ def listing(source: str, repository: str) -> list[RemoteFile]:
         entries = (answer.get("Data") or {}).get("Files") if isinstance(answer, dict) else None
         base = f"{endpoint}/models/{quoted}/resolve/master/"
     if not isinstance(entries, list):
-        raise DownloadError(f"{endpoint} does not list {repository} the way {source} does; check {variable}")
+        raise DownloadError(
+            tr(
+                "{endpoint} does not list {repository} the way {source} does; check {variable}",
+                endpoint=endpoint,
+                repository=repository,
+                source=source,
+                variable=variable,
+            )
+        )
     return [file for entry in entries if (file := _remote_file(entry, base)) is not None]
 
 
@@ -133,10 +154,10 @@ def _remote_file(entry: Any, base: str) -> RemoteFile | None:
         return None
     path, size, lfs = fields.get("path"), fields.get("size"), fields.get("lfs")
     if not isinstance(path, str) or not isinstance(size, int) or size < 0:
-        raise DownloadError(f"the hub lists a file without path and size: {str(entry)[:120]}")
+        raise DownloadError(tr("the hub lists a file without path and size: {entry}", entry=str(entry)[:120]))
     parts = PurePosixPath(path)
     if parts.is_absolute() or ".." in parts.parts or "\\" in path or ":" in path:
-        raise DownloadError(f"the hub lists a file outside its repository: {path!r}")
+        raise DownloadError(tr("the hub lists a file outside its repository: {path!r}", path=path))
     sha256 = lfs.get("oid") if isinstance(lfs, dict) else fields.get("sha256")
     git = None if isinstance(lfs, dict) else fields.get("oid")
     return RemoteFile(path, base + urllib.parse.quote(path), size, sha256 or None, git or None)
@@ -156,17 +177,29 @@ def _json(url: str, variable: str) -> Any:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         raise DownloadError(
-            f"{url} answered {error.code} {error.reason}; check {variable} and the name of the model"
+            tr(
+                "{url} answered {code} {reason}; check {variable} and the name of the model",
+                url=url,
+                code=error.code,
+                reason=error.reason,
+                variable=variable,
+            )
         ) from error
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise DownloadError(
-            f"{urllib.parse.urlsplit(url).netloc} cannot be reached ({reason}). Check the connection, "
-            f"set {variable} to a mirror, choose the other source (huggingface, modelscope), "
-            "or copy a checkpoint folder from another machine"
+            tr(
+                "{netloc} cannot be reached ({reason}). Check the connection, set {variable} to a mirror, choose the "
+                "other source (huggingface, modelscope), or copy a checkpoint folder from another machine",
+                netloc=urllib.parse.urlsplit(url).netloc,
+                reason=reason,
+                variable=variable,
+            )
         ) from error
     except ValueError as error:
-        raise DownloadError(f"{url} did not answer with JSON; check {variable}") from error
+        raise DownloadError(
+            tr("{url} did not answer with JSON; check {variable}", url=url, variable=variable)
+        ) from error
 
 
 class _Digest:
@@ -221,12 +254,17 @@ def _fetch(file: RemoteFile, target: Path, progress: Callable[[int], None]) -> N
             return
         if digest.size >= file.size:
             growing.unlink()
-            problem = "size or hash differ from what the hub lists"
+            problem = tr("size or hash differ from what the hub lists")
         else:
-            problem = f"the connection broke off after {digest.size} of {file.size} bytes"
+            problem = tr("the connection broke off after {size} of {whole} bytes", size=digest.size, whole=file.size)
     raise DownloadError(
-        f"{file.path} could not be fetched after {_ATTEMPTS} attempts: {problem}. "
-        "Run the command again; it goes on where it stopped"
+        tr(
+            "{path} could not be fetched after {attempts} attempts: {problem}. Run the command again; it goes on "
+            "where it stopped",
+            path=file.path,
+            attempts=_ATTEMPTS,
+            problem=problem,
+        )
     )
 
 

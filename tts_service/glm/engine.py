@@ -20,6 +20,7 @@ from torch import Tensor
 import g2p
 from g2p.encode.glm import encode
 from g2p.pronunciation import Pronunciation
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import (
     BREATH,
     QUEUED,
@@ -110,26 +111,33 @@ class Models:
     ) -> Models:
         """Read a checkpoint; progress is told the part and the share done."""
         if not root.is_dir():
-            raise CheckpointError(f"there is no checkpoint in {root}; fetch it with `glm-tts download --to {root}`")
-        progress("text tokenizer", 0.0)
+            raise CheckpointError(
+                tr("there is no checkpoint in {root}; fetch it with `glm-tts download --to {root}`", root=root)
+            )
+        progress(tr("text tokenizer"), 0.0)
         text = TextTokenizer(root / "vq32k-phoneme-tokenizer")
-        progress("language model", 0.02)
+        progress(tr("language model"), 0.02)
         # the authors measured no loss in the language model at 16 bits, and unclear speech in the flow
         lm = load_lm(root / "llm", torch.bfloat16 if device.type == "cuda" else torch.float32, device)
         if text.speech.end >= lm.config.vocab_size or text.speech.first + 32768 > lm.config.vocab_size:
             raise CheckpointError(
-                f"{root}: tokenizer and language model do not belong together: ids go beyond the vocabulary"
+                tr(
+                    "{root}: tokenizer and language model do not belong together: ids go beyond the vocabulary",
+                    root=root,
+                )
             )
-        progress("flow", 0.7)
+        progress(tr("flow"), 0.7)
         flow = load_flow(root / "flow", device)
         if precise:
             flow.estimator.rounded, flow.past_dtype = False, torch.float32
         if flow.config.speech_token_cfg or flow.spk_embed_affine_layer is not None or not flow.config.spkr_emb_adaLN:
-            raise CheckpointError(f"{root / 'flow' / 'config.yaml'}: only the released variant of the flow can stream")
-        progress("vocoder", 0.85)
+            raise CheckpointError(
+                tr("{root}: only the released variant of the flow can stream", root=root / "flow" / "config.yaml")
+            )
+        progress(tr("vocoder"), 0.85)
         vocoder = hift.load_hift(root / "hift", device)
         vocos = cache(partial(Vocos2D, root / VOCODER_32K, device))
-        progress("speech tokenizer", 0.9)
+        progress(tr("speech tokenizer"), 0.9)
         listener = load_speech_tokenizer(root / "speech_tokenizer")  # waits on the CPU; see `listen`
         speaker = SpeakerEncoder(require(root, "**/campplus.onnx")[0])
         head = SpeechHead(lm, text.speech, load_head(root / "llm") if device.type == "cuda" else None)
@@ -137,7 +145,12 @@ class Models:
         sound = torch.cuda.Stream(device) if device.type == "cuda" else None
         if device.type == "cuda":
             warm_up(
-                decoder, flow, vocoder, chunking, lambda share: progress("warm-up", 0.92 + 0.08 * share), sound=sound
+                decoder,
+                flow,
+                vocoder,
+                chunking,
+                lambda share: progress(tr("warm-up"), 0.92 + 0.08 * share),
+                sound=sound,
             )
         scheduler = Scheduler(decoder, flight=1 if device.type == "cuda" else 0)
         size: float = math.inf
@@ -146,7 +159,7 @@ class Models:
         elif device.type == "cuda":
             torch.cuda.empty_cache()
             size = torch.cuda.mem_get_info(device)[0] - memory.WORK
-        progress("ready", 1.0)
+        progress(tr("ready"), 1.0)
         return cls(text, lm, head, flow, vocoder, vocos, listener, speaker, scheduler, Room(size), sound)
 
 
@@ -221,7 +234,13 @@ class GLMEngine:
             torch.zeros(1, device=place)
         except (RuntimeError, AssertionError) as error:
             first_line = str(error).splitlines()[0]
-            raise SpeechError(f"there is no device {device!r} here ({first_line}); use cuda or cpu") from error
+            raise SpeechError(
+                tr(
+                    "there is no device {device!r} here ({first_line}); use cuda or cpu",
+                    device=device,
+                    first_line=first_line,
+                )
+            ) from error
         library = Library(Path(voices).expanduser() if voices is not None else None)
         report = progress or (lambda stage, fraction: None)
         cut = chunking or Chunking()
@@ -257,7 +276,7 @@ class GLMEngine:
         """Speak one segment; see `tts_service.engine.Engine.synthesize`."""
         rate = options.sample_rate or self.sample_rate
         if rate not in (hift.RATE, Vocos2D.RATE):
-            raise SpeechError(f"GLM-TTS speaks at 24000 or 32000 Hz, not at {rate}; resample afterwards")
+            raise SpeechError(tr("GLM-TTS speaks at 24000 or 32000 Hz, not at {rate}; resample afterwards", rate=rate))
         if not pronunciation or should_stop():
             return
         try:
@@ -266,8 +285,10 @@ class GLMEngine:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             raise SpeechError(
-                "memory ran out while speaking; other utterances go on. "
-                "Allow fewer at a time, or use a shorter reference"
+                tr(
+                    "memory ran out while speaking; other utterances go on. Allow fewer at a time, or use a shorter "
+                    "reference"
+                )
             ) from error
 
     def unload(self) -> None:
@@ -300,7 +321,9 @@ class GLMEngine:
         prompt = prompt_ids(turns, text, models.text.speech.begin, models.text.speech.first)
         limits = Limits.of(len(text), options.max_length)
         if len(prompt) + limits.shortest > CONTEXT:
-            raise SpeechError(f"the segment is too long: {len(text)} text ids; split it into sentences")
+            raise SpeechError(
+                tr("the segment is too long: {text_count} text ids; split it into sentences", text_count=len(text))
+            )
         limits = Limits(limits.shortest, min(limits.longest, CONTEXT - len(prompt)))
         seed = options.seed % (1 << 63)  # counters are 64-bit
         if options.whole:
@@ -453,7 +476,7 @@ class GLMEngine:
     def _heard(self, voice: Voice, should_stop: StopSignal) -> Generator[AudioChunk, None, _ReadyVoice | None]:
         """A voice that has been listened to; None if that was stopped."""
         if voice.folder is None:
-            raise UnknownVoice(f"{voice.name!r} has no recording; add one with `glm-tts voices add`")
+            raise UnknownVoice(tr("{name!r} has no recording; add one with `glm-tts voices add`", name=voice.name))
         card = Library(voice.folder.parent).card(voice.folder.name)
         key = f"{voice.folder} {card.sha256} {card.transcript}"
         while key not in self._ready:
@@ -517,8 +540,12 @@ class GLMEngine:
         room = self._loaded().room
         if most > room.size:
             raise SpeechError(
-                f"this voice and a segment of this length take {most / 1e6:,.1f} MB beside the "
-                f"networks; there are {room.size / 1e6:,.1f} MB. Use a shorter reference or shorter sentences"
+                tr(
+                    "this voice and a segment of this length take {size:,.1f} MB beside the networks; there are "
+                    "{room:,.1f} MB. Use a shorter reference or shorter sentences",
+                    size=most / 1e6,
+                    room=room.size / 1e6,
+                )
             )
         place = room.line_up(ahead)
         try:

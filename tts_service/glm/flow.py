@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipecat_glm_tts.wording import tr
 from tts_service.glm.checkpoint import CheckpointError, FlowConfig, fill, read_flow_config, read_tensors, require
 from tts_service.glm.dit import HEAD_DIM, DiT, DiTSizes
 from tts_service.glm.tokenizer import SPEECH_TOKENS
@@ -65,13 +66,25 @@ def load_flow(folder: Path, device: torch.device | str = "cpu") -> Flow:
     try:
         sizes = DiTSizes.of(tensors)
     except (KeyError, ValueError, IndexError) as error:
-        raise CheckpointError(f"{path}: tensor {error} is missing or misshapen; this is not the flow model") from error
+        raise CheckpointError(
+            tr("{path}: tensor {error} is missing or misshapen; this is not the flow model", path=path, error=error)
+        ) from error
     if sizes.width % HEAD_DIM or (sizes.condition != sizes.width) != config.spkr_emb_adaLN or config.use_wavlm_emb:
         raise CheckpointError(
-            f"{path}: the tensors do not fit config.yaml (spkr_emb_adaLN, use_wavlm_emb); use a matching pair"
+            tr(
+                "{path}: the tensors do not fit config.yaml (spkr_emb_adaLN, use_wavlm_emb); use a matching pair",
+                path=path,
+            )
         )
     if sizes.token_rows < SPEECH_TOKENS:
-        raise CheckpointError(f"{path}: the token table has {sizes.token_rows} rows; expected at least {SPEECH_TOKENS}")
+        raise CheckpointError(
+            tr(
+                "{path}: the token table has {token_rows} rows; expected at least {speech_tokens}",
+                path=path,
+                token_rows=sizes.token_rows,
+                speech_tokens=SPEECH_TOKENS,
+            )
+        )
     with torch.device("meta"):
         model = Flow(config, sizes)
     fill(model, tensors, path, device=device)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipecat_glm_tts.wording import tr
 from tts_service.glm.checkpoint import CheckpointError, fill, fold_weight_norm, read_tensors, require
 
 RATE = 24000
@@ -187,7 +188,9 @@ def load_hift(folder: Path, device: torch.device | str = "cpu") -> HiFT:
     try:
         sizes = hift_sizes(tensors)
     except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: tensor {error} is missing; this is not the vocoder") from error
+        raise CheckpointError(
+            tr("{path}: tensor {error} is missing; this is not the vocoder", path=path, error=error)
+        ) from error
     with torch.device("meta"):
         model = HiFT(*sizes)
     fill(model, tensors, path, device=device)

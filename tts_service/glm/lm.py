@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipecat_glm_tts.wording import tr
 from tts_service.glm.checkpoint import CheckpointError, Shards, configure, fill, read_json, require
 from tts_service.glm.joined import joined
 
@@ -34,10 +35,17 @@ class LMConfig:
         """Take the sizes from a Hugging Face Llama configuration; anything that changes the arithmetic is refused."""
         document = read_json(path)
         if document.get("model_type") != "llama" or document.get("hidden_act", "silu") != "silu":
-            raise CheckpointError(f"{path}: expected model_type 'llama' with hidden_act 'silu'")
+            raise CheckpointError(tr("{path}: expected model_type 'llama' with hidden_act 'silu'", path=path))
         for extra in ("rope_scaling", "attention_bias", "mlp_bias"):
             if document.get(extra):
-                raise CheckpointError(f"{path}: {extra} is {document[extra]!r}; the published model has none")
+                raise CheckpointError(
+                    tr(
+                        "{path}: {extra} is {document!r}; the published model has none",
+                        path=path,
+                        extra=extra,
+                        document=document[extra],
+                    )
+                )
         hidden, heads = document.get("hidden_size"), document.get("num_attention_heads")
         if document.get("head_dim") is None and isinstance(hidden, int) and isinstance(heads, int) and heads > 0:
             document["head_dim"] = hidden // heads

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import Busy
 from tts_service.glm.decode import GROUP, Decoder, Limits, SpeechHead
 from tts_service.glm.fetch import Fetch
@@ -114,7 +115,13 @@ class Scheduler:
             Busy: Too many are waiting already.
         """
         if len(self._waiting) >= self._waiting_limit:
-            raise Busy(f"{self.slots} segments are being spoken and {self._waiting_limit} wait; try again in a moment")
+            raise Busy(
+                tr(
+                    "{slots} segments are being spoken and {waiting_limit} wait; try again in a moment",
+                    slots=self.slots,
+                    waiting_limit=self._waiting_limit,
+                )
+            )
         self._present.append(segment)
         self._waiting.append(segment)
 

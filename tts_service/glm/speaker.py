@@ -10,6 +10,7 @@ import onnxruntime
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
+from pipecat_glm_tts.wording import tr
 from tts_service.audio import Samples
 from tts_service.glm.acoustics import kaldi_fbank
 from tts_service.glm.checkpoint import CheckpointError
@@ -28,7 +29,11 @@ class SpeakerEncoder:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
             raise CheckpointError(
-                f"{path} is not a speaker encoder ({error}); fetch it again with `glm-tts download`"
+                tr(
+                    "{path} is not a speaker encoder ({error}); fetch it again with `glm-tts download`",
+                    path=path,
+                    error=error,
+                )
             ) from error
         self._path = path
 
@@ -41,7 +46,12 @@ class SpeakerEncoder:
         )
         if vector.shape != (DIMENSIONS,) or not np.isfinite(vector).all():
             raise CheckpointError(
-                f"{self._path} answered with {vector.shape[0]} numbers; expected {DIMENSIONS} finite ones"
+                tr(
+                    "{path} answered with {shape} numbers; expected {dimensions} finite ones",
+                    path=self._path,
+                    shape=vector.shape[0],
+                    dimensions=DIMENSIONS,
+                )
             )
         return vector.astype(np.float32)
 
@@ -52,11 +62,15 @@ def _refuse_foreign_content(path: Path) -> None:
         model = onnx.load(str(path), load_external_data=False)
     except (OSError, DecodeError) as error:
         raise CheckpointError(
-            f"{path} is not an ONNX file ({error}); fetch it again with `glm-tts download`"
+            tr("{path} is not an ONNX file ({error}); fetch it again with `glm-tts download`", path=path, error=error)
         ) from error
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
-        raise CheckpointError(f"{path} points at other files; the published speaker encoder does not")
+        raise CheckpointError(tr("{path} points at other files; the published speaker encoder does not", path=path))
     if foreign := {imported.domain for imported in model.opset_import} - {"", "ai.onnx", "ai.onnx.ml"}:
         raise CheckpointError(
-            f"{path} needs foreign operators ({', '.join(sorted(foreign))}); the published speaker encoder does not"
+            tr(
+                "{path} needs foreign operators ({foreign}); the published speaker encoder does not",
+                path=path,
+                foreign=", ".join(sorted(foreign)),
+            )
         )

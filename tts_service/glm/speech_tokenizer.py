@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipecat_glm_tts.wording import tr
 from tts_service.glm.checkpoint import CheckpointError, configure, fill, read_json, read_tensors, require
 from tts_service.glm.mel import whisper_mel
 from tts_service.glm.precision import tf32
@@ -43,7 +44,11 @@ class TokenizerConfig:
         document = read_json(path)
         if document.get("activation_function", "gelu") != "gelu":
             raise CheckpointError(
-                f"{path}: activation_function is {document['activation_function']!r}; only 'gelu' is known"
+                tr(
+                    "{path}: activation_function is {document!r}; only 'gelu' is known",
+                    path=path,
+                    document=document["activation_function"],
+                )
             )
         return configure(cls, document, path)
 

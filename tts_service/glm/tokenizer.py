@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
+from pipecat_glm_tts.wording import tr
 from tts_service.glm.checkpoint import CheckpointError, read_json
 
 SPEECH_TOKENS = 32768
@@ -61,16 +62,36 @@ class TextTokenizer:
             for text in (_PAD, _END, _BEGIN, _FIRST, _LAST, *(f"<|{p}|>" for p in PHONEMES))
         }
         if early := [text for text, index in single.items() if index < single[_PAD]]:
-            raise CheckpointError(f"{folder}: {early[0]} has an id below {_PAD}; this is another model's tokenizer")
+            raise CheckpointError(
+                tr(
+                    "{folder}: {early} has an id below {pad}; this is another model's tokenizer",
+                    folder=folder,
+                    early=early[0],
+                    pad=_PAD,
+                )
+            )
         if single[_LAST] - single[_FIRST] != SPEECH_TOKENS - 1:
-            raise CheckpointError(f"{folder}: {_FIRST} and {_LAST} are not {SPEECH_TOKENS - 1} ids apart")
+            raise CheckpointError(
+                tr(
+                    "{folder}: {first} and {last} are not {speech_tokens} ids apart",
+                    folder=folder,
+                    first=_FIRST,
+                    last=_LAST,
+                    speech_tokens=SPEECH_TOKENS - 1,
+                )
+            )
         self.speech = SpeechIds(single[_FIRST], single[_BEGIN], single[_END])
 
     def _single(self, folder: Path, text: str) -> int:
         ids = self.encode(text)
         if len(ids) != 1:
             raise CheckpointError(
-                f"{folder}: {text} becomes {len(ids)} ids instead of one; this is another model's tokenizer"
+                tr(
+                    "{folder}: {text} becomes {ids_count} ids instead of one; this is another model's tokenizer",
+                    folder=folder,
+                    text=text,
+                    ids_count=len(ids),
+                )
             )
         return ids[0]
 
@@ -83,7 +104,9 @@ def _from_json(path: Path) -> Tokenizer:
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare Exception for any defect of the file
-        raise CheckpointError(f"{path} is not a tokenizer ({error}); fetch it again with `glm-tts download`") from error
+        raise CheckpointError(
+            tr("{path} is not a tokenizer ({error}); fetch it again with `glm-tts download`", path=path, error=error)
+        ) from error
 
 
 def _from_ranks(folder: Path) -> Tokenizer:
@@ -98,7 +121,9 @@ def _from_ranks(folder: Path) -> Tokenizer:
     listed = _added(folder)
     # in the vocabulary they keep their ids, whatever gaps there are between them
     if taken := set(vocabulary.values()) & set(listed.values()):
-        raise CheckpointError(f"{folder}: id {min(taken)} is both a rank and an added token")
+        raise CheckpointError(
+            tr("{folder}: id {taken} is both a rank and an added token", folder=folder, taken=min(taken))
+        )
     tokenizer = Tokenizer(models.BPE(vocabulary | listed, merges))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -116,14 +141,14 @@ def _added(folder: Path) -> dict[str, int]:
     path = folder / "tokenizer_config.json"
     added = read_json(path).get("added_tokens_decoder")
     if not isinstance(added, dict):
-        raise CheckpointError(f"{path}: `added_tokens_decoder` is missing; it names the speech tokens")
+        raise CheckpointError(tr("{path}: `added_tokens_decoder` is missing; it names the speech tokens", path=path))
     try:
         numbered = sorted((int(index), str(entry["content"])) for index, entry in added.items())
     except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: an added token has no id or no content") from error
+        raise CheckpointError(tr("{path}: an added token has no id or no content", path=path)) from error
     listed = {content: index for index, content in numbered}
     if len(listed) < len(numbered):
-        raise CheckpointError(f"{path}: an added token has two ids")
+        raise CheckpointError(tr("{path}: an added token has two ids", path=path))
     return listed
 
 
@@ -131,7 +156,9 @@ def _read_ranks(path: Path) -> dict[bytes, int]:
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read ({error.strerror}); fetch it with `glm-tts download`") from error
+        raise CheckpointError(
+            tr("{path} cannot be read ({reason}); fetch it with `glm-tts download`", path=path, reason=error.strerror)
+        ) from error
     ranks: dict[bytes, int] = {}
     for number, line in enumerate(lines, 1):
         if not line:
@@ -140,7 +167,9 @@ def _read_ranks(path: Path) -> dict[bytes, int]:
             token, rank = line.split()
             ranks[base64.b64decode(token, validate=True)] = int(rank)
         except (ValueError, binascii.Error) as error:
-            raise CheckpointError(f"{path}, line {number}: expected base64 bytes, a space and a rank") from error
+            raise CheckpointError(
+                tr("{path}, line {number}: expected base64 bytes, a space and a rank", path=path, number=number)
+            ) from error
     return ranks
 
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError
 from tts_service.glm.checkpoint import CheckpointError
 
@@ -37,13 +38,19 @@ class Vocos2D:
 
     def __init__(self, path: Path, device: torch.device | str = "cpu") -> None:
         if not path.is_file():
-            raise CheckpointError(f"32000 Hz needs {path}, which is missing; run `glm-tts download` or use 24000 Hz")
+            raise CheckpointError(
+                tr("32000 Hz needs {path}, which is missing; run `glm-tts download` or use 24000 Hz", path=path)
+            )
         try:
             self._module = torch.jit.load(str(path), map_location=device).eval()
         except (RuntimeError, ValueError, OSError) as error:
             first_line = str(error).splitlines()[0]
             raise CheckpointError(
-                f"{path} is not a TorchScript archive ({first_line}); fetch it with `glm-tts download`"
+                tr(
+                    "{path} is not a TorchScript archive ({first_line}); fetch it with `glm-tts download`",
+                    path=path,
+                    first_line=first_line,
+                )
             ) from error
         self._path, self._device = path, device
         self._reach: int | None = None
@@ -56,7 +63,13 @@ class Vocos2D:
         audio = self._module(mel.transpose(1, 2) + _MEL_OFFSET)
         if audio.shape != (len(mel), mel.shape[2] * self.HOP):
             raise CheckpointError(
-                f"{self._path} makes {list(audio.shape)} samples of {mel.shape[2]} frames; expected {self.HOP} a frame"
+                tr(
+                    "{path} makes {shape} samples of {frames} frames; expected {hop} a frame",
+                    path=self._path,
+                    shape=list(audio.shape),
+                    frames=mel.shape[2],
+                    hop=self.HOP,
+                )
             )
         return audio
 
@@ -78,7 +91,11 @@ class Vocos2D:
             self._reach = int((touched - middle).abs().max()) + 1 if len(touched) else 1
         if self._reach > self._LONGEST_REACH:
             raise SpeechError(
-                f"{self._path} looks more than {self._LONGEST_REACH} frames ahead and cannot stream; use 24000 Hz"
+                tr(
+                    "{path} looks more than {longest_reach} frames ahead and cannot stream; use 24000 Hz",
+                    path=self._path,
+                    longest_reach=self._LONGEST_REACH,
+                )
             )
         return self._reach
 

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from pipecat_glm_tts.wording import tr
 from tts_service.audio import Samples
 from tts_service.engine import SpeechError
 from tts_service.files import published
@@ -65,7 +66,13 @@ def listen(
     """
     samples = trim(samples, rate)
     if problems := measure(samples, rate).unusable:
-        raise SpeechError(f"no voice can be made of this recording: {'; '.join(problems)}. {advice()}")
+        raise SpeechError(
+            tr(
+                "no voice can be made of this recording: {problems}. {advice}",
+                problems="; ".join(problems),
+                advice=advice(),
+            )
+        )
     yield
     length = int(len(samples) / rate / _TOKEN_SECONDS)
     at = {new: resample(samples, rate, new)[: round(length * _TOKEN_SECONDS * new)] for new in (RATE, *_MEL_RATES)}

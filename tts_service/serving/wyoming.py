@@ -32,6 +32,7 @@ from wyoming.tts import (
     SynthesizeVoice,
 )
 
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError
 from tts_service.serving.asked import MAX_CHARACTERS, MAX_LEAD, chosen
 from tts_service.synthesizer import Synthesizer
@@ -57,7 +58,7 @@ def networks(allow: Sequence[str]) -> list[Network]:
     try:
         return [ipaddress.ip_network(text, strict=False) for text in (*LOCAL, *allow)]
     except ValueError as error:
-        raise SpeechError(f"{error}; write a network such as 192.168.1.0/24") from None
+        raise SpeechError(tr("{error}; write a network such as 192.168.1.0/24", error=error)) from None
 
 
 async def serve(
@@ -89,7 +90,14 @@ async def serve(
     try:
         await server.start(partial(_Client, synthesizer, transcribe, library or Library(), known))
     except OSError as error:
-        raise SpeechError(f"cannot listen on {host}:{port} ({error.strerror}); choose another --port") from error
+        raise SpeechError(
+            tr(
+                "cannot listen on {host}:{port} ({reason}); choose another --port",
+                host=host,
+                port=port,
+                reason=error.strerror,
+            )
+        ) from error
     listening = cast(asyncio.Server, server._server)
     if ready:
         ready(listening.sockets[0].getsockname()[1])

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from pipecat_glm_tts.wording import tr
 from tts_service.audio import resample
 from tts_service.engine import SpeechError
 from tts_service.kokoro.calibrate import calibrate
@@ -59,9 +60,9 @@ def fit(
         SpeechError: The voice is missing or damaged, `best` lacks torch, or the result cannot be stored.
     """
     if quality not in GUARDED:
-        raise SpeechError(f"the quality is {quality!r}; it must be fast or best")
+        raise SpeechError(tr("the quality is {quality!r}; it must be fast or best", quality=quality))
     if quality == "best" and importlib.util.find_spec("torch") is None:
-        raise SpeechError("--quality best needs torch: pip install torch, or use --quality fast")
+        raise SpeechError(tr("--quality best needs torch: pip install torch, or use --quality fast"))
     recordings = []
     for path in library.recordings(name):
         samples, rate = load_recording(path)
@@ -88,7 +89,7 @@ def fit(
     )
     found = Matched(match, calibrate(renderings), quality, GUARDED[quality], mistakes)
     found.save(matched_file(library.audio(name).parent, library.card(name).sha256))
-    progress("matched", 1.0)
+    progress(tr("matched"), 1.0)
     return found
 
 
@@ -106,7 +107,7 @@ def guarded(
         The match; how many syllables and words Whisper misheard from the voice it started from (None: there was no
         need to ask) and from this one; and what this one said.
     """
-    progress("checking that it is understood", 0.0)
+    progress(tr("checking that it is understood"), 0.0)
     said = [units(text) for text in SENTENCES[:count]]
     allowed = TOLERANCE * sum(map(len, said))
 
@@ -120,7 +121,7 @@ def guarded(
 
     before: int | None = None
     for i, share in enumerate(WEAKER):
-        progress("checking that it is understood", i / len(WEAKER))
+        progress(tr("checking that it is understood"), i / len(WEAKER))
         weaker = match if share == 1 else matcher.weakened(match, share, recordings)
         after, renderings = misheard(weaker.delta)
         if after <= allowed:  # so few that no voice could do much better

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from g2p.encode.kokoro import encode
 from g2p.frontend import analyze
+from pipecat_glm_tts.wording import tr
 from tts_service.audio import resample
 from tts_service.kokoro.cast import FORMER, style_table
 from tts_service.kokoro.matching.manner import Manner
@@ -99,7 +100,7 @@ class Matcher:
             recordings: Of one person, each [n] mono at 16 kHz.
             progress: Told what is being done and how far it is, 0 to 1.
         """
-        progress("listening to the recording", 0.0)
+        progress(tr("listening to the recording"), 0.0)
         wanted = self.hear(recordings)
         manners = [Manner.of(samples) for samples in recordings]
         response = Response.load()
@@ -109,7 +110,7 @@ class Matcher:
         chosen = int(np.argmax(likeness - 0.3 * distance))
         base = BASES[chosen]
         table = style_table(base)
-        progress("matching pitch and energy", 0.1)
+        progress(tr("matching pitch and energy"), 0.1)
         louder = float(np.median([manner.dynamics for manner in manners]) / response.dynamics[chosen])
         prosody = self._prosody(table, manners, louder, response.prosody[chosen])
         pitch = prosody_features(self.curves(table, prosody))[0]
@@ -117,7 +118,7 @@ class Matcher:
         start = (self._middle_row(table) - self._centre)[:TIMBRE] / self.unit[:TIMBRE]
         best: tuple[float, Style, list[NDArray[np.float32]]] | None = None
         for i in range(self._rounds):
-            progress("matching the timbre", 0.2 + 0.8 * i / self._rounds)
+            progress(tr("matching the timbre"), 0.2 + 0.8 * i / self._rounds)
             z = response.propose(wanted, start, pitch, pull=PULL, colour=COLOUR, doubt=DOUBT)
             delta = np.concatenate([(z - start) * self.unit[:TIMBRE], prosody])
             heard, renderings = self.probe(table, delta)
@@ -131,7 +132,7 @@ class Matcher:
         rate = float(np.clip(np.median([m.rate for m in manners]) / ours.rate, *RATE))
         pauses = [m.pause for m in manners if m.pause]
         pause = float(np.clip(np.median(pauses) / USUAL_PAUSE, *PAUSE)) if pauses else 1.0
-        progress("matched", 1.0)
+        progress(tr("matched"), 1.0)
         return Match(base, delta.astype(np.float32), rate, pause, float(likeness.max()), after)
 
     def weakened(self, match: Match, share: float, recordings: Sequence[NDArray[np.float32]]) -> Match:

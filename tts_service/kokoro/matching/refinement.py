@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from pipecat_glm_tts.wording import tr
 from tts_service.kokoro.cast import style_table
 from tts_service.kokoro.float_model import float_model
 from tts_service.kokoro.front_graph import DURATIONS
@@ -109,7 +110,7 @@ def refine(
     best, chosen = -1.0, match.delta
     order: list[int] = []
     for step in range(STEPS + 1):
-        progress("refining the timbre", step / (STEPS + 1))
+        progress(tr("refining the timbre"), step / (STEPS + 1))
         if step % EVERY == 0:
             delta = match.delta.copy()
             delta[:TIMBRE] = (z.detach() * unit).numpy()

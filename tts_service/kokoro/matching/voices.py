@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 from loguru import logger
 
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError, Voice
 from tts_service.files import published
 from tts_service.kokoro.matching.matcher import Match
@@ -72,7 +73,12 @@ class Matched:
                 )
         except (OSError, EOFError, KeyError, ValueError, IndexError, BadZipFile, zlib.error) as error:
             raise SpeechError(
-                f"{path} cannot be read ({error}); match the voice again: glm-tts voices match {path.parent.name}"
+                tr(
+                    "{path} cannot be read ({error}); match the voice again: glm-tts voices match {name}",
+                    path=path,
+                    error=error,
+                    name=path.parent.name,
+                )
             ) from error
 
 
@@ -118,8 +124,11 @@ def matched(voice: Voice) -> KokoroVoice:
     path = matched_file(voice.folder, library.card(voice.name).sha256)
     if not path.exists():
         raise SpeechError(
-            f"{voice.name!r} is a recorded voice that has not been matched for the embedded engine: "
-            f"glm-tts voices match {voice.name}"
+            tr(
+                "{name!r} is a recorded voice that has not been matched for the embedded engine: glm-tts voices match "
+                "{name}",
+                name=voice.name,
+            )
         )
     return _read(path, path.stat().st_mtime_ns)
 
