@@ -146,8 +146,9 @@ class EndpointLLM(OpenAILLMService):
                 return self._watched(stream, began, context)
 
     def build_chat_completion_params(self, params_from_context: Any) -> dict[str, Any]:
-        """Keep the agent's own apologies out of what the model is told that it said."""
+        """Keep the agent's own apologies out of what the model is told that it said; ask for nothing that is null."""
         params = super().build_chat_completion_params(params_from_context)
+        params = {name: value for name, value in params.items() if value is not None}
         params["messages"] = without_apologies(params["messages"])
         return params
 

@@ -118,7 +118,13 @@ class Models:
 
 
 class Conversation:
-    """One client's conversation: the pipeline and what happens around it. Run it with `converse`."""
+    """One client's conversation: the pipeline and what happens around it. Run it with `converse`.
+
+    Attributes:
+        transport: Its ends.
+        context: What the brain remembers.
+        worker: Runs the pipeline.
+    """
 
     def __init__(
         self,
@@ -130,15 +136,18 @@ class Conversation:
         *,
         rtvi: bool,
         tell: Event,
+        greet: bool = True,
         observers: Sequence[BaseObserver] = (),
     ) -> None:
+        self.transport = transport
         self._models = models
         self._brain_settings = settings.brain
         self._voice_settings = settings.voice
         self._tell = tell
         brain = make_brain(settings.brain)
-        self._greeting = opening(settings.brain)
-        user, assistant = LLMContextAggregatorPair(LLMContext(tools=[*TOOLS]), user_params=turns)
+        self._greeting = opening(settings.brain) if greet else ""
+        self.context = LLMContext(tools=[*TOOLS])
+        user, assistant = LLMContextAggregatorPair(self.context, user_params=turns)
         latency = UserBotLatencyObserver()
         self.worker = PipelineWorker(
             Pipeline(
@@ -249,6 +258,8 @@ async def converse(
     rtvi: bool = True,
     audio_in_sample_rate: int = 16000,
     audio_out_sample_rate: int = 24000,
+    greet: bool = True,
+    on_begin: Callable[[Conversation], None] | None = None,
     on_event: Event | None = None,
     observers: Sequence[BaseObserver] = (),
 ) -> None:
@@ -262,6 +273,8 @@ async def converse(
         rtvi: Whether the client speaks RTVI.
         audio_in_sample_rate: Hz that the recogniser gets from the transport; 8000 for telephones.
         audio_out_sample_rate: Hz that the transport gets from the voice.
+        greet: Whether the agent speaks first.
+        on_begin: Given the conversation before it begins, for clients that shape it themselves.
         on_event: Told what happens; see `Event`. Called on the event loop; it must be quick.
         observers: See every frame of the pipeline.
     """
@@ -273,7 +286,11 @@ async def converse(
         enable_metrics=True,
         enable_usage_metrics=True,
     )
-    conversation = Conversation(transport, models, settings, turns, params, rtvi=rtvi, tell=tell, observers=observers)
+    conversation = Conversation(
+        transport, models, settings, turns, params, rtvi=rtvi, tell=tell, greet=greet, observers=observers
+    )
+    if on_begin is not None:
+        on_begin(conversation)
     runner = WorkerRunner(handle_sigint=False)
     await runner.add_workers(conversation.worker)
     try:

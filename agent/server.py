@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException
 from agent.metrics import CONTENT_TYPE
 from agent.switchboard import Refused, Switchboard
 from agent.transports import Line
+from agent.transports.realtime import Realtime
 from agent.workshop import OPEN_PATHS, ROOMY_PATHS, add_workshop
 from tts_service.serving.gate import API_PATHS, Gate
 from tts_service.serving.refusals import refusal
@@ -36,8 +37,9 @@ def create_app(switchboard: Switchboard, lines: Sequence[Line]) -> FastAPI:
 
     Args:
         switchboard: Shared by all lines; closed with the app.
-        lines: Their routes are mounted; they are opened and closed with the app.
+        lines: Their routes are mounted; they are opened and closed with the app. The Realtime API's comes with them.
     """
+    lines = [*lines, Realtime(switchboard)]
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

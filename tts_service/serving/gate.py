@@ -19,6 +19,8 @@ MAX_BODY = 64 * 1024
 """Bytes. An SDP offer with audio and a data channel is about 3 KB; a dozen network interfaces make it 8."""
 BODY_SECONDS = 10.0
 
+TOKEN_PROTOCOL = "openai-insecure-api-key."
+"""Begins the subprotocol that carries the token where a websocket is opened by a page."""
 API_PATHS = ("/v1/", "/dev/")
 """Below these, programs of others are spoken to: in their form of an error, and from pages that the settings name."""
 
@@ -138,8 +140,7 @@ class Gate:
             return 413, f"the body may have {limit} bytes at most"
         asks_leave = scope.get("method") == "OPTIONS" and self._guest(scope)  # browsers send no token with that
         if self.token is not None and not self._is_open(scope["path"]) and not asks_leave:
-            scheme, _, given = headers.get("authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self.token.encode()):
+            if not hmac.compare_digest(_given_token(scope, headers).encode(), self.token.encode()):
                 return 401, "send the token of this agent as 'Authorization: Bearer <token>'"
         return None
 
@@ -191,6 +192,14 @@ class Gate:
             await self.app(scope, receive_bounded, send_unless_refused)
         if refusal and not started:
             await _answer(scope["path"], *refusal)(scope, receive, send)
+
+
+def _given_token(scope: Scope, headers: Headers) -> str:
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return given.strip()
+    offered = scope.get("subprotocols", []) if scope["type"] == "websocket" else []
+    return next((name.removeprefix(TOKEN_PROTOCOL) for name in offered if name.startswith(TOKEN_PROTOCOL)), "")
 
 
 class _BodyRefused(Exception):
