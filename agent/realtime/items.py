@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pipecat.processors.aggregators.llm_context import LLMContext
 
@@ -128,9 +128,10 @@ class Items:
         """Take the brain's latest message with this text for the item's; whether there is one."""
         taken = [known.message for known in self._items if known.message is not None]
         for message in reversed(self._context.messages):
-            same = isinstance(message, dict) and message.get("role") == item.role
-            if same and _bare(message.get("content")) == _bare(text) and not any(message is other for other in taken):
-                item.message = message  # type: ignore[assignment]
+            if not isinstance(message, dict) or any(message is other for other in taken):
+                continue
+            if message.get("role") == item.role and _bare(message.get("content")) == _bare(text):
+                item.message = cast("dict[str, Any]", message)
                 self._cut(item)
                 return True
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import uuid
 from collections.abc import Awaitable, Callable
@@ -76,6 +77,8 @@ IN_RATE = 16000
 OUT_RATE = 24000
 """Hz that the voice gives."""
 FRAME_BYTES = IN_RATE // 50 * 2
+MAX_APART = 5 * FRAME_BYTES
+"""Bytes of sound between the two ends of the pipeline, however fast it comes."""
 MAX_BUFFER = 120 * IN_RATE * 2
 """Bytes of sound kept for a `commit`."""
 LEAST_COMMIT = IN_RATE // 10 * 2
@@ -110,6 +113,11 @@ class Session(FrameSerializer):
         self._begun = asyncio.get_running_loop().time()
         self._received = 0
         """Bytes of sound at the ears' rate, since the beginning."""
+        self._listened = 0
+        """Those that have been through the ears."""
+        self._passed = 0
+        """Those that have been sent there."""
+        self._room = asyncio.Event()
         self._cut = b""
         """Sound that does not fill a frame yet."""
         self._buffer = bytearray()
@@ -307,6 +315,15 @@ class Session(FrameSerializer):
         self._cut = pcm[whole:]
         for start in range(0, whole, FRAME_BYTES):
             await self._input.push_audio_frame(InputAudioRawFrame(pcm[start : start + FRAME_BYTES], IN_RATE, 1))
+            self._passed += FRAME_BYTES
+            await self._keep_together()
+
+    async def _keep_together(self) -> None:
+        """Wait for the ears: the recogniser, which is ahead of them, keeps little of what was before a voice began."""
+        with contextlib.suppress(TimeoutError):
+            while self._passed - self._listened > MAX_APART:
+                self._room.clear()
+                await asyncio.wait_for(self._room.wait(), 1)
 
     async def _commit(self) -> None:
         if self._now.audio.input.turn_detection is not None:
@@ -393,15 +410,18 @@ class Session(FrameSerializer):
         """A frame has come out of the pipeline, at its place in the sound."""
         answer = self._answer
         match frame:
+            case InputAudioRawFrame():
+                self._listened += len(frame.audio)
+                self._room.set()
             case UserStartedSpeakingFrame():
                 self._user = Item("message", "user", "input_audio", status="in_progress")
-                self._spoke_at = max(0, self._received - round(self._settings.turns.start_seconds * IN_RATE) * 2)
+                self._spoke_at = max(0, self._listened - round(self._settings.turns.start_seconds * IN_RATE) * 2)
                 start = self._milliseconds(self._spoke_at)
                 await self._tell(
                     event("input_audio_buffer.speech_started", audio_start_ms=start, item_id=self._user.id)
                 )
             case VADUserStoppedSpeakingFrame():
-                self._silent_at = self._received - round(frame.stop_secs * IN_RATE) * 2
+                self._silent_at = self._listened - round(frame.stop_secs * IN_RATE) * 2
             case UserStoppedSpeakingFrame():
                 await self._user_stopped()
             case LLMContextUserTurnFrame():

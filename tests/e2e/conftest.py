@@ -1,5 +1,6 @@
 """A running agent, a real Chromium in front of it, a voice to speak with and ears to check what was heard."""
 
+import asyncio
 import base64
 import os
 import shutil
@@ -13,6 +14,8 @@ import soxr
 from playwright.sync_api import Browser, Page, Playwright, Request, sync_playwright
 
 import tts_service
+from agent.pipeline import Models
+from agent.settings import Settings
 from tests.agent_process import AgentProcess, running_agent
 from tts_service.recogniser import Recogniser
 
@@ -30,6 +33,14 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
     with running_agent(log, "--set", f"brain.greeting={GREETING}") as process:
         process.wait_until("ready")
         yield process
+
+
+@pytest.fixture(scope="session")
+def models() -> Iterator[Models]:
+    """The voice and the ears, for agents in the test process."""
+    models = asyncio.run(Models.load(Settings()))
+    yield models
+    models.close()
 
 
 @pytest.fixture(scope="module")

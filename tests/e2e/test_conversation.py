@@ -10,7 +10,6 @@ import websockets
 from pipecat.evals.serializer import EvalConnectionFlags, eval_connect_message
 
 from agent.demo_brain import GREETING
-from agent.pipeline import Models
 from agent.settings import Settings
 from tests.agent.endpoint import Endpoint
 from tests.agent.speech import SAMPLE_RATE, error_rate
@@ -21,13 +20,6 @@ pytestmark = pytest.mark.e2e
 
 RATE = 24000
 """Of what the agent says."""
-
-
-@pytest.fixture(scope="module")
-def models():
-    models = asyncio.run(Models.load(Settings()))
-    yield models
-    models.close()
 
 
 @pytest.fixture(scope="module")
