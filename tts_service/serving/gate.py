@@ -139,9 +139,9 @@ class Gate:
         if not length.isdecimal() or int(length) > limit:
             return 413, f"the body may have {limit} bytes at most"
         asks_leave = scope.get("method") == "OPTIONS" and self._guest(scope)  # browsers send no token with that
-        if self.token is not None and not self._is_open(scope["path"]) and not asks_leave:
-            if not hmac.compare_digest(_given_token(scope, headers).encode(), self.token.encode()):
-                return 401, "send the token of this agent as 'Authorization: Bearer <token>'"
+        guarded = self.token is not None and not self._is_open(scope["path"]) and not asks_leave
+        if guarded and not hmac.compare_digest(_given_token(scope, headers).encode(), (self.token or "").encode()):
+            return 401, "send the token of this agent as 'Authorization: Bearer <token>'"
         return None
 
     def _guest(self, scope: Scope) -> str | None:
