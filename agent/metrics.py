@@ -59,6 +59,12 @@ class Metrics:
             registry=registry,
         )
 
+        self.underruns = Counter(
+            "tts_underruns",
+            "Times that playback ran dry in the middle of a text that had come in time.",
+            registry=registry,
+        )
+
     def count(self, event: str, data: dict[str, Any]) -> None:
         """Take note of something that happened in a conversation; see `agent.pipeline.Event`."""
         if event == "answer":
@@ -79,6 +85,7 @@ class Metrics:
             self.time_to_first_audio.observe(report.first_audio)
         if report.real_time_factor is not None:
             self.real_time_factor.observe(report.real_time_factor)
+        self.underruns.inc(report.underruns)
         if report.error is not None:
             self.errors.inc()
 

@@ -72,6 +72,8 @@ class Report:
     """Length of the speech made."""
     busy: float = 0.0
     """Time the engine spent on it."""
+    underruns: int = 0
+    """How often playback ran dry in the middle of a text that had come in time."""
     cancelled: bool = False
     error: str | None = None
 
@@ -142,6 +144,7 @@ class Utterance:
         self._segment: Segment | None = None
         self._said = 0
         self._segment_seconds = 0.0
+        self._begun_in_time = False
         self._fed_at = 0.0
         self._flushed = False
         self._text_since: float | None = None
@@ -337,6 +340,7 @@ class Utterance:
     def _begin(self, segment: Segment) -> None:
         self._segment, self._said, self._sounds = segment, 0, False
         self._segment_seconds = self.report.audio
+        self._begun_in_time = self._slack(time.monotonic()) >= 0
         self._chunks = self._speak(segment)
 
     def _deliver(self, chunk: AudioChunk, now: float) -> None:
@@ -346,6 +350,7 @@ class Utterance:
             report.first_audio = now - self._text_since
         # The clock of playback starts with the first chunk, and again whenever playback had run dry.
         if self._heard_since is None or self._slack(now) < 0:
+            report.underruns += self._heard_since is not None and self._real_time and self._begun_in_time
             self._heard_since = now - report.audio
         report.audio += chunk.seconds
         start = self._segment.start if self._segment else 0

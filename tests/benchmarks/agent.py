@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import httpx
@@ -205,6 +205,32 @@ async def voice_to_voice(caller: Caller, said: dict[str, np.ndarray], turns: int
         show(f"  {name}", [part.get(name, 0.0) for part in parts])
 
 
+async def beside_a_listener(caller: Caller, url: str, said: dict[str, np.ndarray], turns: int) -> None:
+    """The same while the agent tells somebody else a story: recognition and voice want the cores at one time."""
+    listener = Caller()
+    async with listener.calling(url):
+        await listener.message("bot-stopped-speaking", 0)
+
+        async def stories() -> None:
+            while True:
+                began = time.perf_counter()
+                listener.type("讲个故事")
+                await listener.message("bot-stopped-speaking", began)
+
+        telling = asyncio.create_task(stories())
+        try:
+            print("while somebody else listens to a story:")
+            await voice_to_voice(caller, said, turns)
+        finally:
+            telling.cancel()
+
+
+async def underruns(url: str) -> None:
+    """How often a voice broke off since the agent started, because the next chunk was not there in time."""
+    found = await asyncio.to_thread(fetch, f"{url}/probe")
+    print(f"underruns of all that was said: {found['underruns']:.0f}")
+
+
 async def interruptions(caller: Caller, said: dict[str, np.ndarray], times: int) -> None:
     """A voice in the middle of a story: how long the story goes on."""
     after_onset, after_notice = [], []
@@ -268,11 +294,12 @@ def fetch(url: str) -> dict:
 
 
 @asynccontextmanager
-async def agent() -> AsyncIterator[str]:
-    """The agent in a process of its own; its address."""
+async def agent(settings: Sequence[str]) -> AsyncIterator[str]:
+    """The agent in a process of its own, with these settings; its address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "tests.benchmarks.agent", "--serve", str(port)]
+    command += [f"--set={setting}" for setting in settings]
     process = subprocess.Popen(command, env={**os.environ, "OPENAI_BASE_URL": "", "OPENAI_MODEL": ""})  # noqa: ASYNC220
     url = f"http://127.0.0.1:{port}"
     try:
@@ -288,8 +315,8 @@ async def agent() -> AsyncIterator[str]:
         process.wait(10)
 
 
-async def serve(port: int) -> None:
-    """The agent as it always runs, with a probe for its memory and its event loop."""
+async def serve(port: int, settings: Sequence[str]) -> None:
+    """The agent as it always runs, with a probe for its memory, its event loop and what was late."""
     from agent import transports
     from agent.metrics import Metrics
     from agent.server import create_app, web_server
@@ -305,7 +332,7 @@ async def serve(port: int) -> None:
             await asyncio.sleep(step)
             lags.append(time.perf_counter() - due)
 
-    switchboard = Switchboard(Settings.load(overrides=["brain.greeting=你好。"]), Metrics())
+    switchboard = Switchboard(Settings.load(overrides=["brain.greeting=你好。", *settings]), Metrics())
     app = create_app(switchboard, [transports.line("webrtc", switchboard)])
 
     @app.get("/probe")
@@ -313,7 +340,8 @@ async def serve(port: int) -> None:
         taken = lags[:]
         lags.clear()
         pages = int(open("/proc/self/statm").read().split()[1])  # noqa: ASYNC230, SIM115 (not a file on a disk)
-        return {"lags": taken, "rss": pages * os.sysconf("SC_PAGE_SIZE")}
+        underruns = switchboard.metrics.registry.get_sample_value("tts_underruns_total")
+        return {"lags": taken, "rss": pages * os.sysconf("SC_PAGE_SIZE"), "underruns": underruns}
 
     watching = asyncio.create_task(watch())
     loading = asyncio.create_task(switchboard.load(lambda step: None))
@@ -323,15 +351,17 @@ async def serve(port: int) -> None:
     loading.cancel()
 
 
-async def measure(quick: bool) -> None:
+async def measure(quick: bool, settings: Sequence[str]) -> None:
     """All of it, in the order of interest."""
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"{machine}; load before: {os.getloadavg()[0]:.1f}")
     said = await asyncio.to_thread(recordings)
-    async with agent() as url, Caller().calling(url) as caller:
+    async with agent(settings) as url, Caller().calling(url) as caller:
         await caller.message("bot-stopped-speaking", 0)
         await caller.quiet(0.4)
         await voice_to_voice(caller, said, 5 if quick else 20)
+        await beside_a_listener(caller, url, said, 5 if quick else 20)
+        await underruns(url)
         await interruptions(caller, said, 3 if quick else 10)
         await lag_while_speaking(caller, url, 5 if quick else 20)
         await memory(caller, url, 20 if quick else 200)
@@ -341,13 +371,14 @@ def main() -> None:
     """Measure, or be the agent that is measured."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a quarter of the turns, to see that it works")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the agent")
     parser.add_argument("--serve", type=int, metavar="PORT", help=argparse.SUPPRESS)
     options = parser.parse_args()
     from loguru import logger
 
     logger.remove()
     logger.add(sys.stderr, level="ERROR")
-    asyncio.run(serve(options.serve) if options.serve else measure(options.quick))
+    asyncio.run(serve(options.serve, options.set) if options.serve else measure(options.quick, options.set))
 
 
 if __name__ == "__main__":

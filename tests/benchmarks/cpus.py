@@ -1,11 +1,12 @@
 """The embedded voice on processors that are not here: what comes out, and how fast it is.
 
     python -m tests.benchmarks.cpus --work /tmp/cpus [--only haswell,arm64] [--speed]
+    python -m tests.benchmarks.cpus --work /tmp/cpus --only AVX2 -- python -m tests.benchmarks.agent
 
 An emulator (Debian's `qemu-user`) runs the same Python on another CPU: that shows what is right, not what is fast, and
 it knows no AVX-512. For the rest, and for speed, the `cpuid` instructions of a private copy of ONNX Runtime are trapped
 and answered without the newer features (`masked_cpuid.c`; needs gcc and objdump): its kernels are then those of a
-smaller CPU, at the clock and with the memory of this one.
+smaller CPU, at the clock and with the memory of this one. Any command can be run so.
 
 Every CPU computes all 8-bit products of the model with activations that are worse than any speech, which have to be
 right to the last bit, and a short sentence. That differs by the order of float sums, and by the 8-bit roundings which
@@ -41,6 +42,11 @@ CPUS = {
     "arm64": ("qemu-aarch64", "max"),
 }
 NATIVE = "this CPU"
+OTHERS = {
+    "2": {"ATEN_CPU_CAPABILITY": "avx2", "CT2_FORCE_CPU_ISA": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+    "4": {"ATEN_CPU_CAPABILITY": "default", "CT2_FORCE_CPU_ISA": "GENERIC", "ONEDNN_MAX_CPU_ISA": "SSE41"},
+}
+"""How other libraries are told the same: torch, CTranslate2 (the ears) and oneDNN."""
 CHANGES = {f"last bits, {change:+.0e}": 1 + change for change in (1e-6, -1e-6, 2e-6, -2e-6)}
 EMBEDDING = "encoder.bert.embeddings.LayerNorm.weight"
 ARM64_PACKAGES = (
@@ -56,9 +62,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, required=True, help="a folder for copies and results, kept between runs")
     parser.add_argument("--only", help="names out of the table, separated by commas")
     parser.add_argument("--speed", action="store_true", help="also measure speed where kernels are masked")
+    parser.add_argument("command", nargs="*", help="instead of all that, run this with the kernels of a masked CPU")
     options = parser.parse_args(arguments)
     work = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
+    if options.command:
+        how, level = CPUS.get(options.only or "", ("", ""))
+        if how != "masked":
+            parser.error(
+                "a command runs on one of " + ", ".join(name for name, (how, _) in CPUS.items() if how == "masked")
+            )
+        return subprocess.run(options.command, env=masked(work, level)).returncode
     prepare(work)
     native = computed(work, NATIVE, *CPUS[NATIVE])
     print(f"{'':>22}{'products':>10}{'durations within':>18}{'log-mel L1':>12}{'seconds':>9}")
@@ -203,7 +217,14 @@ def masked(work: Path, level: str) -> dict[str, str]:
         source = Path(__file__).with_name("masked_cpuid.c")
         subprocess.run(["gcc", "-O2", "-shared", "-fPIC", str(source), "-o", str(trap)], check=True)
     path = os.pathsep.join([str(place), *filter(None, sys.path)])
-    return {**os.environ, "ORT_DISABLE_TELEMETRY": "1", "CPUS_MASK": level, "LD_PRELOAD": str(trap), "PYTHONPATH": path}
+    found = {
+        **os.environ,
+        "ORT_DISABLE_TELEMETRY": "1",
+        "CPUS_MASK": level,
+        "LD_PRELOAD": str(trap),
+        "PYTHONPATH": path,
+    }
+    return found | OTHERS.get(level, {})
 
 
 def without_cpuid(library: Path) -> bytes:

@@ -2,13 +2,14 @@ import asyncio
 import math
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import g2p
 from tests.tts_service.tone_engine import TOKEN_SECONDS, ToneEngine
-from tts_service import Busy, SpeechError, SynthesisOptions, Synthesizer, UnknownVoice, Utterance
+from tts_service import Busy, SpeechError, SynthesisOptions, Synthesizer, UnknownVoice, Utterance, utterance
 from tts_service import synthesizer as synthesizer_module
 from tts_service.engine import QUEUED
 from tts_service.utterance import Wait
@@ -170,6 +171,35 @@ def test_a_newcomer_s_claim_grows_until_it_beats_those_whose_playback_is_dry(voi
     assert newcomer.urgency(now + 10) < 0
     newcomer.cancel()
     assert newcomer.urgency(now) == -math.inf
+
+
+def test_an_underrun_is_the_engine_s_and_not_that_of_whoever_writes_the_text(voice, monkeypatch):
+    now, listener = 0.0, Listener()
+    monkeypatch.setattr(utterance, "time", SimpleNamespace(monotonic=lambda: now))
+    spoken = Utterance(
+        voice.engine,
+        voice.voice("low"),
+        SynthesisOptions(),
+        g2p.Lexicon({}),
+        threading.Condition(),
+        on_chunk=listener.on_chunk,
+        on_end=listener.on_end,
+        max_lead=10,
+        real_time=True,
+    )
+    for text, fed, moments in (
+        ("一二三。", 0.0, (0.0, 0.1, 0.3, 0.5)),
+        ("四五六。", 9.0, (9.0, 9.1, 9.3, 9.3)),
+        ("七八。", 9.5, (9.9, 10.2, 10.2)),
+    ):
+        now = fed
+        spoken.feed(text)
+        assert spoken.seconds_until_ready(now) == 0
+        for now in moments:  # noqa: B007 (the clock reads it)
+            spoken.advance()
+    # The second text came when nothing was left to play. The third came in time, but was not spoken in time: twice.
+    assert len(listener.chunks) == 8
+    assert spoken.report.underruns == 2
 
 
 def test_synthesis_does_not_run_far_ahead_of_playback(voice):
