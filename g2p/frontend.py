@@ -36,14 +36,15 @@ class _Plan:
     """Character -> syllable and source."""
     respelt: dict[int, Match] = field(default_factory=dict)
     syllabic: dict[int, Match] = field(default_factory=dict)
-    """Words that are not hanzi and yet are given in pinyin."""
+    """Words that are not hanzi and are given in pinyin, or in IPA."""
 
 
 def analyze(text: str, lexicon: Lexicon | None = None, *, language: str | None = None) -> Pronunciation:
     """How a text is said.
 
     Args:
-        text: Anything; Chinese, English or both. Inline markup: `重[chóng]庆`.
+        text: Anything; Chinese, English or both. Inline markup: `重[chóng]庆`,
+            `Metformin[/mɛtˈfɔɹmɪn/]`.
         lexicon: Custom pronunciations; None: the default dictionary file.
         language: `zh` or `en`: how numbers and signs are said where the sentence itself does not tell; None: decide
             from the text.
@@ -80,9 +81,15 @@ def analyze(text: str, lexicon: Lexicon | None = None, *, language: str | None =
             if span[0] in plan.syllabic:
                 word, last_cut, was_english = word + 1, -1, False
                 given = plan.syllabic[span[0]]
+                if given.entry.phones:
+                    end_stretch()
+                    was_english = True
+                    of = given.start, given.end
+                    tokens.append(Token("english", given.entry.word, *of, given.entry.phones, "", word, given.source))
+                    continue
                 syllables = tuple(syllable for syllable in given.entry.syllables if syllable)
                 whole = given.start, given.end
-                stretch.extend(_in_pinyin(given.entry.word, syllables, whole, word, "dictionary"))
+                stretch.extend(_in_pinyin(given.entry.word, syllables, whole, word, given.source))
         elif match.lastgroup == "english":
             if (syllables := english.chinese_name(match[0])) and _in_chinese(said, first, last + 1):
                 word, last_cut, was_english = word + 1, -1, False
@@ -110,15 +117,15 @@ def readings(text: str) -> list[str | None]:
 
 def _plan(text: str, lexicon: Lexicon) -> _Plan:
     plan = _Plan(text)
-    hidden = []
-    for match, end in markup(text):
-        hidden.append((match.end, end))
-        _force(plan, match)
     chars = None
-    if hidden:
-        chars = list(text)
-        for start, end in hidden:
-            chars[start:end] = _HIDDEN * (end - start)
+    for match, end in markup(text):
+        chars = chars if chars is not None else list(text)
+        chars[match.end : end] = _HIDDEN * (end - match.end)
+        if match.entry.word[0].isascii() or match.entry.phones:
+            chars[match.start : match.end] = _RESPELT + _HIDDEN * (match.end - match.start - 1)
+            plan.syllabic[match.start] = match
+        else:
+            _force(plan, match)
     for match in lexicon.find(text if chars is None else "".join(chars)):
         if match.entry.syllables and not match.entry.word.isascii():
             _force(plan, match)

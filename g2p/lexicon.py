@@ -12,11 +12,13 @@ from pathlib import Path
 
 from platformdirs import user_config_path
 
+from g2p.ipa import kokoro_letters
 from g2p.lexicon_file import FILE_NAME, HANZI, HAS_TONE, Entry, Problem, parse_entry, read
 from g2p.mandarin import numbered
 
 _ALL_HANZI = re.compile(f"{HANZI.pattern}+")
 _BRACKET = re.compile(r"\[([^\[\]\n]{1,80})\]")
+_SLASHES = re.compile(r"([A-Za-zÀ-ÖØ-öø-ɏḀ-ỿ]+(?:['’][A-Za-z]+)*)\[/([^/\[\]\n]{1,80})/\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,7 @@ def _is_latin(char: str) -> bool:
 def markup(text: str) -> list[tuple[Match, int]]:
     """Inline readings: `重[chóng]庆`, `乐高[lè gāo]`. A bracket with n syllables reads the n hanzi before it.
 
+    With slashes it reads the Latin word before it, in IPA or in pinyin: `Metformin[/mɛtˈfɔɹmɪn/]`, `LEGO[/lè gāo/]`.
     Brackets that hold anything else are left alone.
 
     Returns:
@@ -183,7 +186,16 @@ def markup(text: str) -> list[tuple[Match, int]]:
         start, end = match.start() - len(syllables), match.start()
         if all(syllables) and 0 <= start < end and _ALL_HANZI.fullmatch(text, start, end) and HAS_TONE.search(match[1]):
             found.append((Match(start, end, Entry(text[start:end], tuple(syllables)), "markup"), match.end()))
-    return found
+    for match in _SLASHES.finditer(text):
+        syllables = [numbered(part) for part in match[2].split()]
+        if all(syllables) and HAS_TONE.search(match[2]):
+            entry = Entry(match[1], tuple(syllables))
+        elif kokoro_letters(match[2]):
+            entry = Entry(match[1], phones=match[2])
+        else:
+            continue
+        found.append((Match(*match.span(1), entry, "markup"), match.end()))
+    return sorted(found, key=lambda one: one[0].start)
 
 
 @lru_cache(maxsize=1)

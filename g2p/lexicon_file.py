@@ -24,11 +24,12 @@ class LexiconError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """How one word is said: syllables, one per character (None: as usual), or a respelling."""
+    """How one word is said: syllables, one per character (None: as usual), a respelling, or IPA."""
 
     word: str
     syllables: tuple[str | None, ...] = ()
     respelling: str = ""
+    phones: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ class Token:
     end: int
     reading: str = ""
     """Hanzi: the syllable as spoken, after sandhi, tone number 1 to 5 (`chong2`, `nv3`, `hua1r` with erhua). Empty for
-    other kinds and for a hanzi nobody knows."""
+    a hanzi nobody knows. English: the IPA that somebody asked for, else empty."""
     base: str = ""
     """Hanzi: the dictionary form before sandhi."""
     word: int = 0

@@ -27,6 +27,7 @@ _ABBREVIATION = re.compile(
 # What is never cut: ASCII runs (words, numbers, URLs, e-mail addresses), inline markup, emoji sequences.
 _ATOM = re.compile(
     r"[㐀-鿿]{1,8}\[[^\[\]\n]{0,60}(?:\]|$)"
+    r"|[A-Za-zÀ-ɏḀ-ỿ'’]{1,40}\[(?:/[^\[\]/\n]{0,80})?(?:/\]|$)"
     r"|<\|[A-Z0-9_]{1,8}\|>"
     r"|[A-Za-z0-9](?:[A-Za-z0-9'’_@/&=+%#~?.:,-]*[A-Za-z0-9/%])?"
     r"|[\U0001F1E6-\U0001F1FF]{2}"

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator
+import re
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -34,11 +35,14 @@ from pipecat.services.settings import NOT_GIVEN, NotGiven, TTSSettings
 from pipecat.services.tts_service import TextAggregationMode, TTSService
 from pipecat.transcriptions.language import Language
 from pipecat.utils.errors import ErrorCategory
+from pipecat.utils.text.transforms.pronunciations import PronunciationTransform
 from pipecat.utils.tracing.service_decorators import traced_tts
 from pipecat.utils.types import is_given
 
 import g2p
 import tts_service
+from g2p.lexicon import markup
+from g2p.mandarin import HANZI
 from pipecat_glm_tts.wording import tr
 from tts_service.engine import Busy, Closed, SpeechError, SynthesisOptions, UnknownVoice
 from tts_service.segmenter import Segment
@@ -49,6 +53,9 @@ from tts_service.utterance import Report
 
 SILENCE_SECONDS = 0.02
 """Stands in for text with nothing to say in it (an emoji, say): Pipecat counts a context without audio as a failure."""
+_HANZI_WORD = re.compile(f"[{HANZI}]+")
+_LATIN = r"[A-Za-zÀ-ɏ0-9_-]"
+"""What a Latin word goes on with."""
 Item = TypeVar("Item")
 
 
@@ -163,6 +170,48 @@ class GLMTTSService(TTSService):
         """`zh` or `en` for any of their variants; None for the rest, which is refused."""
         base = str(language.value).split("-")[0]
         return {"cmn": "zh", "zh": "zh", "en": "en"}.get(base)
+
+    @classmethod
+    def format_pronunciation(cls, word: str, ipa: str) -> str | None:
+        """The front end's inline markup for a word: hanzi in pinyin, Latin words in IPA or pinyin.
+
+        Args:
+            word: As it stands in the text.
+            ipa: `lè gāo` or `le4 gao1`, one syllable for each hanzi; for Latin words also `mɛtˈfɔɹmɪn`, one after the
+                other for several words. The embedded voice says IPA; GLM-TTS reads such words by itself.
+
+        Returns:
+            None if the front end cannot read it.
+        """
+        words, given = word.split(), ipa.strip().strip("/[]")
+        if _HANZI_WORD.fullmatch(word):
+            if len(given.split()) != len(word):
+                return None
+            marked = f"{word}[{given}]"
+        else:
+            parts = given.split() if len(words) > 1 else [given]
+            if len(words) != len(parts):
+                return None
+            marked = " ".join(f"{one}[/{part}/]" for one, part in zip(words, parts, strict=True))
+        return marked if len(markup(marked)) == len(words) else None
+
+    @classmethod
+    def pronunciation_transform_ipa(cls, pronunciations: Mapping[str, str]) -> PronunciationTransform:
+        """Pipecat's transform, but words are found inside Chinese sentences too, which have no spaces around them."""
+        said = {
+            word.strip().lower(): reading
+            for word, reading in pronunciations.items()
+            if cls.format_pronunciation(word.strip(), reading)
+        }
+        plain = super().pronunciation_transform_ipa(pronunciations)  # warns of those that cannot be used
+        if not said:
+            return plain
+
+        def marked(match: re.Match[str]) -> str:
+            return cls.format_pronunciation(match[0], said[match[0].lower()]) or match[0]
+
+        words = "|".join(re.escape(word) for word in sorted(said, key=len, reverse=True))
+        return PronunciationTransform(re.compile(f"(?<!{_LATIN})(?:{words})(?!{_LATIN})", re.IGNORECASE), marked)
 
     async def setup(self, setup: FrameProcessorSetup) -> None:  # type: ignore[override]
         """Load the embedded voice, unless another one was given."""

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 from g2p import english
+from g2p.ipa import kokoro_letters
 from g2p.pronunciation import Pronunciation, Token
 
 TONES = ("", "→", "↗", "↓", "↘", "")
@@ -108,6 +109,8 @@ def _english_phones(tokens: tuple[Token, ...]) -> dict[int, str]:
         elif phrase:
             words = tuple(tokens[j].text for j in phrase)
             spoken.update(zip(phrase, map(_american, english.phones(words)), strict=True))
+            asked = {j: letters for j in phrase if (letters := kokoro_letters(tokens[j].reading))}
+            spoken.update(asked)
             phrase = []
     return spoken
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from g2p import Lexicon, LexiconError, analyze, lexicon
+from g2p.encode.kokoro import encode
+from g2p.ipa import kokoro_letters
 from g2p.lexicon import default_lexicon, markup, own_dictionary
 from g2p.lexicon_file import check, parse_entry
 
@@ -216,3 +218,41 @@ def test_markup_wins_over_the_dictionary_and_says_so():
 )
 def test_other_brackets_are_no_markup(text: str):
     assert markup(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("吃Metformin[/mɛtˈfɔɹmɪn/]吗", "chi1 mɛtˈfɔɹmɪn ma5"),
+        ("玩LEGO[/lè gāo/]吧", "wan2 le4 gao1 ba5"),
+        ("GIF[/dʒɪf/]和重[chóng]庆", "dʒɪf he2 chong2 qing4"),
+    ],
+)
+def test_slashes_read_the_latin_word_before_them(text: str, expected: str):
+    tokens = analyze(text, Lexicon({"gif": "动图"})).tokens
+    assert " ".join(token.reading for token in tokens) == expected
+    assert all(text[token.start : token.end].isalnum() for token in tokens)
+
+
+@pytest.mark.parametrize("text", ["see src[/usr/bin/]", "x[/ /]", "a[1]", "重庆[/chóng qìng/]", "tone[/ma˥/]"])
+def test_slashes_with_anything_else_are_no_markup(text: str):
+    assert markup(text) == []
+
+
+@pytest.mark.parametrize(
+    ("ipa", "letters"),
+    [
+        ("mɛtˈfɔɹmɪn", "mɛtfˈɔɹmɪn"),
+        ("/d͡ʒɪf/", "ʤˈɪf"),
+        ("ˈnaɪki", "nˈIki"),
+        ("ˈɡəʊst.tʰaʊn", "ɡˈOsttWn"),
+        ("ˈbʌtn̩", "bˈʌtᵊn"),
+        ("ʈʂʰʊŋ˧˥", None),
+        ("", None),
+        ("ˈˌ", None),
+    ],
+)
+def test_ipa_becomes_kokoros_letters(ipa: str, letters: str | None):
+    assert kokoro_letters(ipa) == letters
+    if letters:
+        assert encode(analyze(f"用Word[/{ipa.strip('/')}/]写")).text == f"jʊ↘ŋ {letters} ɕje↓"
