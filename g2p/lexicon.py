@@ -18,7 +18,9 @@ from g2p.mandarin import numbered
 
 _ALL_HANZI = re.compile(f"{HANZI.pattern}+")
 _BRACKET = re.compile(r"\[([^\[\]\n]{1,80})\]")
-_SLASHES = re.compile(r"([A-Za-zÀ-ÖØ-öø-ɏḀ-ỿ]+(?:['’][A-Za-z]+)*)\[/([^/\[\]\n]{1,80})/\]")
+_SLASHES = re.compile(
+    r"(?<![A-Za-zÀ-ÖØ-öø-ɏḀ-ỿ'’])([A-Za-zÀ-ÖØ-öø-ɏḀ-ỿ]{1,60}(?:['’][A-Za-z]{1,20})?)\[/([^/\[\]\n]{1,80})/\]"
+)
 
 
 @dataclass(frozen=True, slots=True)
