@@ -62,7 +62,9 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def load(engine: str = "kokoro", *, lexicon: Any = None, capacity: int = 64, **settings: Any) -> Synthesizer:
+def load(
+    engine: str = "kokoro", *, lexicon: Any = None, capacity: int = 64, watermark: bool = True, **settings: Any
+) -> Synthesizer:
     """Load an engine and return the synthesizer that speaks with it.
 
     Args:
@@ -70,6 +72,7 @@ def load(engine: str = "kokoro", *, lexicon: Any = None, capacity: int = 64, **s
             (engines on a Ray cluster; needs the extra `ray`).
         lexicon: A `g2p.Lexicon` with custom readings; None for the default dictionary.
         capacity: Utterances that may be spoken at one time.
+        watermark: Mark all speech inaudibly as machine-made; see `tts_service.watermark`.
         **settings: Passed to the engine's `load`: `cache_dir`, `model`, `threads`, `progress` for kokoro; `checkpoint`,
             `device`, `voices`, ... for glm; `address`, `application` for remote.
 
@@ -78,7 +81,7 @@ def load(engine: str = "kokoro", *, lexicon: Any = None, capacity: int = 64, **s
     """
     from tts_service.synthesizer import Synthesizer
 
-    return Synthesizer(load_engine(engine, **settings), lexicon=lexicon, capacity=capacity)
+    return Synthesizer(load_engine(engine, **settings), lexicon=lexicon, capacity=capacity, watermark=watermark)
 
 
 _loading = threading.Lock()

@@ -22,6 +22,7 @@ from pipecat_glm_tts.wording import tr
 from tts_service.engine import AudioChunk, Busy, Closed, Engine, SpeechError, SynthesisOptions, UnknownVoice, Voice
 from tts_service.segmenter import Segment
 from tts_service.utterance import Report, Utterance, Wait
+from tts_service.watermark import noise
 
 FORSAKEN_SECONDS = 60.0
 """Whoever has taken nothing of what lies ready for so long makes room when somebody else finds none."""
@@ -36,6 +37,7 @@ class Synthesizer:
         engine: The engine; closed together with the synthesizer.
         lexicon: Custom dictionary for every utterance; None for the default one.
         capacity: Utterances at one time; more are refused with `Busy`.
+        watermark: Put the mark of `tts_service.watermark` into everything that it says.
 
     Example:
         >>> import tts_service
@@ -44,12 +46,17 @@ class Synthesizer:
         ...         play(chunk.samples, chunk.sample_rate)
     """
 
-    def __init__(self, engine: Engine, *, lexicon: g2p.Lexicon | None = None, capacity: int = 64) -> None:
+    def __init__(
+        self, engine: Engine, *, lexicon: g2p.Lexicon | None = None, capacity: int = 64, watermark: bool = True
+    ) -> None:
         self.engine = engine
         self.lexicon = lexicon
         self.on_report: list[Callable[[Report], None]] = []
         """Called on the engine thread with the report of every utterance that ends."""
         self._capacity = capacity
+        self._watermark = watermark
+        if watermark:
+            noise(engine.sample_rate)  # so that nobody's first sound waits for it
         self._wake = threading.Condition()
         self._utterances: list[Utterance] = []
         self._turn: float | None = None
@@ -164,6 +171,7 @@ class Synthesizer:
             on_wait=on_wait,
             max_lead=max_lead,
             real_time=real_time,
+            watermark=self._watermark,
         )
         with self._wake:
             if self._closing:

@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 import g2p
 from pipecat_glm_tts.wording import tr
 from tts_service.engine import (
@@ -27,6 +30,7 @@ from tts_service.engine import (
 )
 from tts_service.segmenter import Segment, Segmenter
 from tts_service.tempo import shared, stretched
+from tts_service.watermark import Watermark
 
 STALL_SECONDS = 0.5
 """Text that has waited this long for its continuation is spoken as it stands."""
@@ -109,6 +113,7 @@ class Utterance:
         on_wait: Callable[[Wait], None] | None = None,
         max_lead: float,
         real_time: bool,
+        watermark: bool = True,
     ) -> None:
         self.voice = voice
         self.options = options
@@ -133,6 +138,8 @@ class Utterance:
         self._wake = wake
         self._max_lead = max_lead
         self._real_time = real_time
+        self._marked = watermark
+        self._watermark: Watermark | None = None
         self._segmenter = Segmenter(
             lambda text: [(match.start, match.end) for match in lexicon.find(text)],
             lambda text: _words(g2p.analyze(text, lexicon, language=options.language)),
@@ -359,7 +366,14 @@ class Utterance:
             for timing in chunk.timings
         )
         self._said = max((timing.end for timing in chunk.timings), default=self._said)
-        self._on_chunk(replace(chunk, timings=timings))
+        self._on_chunk(AudioChunk(self._mark(chunk), chunk.sample_rate, timings))
+
+    def _mark(self, chunk: AudioChunk) -> NDArray[np.float32]:
+        if not self._marked:
+            return chunk.samples
+        if self._watermark is None or self._watermark.sample_rate != chunk.sample_rate:
+            self._watermark = Watermark(chunk.sample_rate)
+        return self._watermark.mark(chunk.samples)
 
 
 def _words(pronunciation: g2p.Pronunciation) -> Iterator[tuple[int, int]]:

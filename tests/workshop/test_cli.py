@@ -118,6 +118,22 @@ def test_say_writes_subtitles_beside_the_file(run, tmp_path):
     assert (code, "give --output a file" in said) == (2, True)
 
 
+def test_detect_tells_what_samples_and_metadata_say(run, tmp_path):
+    run("say", LONG[: len(LONG) // 2], "-o", "said.mp3")
+    soundfile.write("hum.wav", 0.1 * np.random.default_rng(1).standard_normal(5 * 24000), 24000)
+    Path("no.wav").write_text("no sound")
+    code, out, err = run("detect", "said.mp3", "hum.wav", "no.wav")
+    said, hum = out.decode().splitlines()
+    assert code == 1
+    assert said.startswith("said.mp3: marked; score")
+    assert "ContentProducer pipecat-glm-tts" in said
+    assert hum.startswith("hum.wav: not marked;")
+    assert hum.endswith("; no metadata")
+    assert "no.wav cannot be read as audio" in err
+    code, out, _ = run("detect", "said.mp3", "--json")
+    assert (code, json.loads(out)["mark"]) == (0, "marked")
+
+
 def test_say_uses_a_dictionary(run, tmp_path):
     (tmp_path / "dict.jsonl").write_text('{"word": "X", "phoneme": "非常非常非常非常长的读法"}\n', encoding="utf-8")
     lengths = []

@@ -11,6 +11,7 @@ from pipecat_glm_tts.wording import tr
 from tts_service.cli import checkpoint, reading, serving, voices
 from tts_service.cli.batch import batch
 from tts_service.cli.console import ReaderLeft
+from tts_service.cli.detect import detect
 from tts_service.cli.say import say
 
 
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 app.command(help=tr("Speak a text"))(say)
 app.command(help=tr("Speak a file of tasks"))(batch)
+app.command(help=tr("Tell whether recordings carry the mark of this voice"))(detect)
 app.command(help=tr("List the presets"))(serving.presets)
 app.command(help=tr("Serve the studio page"))(serving.studio)
 app.command(help=tr("Give Home Assistant a voice and ears"))(serving.wyoming)
