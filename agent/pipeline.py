@@ -64,6 +64,7 @@ from agent import demo_brain
 from agent.greeting import opening
 from agent.keypad import Keypad
 from agent.llm import TOOLS, EndpointLLM
+from agent.mother_tongue import MotherTongue
 from agent.settings import BrainSettings, Settings, VoiceSettings
 from agent.stt import WhisperSTT
 from agent.turns import turn_taking
@@ -87,6 +88,8 @@ class Models:
     def __init__(self, synthesizer: tts_service.Synthesizer, recogniser: Recogniser) -> None:
         self.synthesizer = synthesizer
         self.recogniser = recogniser
+        own = [voice for voice in synthesizer.voices() if voice.listed and voice.native and voice.folder is None]
+        self._natives = {voice.native: voice.name for voice in reversed(own)}
 
     @classmethod
     async def load(cls, settings: Settings, progress: Progress = logger.info) -> Models:
@@ -110,6 +113,10 @@ class Models:
             synthesizer.close()
             raise
         return cls(synthesizer, recogniser)
+
+    def native(self, language: str, settings: VoiceSettings) -> str | None:
+        """The first native speaker of `zh` or `en`; None where one has been chosen, or none grew up with it."""
+        return self._natives.get(language) if settings.native and settings.name is None else None
 
     def close(self) -> None:
         """Free memory and threads."""
@@ -148,6 +155,7 @@ class Conversation:
         self._greeting = opening(settings.brain) if greet else ""
         self.context = LLMContext(tools=[*TOOLS])
         user, assistant = LLMContextAggregatorPair(self.context, user_params=turns)
+        self._mother_tongue = MotherTongue(self.context, lambda language: models.native(language, self._voice_settings))
         latency = UserBotLatencyObserver()
         self.worker = PipelineWorker(
             Pipeline(
@@ -157,6 +165,7 @@ class Conversation:
                     WhisperSTT(models.recogniser),
                     user,
                     brain,
+                    self._mother_tongue,
                     make_voice(models, settings.voice),
                     transport.output(),
                     assistant,
@@ -239,6 +248,7 @@ class Conversation:
         wanted = VoiceSettings.model_validate({**self._voice_settings.model_dump(), **message.data})
         await self.worker.queue_frame(TTSUpdateSettingsFrame(delta=voice_settings(self._models, wanted)))
         self._voice_settings = wanted
+        self._mother_tongue.forget()
         return wanted.model_dump(include=changeable)
 
     async def _announce(self, kind: str, data: dict[str, Any]) -> None:

@@ -98,6 +98,8 @@ class VoiceSettings(Section):
     name: str | None = None
     """One of the engine's voices; None: its first."""
     speed: float = Field(1.0, ge=SPEEDS[0], le=SPEEDS[1])
+    native: bool = True
+    """While `name` is None, answers in English are spoken by the engine's first native speaker of it, if it has one."""
     language: Literal["zh", "en"] | None = None
     """None: decide from the text."""
     seed: int = 0

@@ -157,8 +157,12 @@ function play(stream) {
   page.audio.resume();
 }
 
-const configure = () =>
-  page.call?.send("client-message", { t: "voice", d: { name: $("voice").value, speed: Number($("speed").value) } });
+/** Tell the agent how to speak. While the user has chosen no voice, the agent picks one for the language of each answer. */
+function configure() {
+  const name = $("voice").value;
+  const chosen = localStorage.getItem("voice") === name ? { name } : {};
+  page.call?.send("client-message", { t: "voice", d: { ...chosen, speed: Number($("speed").value) } });
+}
 
 /** Say something by text, calling first if need be. Whether it was sent. */
 async function say(text, { withMicrophone }) {

@@ -1,0 +1,36 @@
+"""Who answers in which language, as long as nobody has chosen a voice."""
+
+import pytest
+from pipecat.frames.frames import LLMFullResponseStartFrame, LLMTextFrame, TTSUpdateSettingsFrame
+from pipecat.processors.aggregators.llm_context import LLMContext
+
+from agent.mother_tongue import MotherTongue
+from agent.pipeline import Models
+from agent.settings import VoiceSettings
+from tests.pipeline import run_test
+
+ENGLISH, CHINESE = "What time is it?", "现在 OK 吗？"
+
+
+@pytest.mark.parametrize(
+    ("question", "settings", "voices"),
+    [
+        (ENGLISH, VoiceSettings(), ["rose"]),
+        (CHINESE, VoiceSettings(), ["lian"]),
+        (ENGLISH, VoiceSettings(name="bai"), []),
+        (ENGLISH, VoiceSettings(native=False), []),
+    ],
+)
+async def test_an_answer_is_spoken_by_who_grew_up_with_its_language(
+    synthesizer, recogniser, question, settings, voices
+):
+    models = Models(synthesizer, recogniser)
+    context = LLMContext([{"role": "user", "content": question}])
+    processor = MotherTongue(context, lambda language: models.native(language, settings))
+    answer = [LLMFullResponseStartFrame(), LLMTextFrame("…")]
+    down, _ = await run_test(processor, frames_to_send=answer + answer)
+    changes = [frame.delta.voice for frame in down if isinstance(frame, TTSUpdateSettingsFrame)]
+    assert changes == voices, "once, and only if it has not been chosen"
+    if voices:
+        assert isinstance(down[0], TTSUpdateSettingsFrame), "ahead of the answer"
+    assert [type(frame) for frame in down if not isinstance(frame, TTSUpdateSettingsFrame)] == [*map(type, answer)] * 2
