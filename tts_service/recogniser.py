@@ -121,14 +121,17 @@ class Recogniser:
         samples = np.frombuffer(pcm, np.int16).astype(np.float32) / 32768
         return self.transcribe(soxr.resample(samples, sample_rate, SAMPLE_RATE), gone)
 
-    def transcribe(self, samples: NDArray[np.float32], gone: StopSignal | None = None) -> Transcript:
+    def transcribe(
+        self, samples: NDArray[np.float32], gone: StopSignal | None = None, language: str | None = None
+    ) -> Transcript:
         """Transcribe, blocking.
 
         Args:
             samples: [n] mono at 16 kHz.
             gone: Set when nobody waits for the answer any more.
+            language: That is spoken; None: one of those that may be heard.
         """
-        heard = [self._transcribe_piece(piece, gone or StopSignal()) for piece in pieces(samples)]
+        heard = [self._transcribe_piece(piece, gone or StopSignal(), language) for piece in pieces(samples)]
         good = [t for t in heard if self._is_speech(t)]
         language = good[0].language if good else self._languages[0]
         space = "" if language == "zh" else " "
@@ -146,14 +149,14 @@ class Recogniser:
             and transcript.compression <= self._max_compression
         )
 
-    def _transcribe_piece(self, samples: NDArray[np.float32], gone: StopSignal) -> Transcript:
+    def _transcribe_piece(self, samples: NDArray[np.float32], gone: StopSignal, language: str | None) -> Transcript:
         nothing = Transcript("", self._languages[0], 1.0, 0.0)
         if gone():
             return nothing
         encoded = self._whisper.encode(self._features(samples))
         if gone():
             return nothing
-        language = self._language(encoded)
+        language = language or self._language(encoded)
         tokenizer = Tokenizer(self._whisper.hf_tokenizer, self._whisper.model.is_multilingual, "transcribe", language)
         [result] = self._whisper.model.generate(
             encoded,

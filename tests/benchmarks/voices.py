@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -32,6 +33,8 @@ from tts_service.kokoro.network import open_session
 from tts_service.kokoro.rendering import Renderer
 from tts_service.recogniser import Recogniser
 
+OTHERWISE = str.maketrans("著乾", "着干")
+"""Whisper's spelling of what is said here in simplified characters, and its own."""
 DNSMOS_SECONDS = 9.01
 """What the network looks at."""
 OVERALL = (-0.06766283, 1.11546468, 0.04602535)
@@ -48,7 +51,7 @@ def counted(text: str) -> list[str]:
     """Toneless syllables, numbers read out, where there are hanzi; words elsewhere."""
     if not any("\u4e00" <= char <= "\u9fff" for char in text):
         return units(text)
-    return [reading[:-1] for reading in g2p.readings(text) if reading and reading[-1].isdigit()]
+    return [reading[:-1] for reading in g2p.readings(text.translate(OTHERWISE)) if reading and reading[-1].isdigit()]
 
 
 def dnsmos() -> Callable[[NDArray[np.float32]], float] | None:
@@ -72,6 +75,7 @@ def row(
     engine: KokoroEngine,
     voice: Voice,
     texts: Sequence[str],
+    language: str,
     recogniser: Recogniser,
     judge: Callable[[NDArray[np.float32]], float] | None,
 ) -> str:
@@ -79,7 +83,7 @@ def row(
     spoken = [said(engine, voice, text) for text in texts]
     low = [soxr.resample(samples, 24000, 16000) for samples in spoken]
     wrong = sum(
-        errors(counted(recogniser.transcribe(samples).text), counted(text))
+        errors(counted(recogniser.transcribe(samples, language=language).text), counted(text))
         for samples, text in zip(low, texts, strict=True)
     )
     total = sum(len(counted(text)) for text in texts)
@@ -90,8 +94,9 @@ def row(
 
 def mixed(engine: KokoroEngine, voice: Voice, recogniser: Recogniser) -> int:
     """In how many mixed sentences the English word is heard."""
-    heard = [recogniser.transcribe(soxr.resample(said(engine, voice, text), 24000, 16000)).text for text, _ in MIXED]
-    return sum(word in text.lower().replace(" ", "") for (_, word), text in zip(MIXED, heard, strict=True))
+    spoken = [soxr.resample(said(engine, voice, text), 24000, 16000) for text, _ in MIXED]
+    heard = [recogniser.transcribe(samples, language="zh").text.lower() for samples in spoken]
+    return sum(word in re.sub("[ -]", "", text) for (_, word), text in zip(MIXED, heard, strict=True))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -109,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         names = [name for name in known if name[2:3] == "_"]
     names = options.voices.split(",") if options.voices else names
     engines = {"": KokoroEngine.load()} | ({" stock": KokoroEngine.load(whole=True)} if options.stock else {})
-    recognisers = {language: Recogniser(languages=(language,)) for language in ("zh", "en")}
+    recogniser = Recogniser()
     judge = dnsmos()
     tables = {name: {role.name: role.table for role in CAST}.get(name, name) for name in names}
     clear = tones.measured(Renderer(cache_directory(), 1), tables.values(), MANDARIN[: options.sentences])
@@ -118,11 +123,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for language, texts in (("zh", MANDARIN), ("en", ENGLISH)):
             mark = "*" if native(tables[name]) == language else " "
             for kind, engine in engines.items():
-                cells = row(engine, known[name], texts[: options.sentences], recognisers[language], judge)
+                cells = row(engine, known[name], texts[: options.sentences], language, recogniser, judge)
                 tone = f"{clear[tables[name]]:6.1%}" if language == "zh" else ""
                 print(f"{name + kind:20} {language}{mark} {cells}  {tone}", flush=True)
         if options.mixed:
-            heard = mixed(engines[""], known[name], recognisers["zh"])
+            heard = mixed(engines[""], known[name], recogniser)
             print(f"{name:20} English words heard in Mandarin sentences: {heard} of {len(MIXED)}", flush=True)
 
 
