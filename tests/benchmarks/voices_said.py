@@ -1,4 +1,4 @@
-"""What the voices say to be judged: sentences in Mandarin and English, and Mandarin ones with an English word inside."""
+"""What the voices say to be judged: in both languages, and Mandarin with an English word inside."""
 
 MANDARIN = (
     "您好，请问有什么可以帮您的吗？",
