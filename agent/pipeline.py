@@ -56,6 +56,7 @@ from pipecat.processors.aggregators.llm_response_universal import (
 from pipecat.processors.frameworks.rtvi import RTVIProcessor
 from pipecat.processors.frameworks.rtvi.models import ClientMessage
 from pipecat.services.llm_service import LLMService
+from pipecat.services.settings import NOT_GIVEN
 from pipecat.transports.base_transport import BaseTransport
 from pipecat.workers.runner import WorkerRunner
 
@@ -155,7 +156,6 @@ class Conversation:
         self._greeting = opening(settings.brain) if greet else ""
         self.context = LLMContext(tools=[*TOOLS])
         user, assistant = LLMContextAggregatorPair(self.context, user_params=turns)
-        self._mother_tongue = MotherTongue(self.context, lambda language: models.native(language, self._voice_settings))
         latency = UserBotLatencyObserver()
         self.worker = PipelineWorker(
             Pipeline(
@@ -165,7 +165,7 @@ class Conversation:
                     WhisperSTT(models.recogniser),
                     user,
                     brain,
-                    self._mother_tongue,
+                    MotherTongue(self.context, lambda language: models.native(language, settings.voice)),
                     make_voice(models, settings.voice),
                     transport.output(),
                     assistant,
@@ -246,9 +246,11 @@ class Conversation:
         if not isinstance(message.data, dict) or not message.data.keys() <= changeable:
             raise ValueError(f"the data of a voice message is an object with some of {sorted(changeable)}")
         wanted = VoiceSettings.model_validate({**self._voice_settings.model_dump(), **message.data})
-        await self.worker.queue_frame(TTSUpdateSettingsFrame(delta=voice_settings(self._models, wanted)))
+        delta = voice_settings(self._models, wanted)
+        if "name" not in message.data:
+            delta.voice = NOT_GIVEN
+        await self.worker.queue_frame(TTSUpdateSettingsFrame(delta=delta))
         self._voice_settings = wanted
-        self._mother_tongue.forget()
         return wanted.model_dump(include=changeable)
 
     async def _announce(self, kind: str, data: dict[str, Any]) -> None:

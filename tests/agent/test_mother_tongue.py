@@ -3,11 +3,13 @@
 import pytest
 from pipecat.frames.frames import LLMFullResponseStartFrame, LLMTextFrame, TTSUpdateSettingsFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.services.settings import is_given
 
 from agent.mother_tongue import MotherTongue
 from agent.pipeline import Models
 from agent.settings import VoiceSettings
 from tests.pipeline import run_test
+from tts_service.service import GLMTTSSettings
 
 ENGLISH, CHINESE = "What time is it?", "现在 OK 吗？"
 
@@ -34,3 +36,12 @@ async def test_an_answer_is_spoken_by_who_grew_up_with_its_language(
     if voices:
         assert isinstance(down[0], TTSUpdateSettingsFrame), "ahead of the answer"
     assert [type(frame) for frame in down if not isinstance(frame, TTSUpdateSettingsFrame)] == [*map(type, answer)] * 2
+
+
+@pytest.mark.parametrize(("change", "voices"), [({"speed": 1.1}, ["rose"]), ({"voice": "bai"}, ["bai"])])
+async def test_whoever_is_chosen_in_the_conversation_speaks_from_then_on(change, voices):
+    processor = MotherTongue(LLMContext([{"role": "user", "content": ENGLISH}]), {"en": "rose"}.get)
+    chosen = TTSUpdateSettingsFrame(delta=GLMTTSSettings(**change))
+    down, _ = await run_test(processor, frames_to_send=[chosen, LLMFullResponseStartFrame(), LLMTextFrame("…")])
+    set_to = [frame.delta.voice for frame in down if isinstance(frame, TTSUpdateSettingsFrame)]
+    assert [voice for voice in set_to if is_given(voice)] == voices
