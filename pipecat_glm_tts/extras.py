@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from pipecat_glm_tts.wording import tr
@@ -17,6 +16,8 @@ def is_ours(module: str | None) -> bool:
 
 def missing(extra: str, package: str | None) -> str:
     """The sentence that names the extra of a missing package and the command."""
+    from importlib.metadata import PackageNotFoundError, distribution  # slow to import, and seldom needed
+
     try:
         distribution("pipecat-glm-tts")
         command = f"pip install 'pipecat-glm-tts[{extra}]'"  # what is there already is not asked of an index

@@ -328,6 +328,8 @@ class Synthesizer:
         Args:
             voice: The one that will speak; None: the default.
         """
+        for text in ("好1", "one 1"):  # either language's rules for numbers
+            g2p.analyze(text, self.lexicon)
         for _ in self.stream("好", voice):
             pass
 

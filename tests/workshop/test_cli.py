@@ -16,6 +16,7 @@ import soundfile
 from typer.testing import CliRunner
 
 import tts_service
+from g2p import english_expressions, expressions
 from tts_service.audio_file import read_label
 from tts_service.cli import main
 from tts_service.cli.commands import app
@@ -283,13 +284,46 @@ def test_play_without_a_player(run, monkeypatch):
 # The other commands
 
 
-def test_help_is_quick_because_it_loads_nothing():
-    heavy = ("onnxruntime", "torch", "pipecat", "gradio", "av", "g2p", "numpy", "loguru", "rich.progress")
-    script = f"import sys, tts_service.cli.commands; print([name for name in {heavy} if name in sys.modules])"
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        (["--help"], ("asyncio", "av", "g2p", "gradio", "loguru", "numpy", "onnxruntime", "pipecat", "rich.progress")),
+        (["presets"], ("asyncio", "g2p", "numpy", "onnxruntime", "pipecat", "rich.markdown")),
+        (["say", "好", "--voice", "lain"], ("asyncio", "g2p", "loguru", "onnx", "onnxruntime", "rich.markdown")),
+        (["g2p", "今天"], ("asyncio", "onnx", "pipecat", "rich.markdown", "tts_service.synthesizer")),
+    ],
+)
+def test_a_command_is_quick_because_it_loads_nothing_that_it_does_not_need(arguments, heavy):
+    script = f"""
+import sys, tts_service.cli
+sys.argv = ["glm-tts", *{arguments}]
+try:
+    tts_service.cli.main()
+finally:
+    print([name for name in {heavy} if name in sys.modules])
+"""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    assert (
-        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment).stdout == "[]\n"
-    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_wrong_usage_is_told_in_one_language(run, monkeypatch):
+    for language, sentence, hint in (
+        ("zh", "没有选项 --vioce（是不是 --voice？）", "请看：glm-tts say --help"),
+        ("en", "there is no option --vioce (did you mean --voice?)", "see: glm-tts say --help"),
+    ):
+        monkeypatch.setenv("GLM_TTS_LANG", language)
+        assert run("say", "好", "--vioce", "lian")[::2] == (2, f"{sentence}\n{hint}\n")
+    assert "there is no command bach (did you mean batch?)" in run("bach")[2]
+    assert "tasks is missing" in run("batch")[2]
+
+
+def test_the_first_number_of_a_talk_finds_the_rules_ready(engine):
+    rules = [*expressions.RULES, *english_expressions.RULES]
+    for rule in rules:
+        vars(rule).pop("pattern", None)
+    engine.warm_up()
+    assert sum("pattern" in vars(rule) for rule in rules) > 0.9 * len(rules)
 
 
 def test_g2p_shows_readings_and_reasons(run):

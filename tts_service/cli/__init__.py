@@ -40,7 +40,7 @@ def main() -> None:
 def _run() -> int | str | None:
     from pipecat_glm_tts.wording import tr
     from tts_service.cli.commands import app
-    from tts_service.cli.console import ReaderLeft, err, out
+    from tts_service.cli.console import ReaderLeft, WrongUsage, err, out, usage
     from tts_service.engine import SpeechError
 
     for argument in sys.argv[1:]:
@@ -53,7 +53,11 @@ def _run() -> int | str | None:
             )
             return EXIT_USAGE
     try:
-        app()
+        code: int | None = app(prog_name="glm-tts", standalone_mode=False)
+        return code
+    except WrongUsage as error:
+        err.print(usage(error), style="red", markup=False)
+        return EXIT_USAGE
     except SpeechError as error:
         err.print(str(error), style="red", markup=False)
         return EXIT_FAILED
@@ -62,7 +66,6 @@ def _run() -> int | str | None:
         for console in (out, err):
             os.dup2(os.open(os.devnull, os.O_WRONLY), console.file.fileno())
         return EXIT_READER_LEFT
-    return 0
 
 
 def _open_streams() -> None:

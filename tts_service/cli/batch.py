@@ -1,7 +1,5 @@
 """`glm-tts batch`: a file of tasks to a folder and a zip of audio."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path

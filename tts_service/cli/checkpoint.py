@@ -1,7 +1,5 @@
 """`glm-tts download` and `glm-tts doctor`: the GLM-TTS checkpoint, and whether this machine can speak with it."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Annotated
 

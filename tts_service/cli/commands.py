@@ -1,28 +1,15 @@
 """The commands of `glm-tts`. Each imports what it needs when it runs, so that `--help` is quick."""
 
-from __future__ import annotations
-
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from pipecat_glm_tts.wording import tr
 from tts_service.cli import checkpoint, reading, serving, voices
 from tts_service.cli.batch import batch
-from tts_service.cli.console import ReaderLeft
+from tts_service.cli.console import Commands
 from tts_service.cli.detect import detect
 from tts_service.cli.say import say
-
-
-class _Commands(TyperGroup):
-    """Typer would end with 1 when a pipe is closed."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError as error:
-            raise ReaderLeft from error
 
 
 def _version(asked: bool) -> None:
@@ -40,7 +27,7 @@ app = typer.Typer(
         "Exit codes: 0 all went well; 1 something failed or a check found problems; 2 wrong usage; 130 ended by "
         "Ctrl-C (129 SIGHUP, 143 SIGTERM); 141 nobody reads the output any more."
     ),
-    cls=_Commands,
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from pipecat_glm_tts.extras import needs
 from pipecat_glm_tts.wording import nearest, tr
@@ -33,9 +34,52 @@ class ReaderLeft(Exception):
     """Nobody reads our output any more."""
 
 
+WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]
+"""What Typer raises of arguments: `UsageError` of the copy of click that it brings, or of click itself."""
+
+
+def usage(error: Any) -> str:
+    """Wrong usage in the user's language, and where the right one is told.
+
+    Typer's own way of showing it is in English only, and takes a tenth of a second to import what can show Markdown.
+    """
+    parameter = getattr(error, "param", None)
+    what = getattr(error, "option_name", None) or (parameter.opts[0] if parameter else "")
+    match type(error).__name__:
+        case "NoArgsIsHelpError":
+            return ""
+        case "NoSuchOption":
+            told = tr("there is no option {name}", name=what) + nearest(what, error.possibilities or ())
+        case "MissingParameter":
+            told = tr("{name} is missing", name=what)
+        case "BadParameter" if what:
+            told = f"{what}: {error.message}"
+        case _:
+            told = error.message
+    command = error.ctx.command_path if error.ctx else "glm-tts"
+    return f"{told}\n" + tr("see: {command} --help", command=command)
+
+
 class _Console(Console):
     def on_broken_pipe(self) -> None:
         raise ReaderLeft
+
+
+class Commands(TyperGroup):
+    """Typer would end with 1 when a pipe is closed, and name no near command."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderLeft from error
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command."""
+        if args[0] not in self.commands and not args[0].startswith("-"):
+            ctx.fail(tr("there is no command {name}", name=args[0]) + nearest(args[0], self.commands))
+        return super().resolve_command(ctx, args)
 
 
 out = _Console(highlight=False, soft_wrap=True)

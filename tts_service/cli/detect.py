@@ -1,7 +1,5 @@
 """`glm-tts detect`: whether recordings carry the mark of this voice."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from pathlib import Path

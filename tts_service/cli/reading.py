@@ -1,7 +1,5 @@
 """`glm-tts g2p` and `glm-tts dict check`: how a text is read, and whether a dictionary is."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +11,7 @@ from rich.text import Text
 from pipecat_glm_tts.wording import tr
 from tts_service.cli import EXIT_FAILED
 from tts_service.cli.console import (
+    Commands,
     DictOption,
     JsonOption,
     LanguageOption,
@@ -23,7 +22,7 @@ from tts_service.cli.console import (
     text_source,
 )
 
-dictionary = typer.Typer(help=tr("The custom dictionary."), no_args_is_help=True)
+dictionary = typer.Typer(help=tr("The custom dictionary."), no_args_is_help=True, cls=Commands)
 _WHY = {
     "markup": tr("markup in the text"),
     "dictionary": tr("custom dictionary"),

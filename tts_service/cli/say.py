@@ -1,7 +1,5 @@
 """`glm-tts say`: a text to a file, a pipe or the loudspeaker, while it is being made."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys
@@ -173,7 +171,7 @@ def say(
         out.print(f"{target}  {report.audio:.1f} s", markup=False)
 
 
-def _waiting(wait: Wait) -> None:
+def _waiting(wait: "Wait") -> None:
     err.print(tr("waiting: ") + str(wait), markup=False)
 
 

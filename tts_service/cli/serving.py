@@ -1,8 +1,5 @@
 """`glm-tts studio` and `glm-tts presets`."""
 
-from __future__ import annotations
-
-import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import asdict
@@ -124,6 +121,8 @@ def wyoming(
 
     The protocol knows no password. Beyond this computer, say who may connect: --host 0.0.0.0 --allow 192.168.1.0/24
     """
+    import asyncio
+
     with needs("wyoming"):
         from tts_service.serving.wyoming import networks, serve
     from tts_service.voices import Library
@@ -158,7 +157,7 @@ def wyoming(
         )
 
 
-def _ears() -> Callable[[NDArray[np.float32], int], str]:
+def _ears() -> "Callable[[NDArray[np.float32], int], str]":
     """The packaged recogniser, loaded once."""
     from tts_service.audio import resample
 

@@ -1,7 +1,5 @@
 """`glm-tts voices`: the voices that come along, and the library of recorded ones."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +13,7 @@ from pipecat_glm_tts.extras import needs
 from pipecat_glm_tts.wording import side, tr
 from tts_service.cli import EXIT_FAILED
 from tts_service.cli.console import (
+    Commands,
     EngineOption,
     JsonOption,
     LibraryOption,
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help=tr("The voice library: list, add, show, check, remove."),
     no_args_is_help=True,
+    cls=Commands,
 )
 QualityOption = Annotated[
     str,
@@ -202,7 +202,7 @@ def remove(
     err.print(tr("removed {name}", name=name), markup=False)
 
 
-def _described(library: Library, name: str) -> dict[str, Any]:
+def _described(library: "Library", name: str) -> dict[str, Any]:
     """Card, measures and complaints, or the error that keeps the voice from being used."""
     from tts_service.reference import measure
     from tts_service.voices import load_recording
@@ -222,7 +222,7 @@ def _described(library: Library, name: str) -> dict[str, Any]:
     }
 
 
-def _matched(library: Library, name: str) -> dict[str, Any]:
+def _matched(library: "Library", name: str) -> dict[str, Any]:
     """What the embedded engine made of it, if it has been asked to."""
     from tts_service.kokoro.matching.voices import WORDING, result
 
@@ -244,7 +244,7 @@ def _check_quality(quality: str) -> None:
         raise SpeechError(tr("--quality best needs torch: pip install torch, or use --quality fast"))
 
 
-def _match(library: Library, name: str, quality: str, seed: int) -> None:
+def _match(library: "Library", name: str, quality: str, seed: int) -> None:
     """Fit with progress, and say honestly what it came to."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -280,7 +280,7 @@ def _match(library: Library, name: str, quality: str, seed: int) -> None:
     )
 
 
-def _show(library: Library, name: str, as_json: bool) -> None:
+def _show(library: "Library", name: str, as_json: bool) -> None:
     from tts_service.reference import advice
 
     entry = _described(library, name)

@@ -11,13 +11,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tts_service.engine import Voice
-from tts_service.kokoro.forecast import NORMALISATION
-from tts_service.kokoro.voice import KokoroVoice, unpacked
+
+if TYPE_CHECKING:
+    from tts_service.kokoro.voice import KokoroVoice
 
 TABLES = Path(__file__).with_name("voices.npz")
 """Made by `tts_service.kokoro.training.pack_voices`."""
@@ -91,15 +93,20 @@ def style_table(name: str) -> NDArray[np.float32]:
     return table
 
 
-class Packaged(Mapping[str, KokoroVoice]):
+class Packaged(Mapping[str, "KokoroVoice"]):
     """The packaged voices as they are spoken with, by any of their names; each is made when it is first asked for."""
 
     def __init__(self) -> None:
+        from tts_service.kokoro.forecast import NORMALISATION
+        from tts_service.kokoro.voice import unpacked
+
         self._tables = {role.name: role.table for role in CAST} | FORMER | {name: name for name in table_names()}
         with np.load(NORMALISATION) as arrays:
             self._normalisations = unpacked(arrays)
 
     def __getitem__(self, name: str) -> KokoroVoice:
+        from tts_service.kokoro.voice import KokoroVoice
+
         table = self._tables[name]
         return KokoroVoice(style_table(table), self._normalisations[table])
 
