@@ -345,8 +345,8 @@ def measure(bench: Bench, seconds: int, segments: int, cancels: int) -> None:
         f"at worst of {cancels} moments, median {1e3 * looks[cancels // 2]:.1f}"
     )
     print(f"a new voice             {1e3 * preparing:8.0f} ms   once, for {2 * PROMPT} frames of prompt")
-    print(f"flow caches             {megabytes(cache.keys, cache.values):8.0f} MB   each speaker,", end=" ")
-    print(f"{megabytes(bench.voice.prompt.keys, bench.voice.prompt.values):.0f} MB the voice")
+    print(f"flow caches             {megabytes(cache.past.kept):8.0f} MB   each speaker,", end=" ")
+    print(f"{megabytes(bench.voice.prompt.past.kept):.0f} MB the voice")
     print(f"peak memory             {memory}")
     print(f"drift over {audio:4.0f} s       {drift(mel)}   exact mode {drift(exact_mel)}")
     if segments:

@@ -66,10 +66,18 @@ def random_engine(size: Size, device: torch.device, slots: int | None, voices: L
         decoder = engine_module._decoder(networks.lm, head, slots)
         if device.type == "cuda":
             from tts_service.glm.cuda import warm_up
+            from tts_service.glm.graphs import cuda_recorder
 
             models.sound = torch.cuda.Stream(device)
-            warm_up(decoder, networks.flow, networks.hift, Chunking(), lambda share: None, sound=models.sound)
-            models.room = Room(torch.cuda.mem_get_info(device)[0] - memory.WORK)
+            free = torch.cuda.mem_get_info(device)[0] - memory.WORK
+            models.graphs, models.windows, room = engine_module.in_fixed_shapes(
+                networks.flow, networks.hift, Chunking(), free, cuda_recorder
+            )
+            warm_up(
+                decoder, networks.flow, networks.hift, Chunking(), lambda share: None,
+                sound=models.sound, graphs=models.graphs, windows=models.windows,
+            )  # fmt: skip
+            models.room = Room(room)
         models.lm, models.head, models.flow, models.hift = networks.lm, head, networks.flow, networks.hift
         models.scheduler = scheduler_module.Scheduler(decoder, flight=1 if device.type == "cuda" else 0)
         return models

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -21,9 +21,13 @@ from tests.benchmarks.glm import FULL
 from tts_service.glm.checkpoint import FlowConfig
 from tts_service.glm.decode import GROUP, Decoder, Limits, SpeechHead
 from tts_service.glm.engine import CONTEXT
-from tts_service.glm.flow import Flow
+from tts_service.glm.flow import STEPS, Flow
+from tts_service.glm.flow_graph import FlowGraphs
+from tts_service.glm.flow_pool import FramePool
 from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice, work_through
+from tts_service.glm.graphs import Work
 from tts_service.glm.hift import HiFT
+from tts_service.glm.hift_graph import HiFTGraphs, HiFTWindow
 from tts_service.glm.hift_stream import HiFTStream
 from tts_service.glm.lm import SpeechLM
 from tts_service.glm.tokenizer import SpeechIds
@@ -41,29 +45,65 @@ PUBLISHED = FlowConfig(
 
 
 class Calls(TorchDispatchMode):
-    """Notes what is launched, and what would wait for the device."""
+    """Collects what is launched, and what makes the host wait: reads, and copies that are not told to be asynchronous.
+
+    What is being recorded is not launched; a replay is one launch.
+    """
+
+    active: ClassVar[Calls | None] = None
 
     def __init__(self) -> None:
         super().__init__()
         self.launched: list[tuple[str, tuple[Any, ...]]] = []
         self.blocking: list[str] = []
+        self.recording = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
         tensors = [tensor for tensor in torch.utils._pytree.tree_leaves(result) if isinstance(tensor, Tensor)]
         inputs = [tensor for tensor in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(tensor, Tensor)]
         if any(tensor.device.type == DEVICE for tensor in (*tensors, *inputs)):
-            self.launched.append((str(func), tuple(tuple(tensor.shape) for tensor in tensors)))
-            if any(tensor.device.type == "cpu" and tensor.dim() for tensor in tensors):
+            if not self.recording and not _is_bookkeeping(func):
+                self.launched.append((str(func), tuple(tuple(tensor.shape) for tensor in tensors)))
+            asynchronous = kwargs.get("non_blocking") or (func is torch.ops.aten.copy_.default and args[2:] == (True,))
+            if not asynchronous and any(t.device.type == "cpu" and t.dim() for t in (*tensors, *inputs)):
                 self.blocking.append(str(func))
         return result
 
 
+def _is_bookkeeping(func: Any) -> bool:
+    """Whether it launches nothing: views, and memory without contents."""
+    views = any(value.alias_info is not None and not value.alias_info.is_write for value in func._schema.returns)
+    return views or func.namespace == "prim" or "empty" in func.name() or func.name() == "aten::_unsafe_view"
+
+
 @contextmanager
-def counted(name: str) -> Iterator[Calls]:
+def counted(name: str, most: int | None = None, waits: int = 0) -> Iterator[Calls]:
+    """Count, print, and hold it against what is allowed."""
     with Calls() as calls:
+        Calls.active = calls
         yield calls
-    print(f"{name}: {len(calls.launched)} calls, {len(calls.blocking)} reads", flush=True)
+        Calls.active = None
+    print(f"{name}: {len(calls.launched)} launches, the host waits {len(calls.blocking)} times", flush=True)
+    assert most is None or len(calls.launched) <= most, f"{name}: more than {most} launches"
+    assert len(calls.blocking) <= waits, calls.blocking
+
+
+def recorder(work: Work) -> Work:
+    """Stands for a CUDA graph (`graphs.cuda_recorder`): what is recorded is done once, a replay is one launch."""
+    calls = Calls.active
+    if calls is not None:
+        calls.recording = True
+    work()
+    if calls is not None:
+        calls.recording = False
+
+    def replay() -> None:
+        if Calls.active is not None:
+            Calls.active.launched.append(("replay", ()))
+
+    return replay
 
 
 def main() -> None:
@@ -73,7 +113,11 @@ def main() -> None:
 
     def tensor(data: Any, *, device: Any = None, **kind: Any) -> Tensor:
         made = make(data, **kind)
-        return made if device is None else torch.empty(made.shape, dtype=made.dtype, device=device)
+        if device is None:
+            return made
+        if Calls.active is not None and made.dim():
+            Calls.active.blocking.append("torch.tensor on the device")
+        return torch.empty(made.shape, dtype=made.dtype, device=device)
 
     torch.tensor = tensor  # what bypasses the dispatcher has no place on the pretended device
     device = torch.device(DEVICE)
@@ -97,25 +141,42 @@ def main() -> None:
             decoder.advance(0, SLOTS, 512)
         assert first.launched == second.launched, "a recorded step must have static shapes"
         assert not first.blocking, first.blocking
-        tokens, mel = torch.zeros(125, dtype=torch.long, device=device), torch.zeros(250, 80, device=device)
+        decoder.record(lambda stream: recorder)
+        decoder.run([0], 512)
+        with counted("8 decoding steps, recorded", 40):
+            decoder.run([0], 512)
+        with counted("prompt of 200 ids", waits=0):
+            decoder.prefill(1, list(range(200)), Limits(10, 100), "topk", 7)
         chunking = Chunking()
-        for number in (1, 2):
-            with pytest.MonkeyPatch.context() as patch:  # the one look at a value: a voice's last tokens, once
-                patch.setattr(FakeTensor, "tolist", lambda self: [0] * len(self))
-                patch.setattr(flow, "schedule", lambda steps: [number / steps for number in range(steps + 1)])
-                voice = FlowVoice(flow, tokens, mel, torch.ones(192, device=device))
+        pool = FramePool(FULL.dit, STEPS, 6000, device, torch.bfloat16)
+        flow.schedule = lambda steps: [number / steps for number in range(steps + 1)]  # type: ignore[method-assign]
+        graphs = FlowGraphs(flow, chunking.lengths, 2100, pool, 8, recorder)
+        windows = HiFTGraphs(hift, 8, recorder)
+        tokens, mel = torch.zeros(125, dtype=torch.long), torch.zeros(250, 80, device=device)
+        voices = {}
+        for kind, fixed in (("eager", None), ("recorded", graphs)):
+            with pytest.MonkeyPatch.context() as patch, counted(f"a voice of 5 s, {kind}"):
+                patch.setattr(FakeTensor, "tolist", lambda self: [0] * len(self))  # its tokens are on the host
+                voices[kind] = FlowVoice(flow, tokens, mel, torch.ones(192, device=device), graphs=fixed)
+
+        def chunk(voice: FlowVoice, number: int, name: str, most: int | None = None) -> None:
             streams = [FlowStream(voice, seed, chunking, 150) for seed in range(number)]
             for stream in streams:
                 stream.add([0] * 150)
-            with counted(f"first chunk of the flow, {number} together") as calls:
-                mels = work_through(streams, [lambda: False] * number)
-            assert not calls.blocking, calls.blocking
-            with counted(f"chunk of the flow, {number} together"):
+            with counted(name, most):
                 work_through(streams, [lambda: False] * number)
-            wave = HiFTStream(hift, 0)
-            with counted("push of the vocoder") as calls:
-                wave.push(mels[0])
-            assert not calls.blocking, calls.blocking
+
+        chunk(voices["eager"], 1, "chunk of the flow, eager")
+        for number in (1, 8):
+            chunk(voices["recorded"], number, f"chunk of the flow, {number} together, while it is recorded")
+            chunk(voices["recorded"], number, f"chunk of the flow, {number} together, replayed", 60 if number == 1 else 30 * number)
+        with counted("push of the vocoder, eager"):
+            HiFTStream(hift, 0).push(torch.zeros(1, 80, 30, device=device))
+        for time in ("while it is recorded", "replayed"):
+            wave = HiFTWindow(windows, 0)
+            for length in (30, 40, 50):
+                with counted(f"push of {length} frames to the vocoder, {time}", 20):
+                    wave.push(torch.zeros(1, 80, length, device=device))
 
 
 if __name__ == "__main__":

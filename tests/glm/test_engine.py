@@ -417,3 +417,14 @@ def test_a_real_prompt_file_is_heard_as_the_golden_one(engine, tmp_path):
     # the same sound is ln(4/3) louder at 32 kHz
     louder = (features.mels[32000] - features.mels[24000])[features.mels[24000] > -4]
     assert abs(float(louder.median()) - 0.28768) < 0.01
+
+
+def test_in_fixed_shapes_it_says_the_same(library, engine):
+    fixed = GLMEngine.load(CHECKPOINT, voices=library.folder, device="cpu", fixed=True)
+    voice = fixed.voices()[0]
+    ours, reference = samples_of(speak(fixed, voice)), samples_of(speak(engine, voice))
+    assert len(ours) == len(reference)
+    assert np.abs(ours - reference).mean() < 1e-3
+    models = fixed._loaded()
+    assert models.room.taken == next(iter(fixed._ready.values())).size
+    fixed.unload()

@@ -82,7 +82,7 @@ def test_what_left_the_window_is_stood_for(voice, monkeypatch):
     tokens = random_tokens(600)
     exact = whole(voice, tokens, monkeypatch)
     weighed = torch.cat(stream_of(voice, tokens, chunking=Chunking(window=60)), dim=2)
-    monkeypatch.setattr(flow_cache.FlowCache, "_standing_in", lambda self, forgotten, frames: None)
+    monkeypatch.setattr(flow_cache.FlowCache, "_standing_in", lambda self, frames: None)
     forgetful = torch.cat(stream_of(voice, tokens, chunking=Chunking(window=60)), dim=2)
     assert error(weighed, exact) < 0.9 * error(forgetful, exact)
 

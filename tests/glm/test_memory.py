@@ -48,8 +48,8 @@ class Watched(FlowCache):
     def bytes(self):
         tokens = self.tokens
         tensors = (
-            self._past, self._left, self._next_left, tokens.left, tokens._next_left, tokens.energy,
-            tokens._next_energy, tokens.expected,
+            self.past.kept, self.left, self.next_left, tokens.left, tokens.next_left, tokens.energy,
+            tokens.next_energy, tokens.expected,
         )  # fmt: skip
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 

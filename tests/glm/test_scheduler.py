@@ -276,14 +276,14 @@ def test_breaths_are_not_heard_and_the_wait_for_a_slot_is_reported(library):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="graphs need a GPU")
 def test_recorded_steps_draw_what_eager_ones_draw():
-    from tts_service.glm.cuda import StepGraphs
+    from tts_service.glm.graphs import cuda_recorder
 
     lm = load_lm(CHECKPOINT / "llm", torch.bfloat16, "cuda")
     drawn = []
     for recorded in (False, True):
         decoder = Decoder(lm, SpeechHead(lm, IDS), lm.new_cache(4, 512 + GROUP))
         if recorded:
-            decoder.step = StepGraphs(decoder)
+            decoder.record(cuda_recorder)
         scheduler, segments = Scheduler(decoder, flight=1), [segment_of(number) for number in range(6)]
         for segment in segments:
             scheduler.join(segment)

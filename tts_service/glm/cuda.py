@@ -1,4 +1,4 @@
-"""What only a GPU needs: decoding steps as CUDA graphs, and everything run once before the first caller."""
+"""What only a GPU needs: to be found, and everything run and recorded once before the first caller."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError
 from tts_service.glm.decode import Decoder
 from tts_service.glm.flow import Flow
+from tts_service.glm.flow_graph import FlowGraphs
 from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice, work_through
+from tts_service.glm.graphs import cuda_recorder
 from tts_service.glm.hift import HiFT
+from tts_service.glm.hift_graph import HiFTGraphs, HiFTWindow
 from tts_service.glm.hift_stream import HiFTStream
 from tts_service.glm.scheduler import TOGETHER
+from tts_service.glm.vocoder import VocoderStream
 
 _PROMPTS = (128, 256, 512, 1024)
 """Lengths of prompts that are read to warm the language model up."""
@@ -50,34 +54,6 @@ def unusable() -> str:
     return ""
 
 
-class StepGraphs:
-    """Stands in for `Decoder.advance`: a step over a block of rows with a span is recorded once, then replayed.
-
-    Some hundreds of launches become one. The sampling is part of the graph, so that a group of steps needs nothing of
-    the host. All graphs share one memory pool: they never run at the same time, and keep nothing from step to step but
-    the decoder's own state.
-    """
-
-    def __init__(self, decoder: Decoder) -> None:
-        self._decoder = decoder
-        self._graphs: dict[tuple[int, int, int], torch.cuda.CUDAGraph] = {}
-        self._pool = torch.cuda.graph_pool_handle()
-
-    def __call__(self, begin: int, end: int, span: int) -> None:
-        """Run one step."""
-        step = (begin, end, span)
-        if step in self._graphs:
-            self._graphs[step].replay()
-            return
-        # the first time it is done as usual, which also loads the kernels; recording does nothing but record
-        self._decoder.advance(*step)
-        graph = torch.cuda.CUDAGraph()
-        stream = torch.cuda.current_stream()
-        with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"):
-            self._decoder.advance(*step)
-        self._graphs[step] = graph
-
-
 def warm_up(
     decoder: Decoder,
     flow: Flow,
@@ -87,6 +63,8 @@ def warm_up(
     *,
     together: int = TOGETHER,
     sound: torch.cuda.Stream | None = None,
+    graphs: FlowGraphs | None = None,
+    windows: HiFTGraphs | None = None,
 ) -> None:
     """Run everything in every shape that can come, so that the first utterance costs what the tenth costs.
 
@@ -98,10 +76,12 @@ def warm_up(
         progress: Told the share done.
         together: Chunks of the flow in one batch, at most.
         sound: The vocoder's stream.
+        graphs: What chunks of the flow are worked on with; None: nothing but the flow.
+        windows: What the vocoder works with; None: nothing but itself.
     """
     device = decoder.lm.device
     if device.type == "cuda":
-        decoder.step = StepGraphs(decoder)
+        decoder.record(cuda_recorder)
     steps = [(size, span) for span in reversed(decoder.spans) for size in decoder.blocks]
     for number, (size, span) in enumerate(steps):
         decoder.rehearse(size, span)
@@ -109,10 +89,13 @@ def warm_up(
     for length in _PROMPTS:
         if length < decoder.cache.length:
             decoder.read(0, [0] * length)
-    tokens = torch.zeros(_REFERENCE_TOKENS, dtype=torch.long, device=device)
-    voice = FlowVoice(
-        flow, tokens, torch.zeros(2 * _REFERENCE_TOKENS, 80, device=device), torch.ones(192, device=device)
-    )
+    tokens = torch.zeros(_REFERENCE_TOKENS, dtype=torch.long)
+    mel, speaker = torch.zeros(2 * _REFERENCE_TOKENS, 80, device=device), torch.ones(192, device=device)
+    voice = FlowVoice(flow, tokens, mel, speaker, graphs=graphs)
+    if graphs:
+        for number, kind in enumerate(graphs.kinds):
+            graphs.rehearse(kind)
+            progress(0.6 + 0.2 * number / len(graphs.kinds))
     said = sum(chunking.blocks) + chunking.lookahead
     for count in range(1, together + 1):
         streams = [FlowStream(voice, seed, chunking, said) for seed in range(count)]
@@ -121,10 +104,13 @@ def warm_up(
             stream.end()
         while streams[0].ready:
             work_through(streams, [lambda: False] * count)
-        progress(0.6 + 0.2 * count / together)
+        progress(0.8 + 0.1 * count / together)
     with torch.cuda.stream(sound):
+        if windows:
+            for rows, frames in windows.kinds:
+                windows.rehearse(rows, frames)
         for block in range(1, max(chunking.blocks) + chunking.lookahead + 1):  # an utterance may end with any of these
-            wave = HiFTStream(vocoder, 0)
+            wave: VocoderStream = HiFTWindow(windows, 0) if windows else HiFTStream(vocoder, 0)
             for length in chunking.blocks:
                 wave.push(torch.zeros(1, 80, 2 * length, device=device))
             wave.push(torch.zeros(1, 80, 2 * block, device=device), final=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from tts_service.glm.fetch import Fetch
+from tts_service.glm.fetch import Fetch, sent
+from tts_service.glm.graphs import Graphs, Recorder
 from tts_service.glm.lm import KVCache, SpeechLM
 from tts_service.glm.sampling import Sampling, next_tokens
 from tts_service.glm.tokenizer import SPEECH_TOKENS, SpeechIds
@@ -133,6 +135,14 @@ class Decoder:
         """How much of the cache a step may look at."""
         return [*range(_SPAN, self.cache.length, _SPAN), self.cache.length]
 
+    def record(self, record: Callable[[torch.cuda.Stream | None], Recorder]) -> None:
+        """From now on record every step, a block of rows with a span, on the decoder's stream, and replay it.
+
+        The sampling is part of it, so that a group of steps needs nothing of the host.
+        """
+        graphs = Graphs(record(self._stream))
+        self.step = lambda begin, end, span: graphs((begin, end, span), partial(self.advance, begin, end, span))
+
     @torch.inference_mode()
     def rehearse(self, rows: int, span: int) -> None:
         """Run a step over the first rows with nobody moving."""
@@ -154,7 +164,7 @@ class Decoder:
         """Fill a row of the cache from its first position on."""
         with torch.cuda.stream(self._stream):
             if ids:
-                batch = torch.tensor([list(ids)], device=self.lm.device)
+                batch = sent([list(ids)], self.lm.device)
                 positions = torch.arange(len(ids), device=self.lm.device)[None]
                 self.lm(batch, positions, self.cache.part(row, row + 1), len(ids))
 

@@ -71,8 +71,8 @@ class TokenMemory(Protocol):
         """Put the frames before in front of the input [1, E, T] of convolution `number`."""
         ...
 
-    def energy_elsewhere(self, number: int, y: Tensor) -> Tensor | float:
-        """Energy [1, 1, 2E] of what response norm `number` does not see; `y` [1, T, 2E] is what it sees."""
+    def whole_energy(self, number: int, y: Tensor) -> Tensor:
+        """Energy [1, 1, 2E] of what response norm `number` sees, `y` [1, T, 2E], and of all else."""
         ...
 
 
@@ -95,8 +95,8 @@ class _ResponseNorm(nn.Module):
         self.gamma = nn.Parameter(torch.empty(1, 1, width))
         self.beta = nn.Parameter(torch.empty(1, 1, width))
 
-    def forward(self, x: Tensor, elsewhere: Tensor | float = 0.0) -> Tensor:
-        response = (x.pow(2).sum(1, keepdim=True) + elsewhere).sqrt()
+    def forward(self, x: Tensor, energy: Tensor | None = None) -> Tensor:
+        response = (x.pow(2).sum(1, keepdim=True) if energy is None else energy).sqrt()
         return self.gamma * x * (response / (response.mean(-1, keepdim=True) + 1e-6)) + self.beta + x
 
 
@@ -115,7 +115,7 @@ class _TokenBlock(nn.Module):
         y = x.transpose(1, 2)
         y = F.pad(y, (3, 3)) if memory is None else F.pad(memory.extend(number, y), (0, 3))
         y = F.gelu(self.pwconv1(self.norm(self.dwconv(y).transpose(1, 2))))
-        y = self.grn(y) if memory is None else self.grn(y, memory.energy_elsewhere(number, y))
+        y = self.grn(y) if memory is None else self.grn(y, memory.whole_energy(number, y))
         return x + self.pwconv2(y)
 
 
@@ -125,12 +125,15 @@ class _TokenEmbedding(nn.Module):
         self.text_embed = nn.Embedding(rows, width)
         self.text_blocks = nn.ModuleList(_TokenBlock(width) for _ in range(blocks))
 
-    def forward(self, ids: Tensor, start: int = 0, memory: TokenMemory | None = None) -> Tensor:
-        """Embed one token id a frame, [B, T] to [B, T, E]; `start` is the first frame's place in the utterance."""
+    def forward(self, ids: Tensor, start: Tensor | int = 0, memory: TokenMemory | None = None) -> Tensor:
+        """Embed one token id a frame, [B, T] to [B, T, E].
+
+        `start` is the first frame's place in the utterance, for all items or int64 [B, 1].
+        """
         half = self.text_embed.embedding_dim // 2
         frequency = 10000 ** (-torch.arange(half, device=ids.device, dtype=torch.float32) / half)
-        frame = torch.arange(start, start + ids.shape[1], device=ids.device).clamp(max=_POSITIONS - 1)
-        angle = frame[:, None] * frequency
+        frame = (torch.arange(ids.shape[1], device=ids.device) + start).clamp(max=_POSITIONS - 1)
+        angle = frame[..., None] * frequency
         x = self.text_embed(ids) + torch.cat([angle.cos(), angle.sin()], dim=-1)
         for number, block in enumerate(self.text_blocks):
             x = block(x, memory, number)
@@ -305,7 +308,7 @@ class DiT(nn.Module):
             scale += 1  # scales are given as what is beyond one
         return Modulation(blocks, out)
 
-    def embed_tokens(self, ids: Tensor, start: int = 0, memory: TokenMemory | None = None) -> Tensor:
+    def embed_tokens(self, ids: Tensor, start: Tensor | int = 0, memory: TokenMemory | None = None) -> Tensor:
         """Token features [B, T, E] of one id a frame [B, T]; independent of time and noise."""
         return self.text_emb_layer(ids, start, memory)
 

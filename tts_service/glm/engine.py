@@ -38,8 +38,12 @@ from tts_service.glm.cuda import usual_device, warm_up
 from tts_service.glm.decode import GROUP, Decoder, Limits, SpeechHead, speech_tokens
 from tts_service.glm.download import checkpoint_folder
 from tts_service.glm.fetch import Fetch
-from tts_service.glm.flow import Flow, load_flow, solve, whole_size
+from tts_service.glm.flow import STEPS, Flow, load_flow, solve, whole_size
+from tts_service.glm.flow_graph import FlowGraphs
+from tts_service.glm.flow_pool import FramePool
 from tts_service.glm.flow_stream import FRAMES, Chunking, FlowStream, FlowVoice, frame_noise, stream_size, voice_size
+from tts_service.glm.graphs import Recorder, cuda_recorder
+from tts_service.glm.hift_graph import HiFTGraphs, HiFTWindow
 from tts_service.glm.hift_stream import HiFTStream
 from tts_service.glm.lm import SpeechLM, load_head, load_lm
 from tts_service.glm.memory import Room
@@ -47,12 +51,13 @@ from tts_service.glm.noise import Purpose
 from tts_service.glm.pacing import Pacer, syllables
 from tts_service.glm.prompt import Turn, prompt_ids, recall
 from tts_service.glm.sampling import Sampling
-from tts_service.glm.scheduler import Scheduler, Segment
+from tts_service.glm.scheduler import TOGETHER, Scheduler, Segment
 from tts_service.glm.speaker import SpeakerEncoder
 from tts_service.glm.speech_tokenizer import SpeechTokenizer, load_speech_tokenizer
 from tts_service.glm.tokenizer import TextTokenizer
 from tts_service.glm.vocoder import Tempo, VocoderStream, Vocos2D, Vocos2DStream
 from tts_service.glm.voice import FeatureCache, VoiceFeatures, listen
+from tts_service.reference import MAX_SECONDS
 from tts_service.voices import Library, load_recording
 
 CONTEXT = 4096
@@ -60,6 +65,8 @@ CONTEXT = 4096
 _BLOCK = 4
 _GENEROUS = 1.2
 """How much longer than the reference's pace suggests a segment is taken to be."""
+_BOUNDLESS = 10**9
+"""Bytes of past in fixed shapes where no bound is asked for: on a CPU, for comparison."""
 _VOICES_KNOWN = 64
 """Voices whose features are remembered, a megabyte each at most. Worked-through prompts stay while there is room."""
 
@@ -90,6 +97,10 @@ class Models:
     scheduler: Scheduler
     room: Room
     """What the voices and the streams of the flow may take."""
+    graphs: FlowGraphs | None
+    """What chunks of the flow are worked on with in fixed shapes; None: as they come."""
+    windows: HiFTGraphs | None
+    """The same of the 24 kHz vocoder."""
     sound: torch.cuda.Stream | None
     """Of the vocoder, so that the next chunk of the flow need not wait for it; None on a CPU."""
 
@@ -108,6 +119,7 @@ class Models:
         progress: Callable[[str, float], None],
         room: int | None = None,
         precise: bool = False,
+        fixed: bool | None = None,
     ) -> Models:
         """Read a checkpoint; progress is told the part and the share done."""
         if not root.is_dir():
@@ -142,25 +154,50 @@ class Models:
         speaker = SpeakerEncoder(require(root, "**/campplus.onnx")[0])
         head = SpeechHead(lm, text.speech, load_head(root / "llm") if device.type == "cuda" else None)
         decoder = _decoder(lm, head, slots)
-        sound = torch.cuda.Stream(device) if device.type == "cuda" else None
-        if device.type == "cuda":
-            warm_up(
-                decoder,
-                flow,
-                vocoder,
-                chunking,
-                lambda share: progress(tr("warm-up"), 0.92 + 0.08 * share),
-                sound=sound,
-            )
-        scheduler = Scheduler(decoder, flight=1 if device.type == "cuda" else 0)
-        size: float = math.inf
-        if room is not None:
-            size = room
-        elif device.type == "cuda":
+        on_gpu = device.type == "cuda"
+        sound = torch.cuda.Stream(device) if on_gpu else None
+        size: float = math.inf if room is None else room
+        if on_gpu and room is None:
             torch.cuda.empty_cache()
             size = torch.cuda.mem_get_info(device)[0] - memory.WORK
+        graphs = windows = None
+        if on_gpu if fixed is None else fixed:
+            graphs, windows, size = in_fixed_shapes(flow, vocoder, chunking, size, cuda_recorder if on_gpu else None)
+        if on_gpu:
+            told = partial(_warming, progress)
+            warm_up(decoder, flow, vocoder, chunking, told, sound=sound, graphs=graphs, windows=windows)
+        scheduler = Scheduler(decoder, flight=1 if on_gpu else 0)
         progress(tr("ready"), 1.0)
-        return cls(text, lm, head, flow, vocoder, vocos, listener, speaker, scheduler, Room(size), sound)
+        return cls(
+            text, lm, head, flow, vocoder, vocos, listener, speaker, scheduler, Room(size), graphs, windows, sound
+        )
+
+
+def _warming(progress: Callable[[str, float], None], share: float) -> None:
+    progress(tr("warm-up"), 0.92 + 0.08 * share)
+
+
+def in_fixed_shapes(
+    flow: Flow, vocoder: hift.HiFT, chunking: Chunking, size: float, record: Callable[[], Recorder] | None
+) -> tuple[FlowGraphs, HiFTGraphs, int]:
+    """What works in shapes that can be recorded, with a pool for the past of all voices and streams.
+
+    Args:
+        flow: The model.
+        vocoder: The model.
+        chunking: How utterances will be cut.
+        size: Bytes for the past; what else voices and streams keep is a tenth of it at most and has its place there.
+        record: Makes a recorder for each; None: nothing is recorded.
+
+    Returns:
+        Both, and the bytes of the pool.
+    """
+    sizes, device = flow.estimator.sizes, next(flow.parameters()).device
+    frame = FramePool.frame_size(sizes, STEPS, flow.past_dtype)
+    pool = FramePool(sizes, STEPS, int(0.9 * min(size, _BOUNDLESS) // frame), device, flow.past_dtype)
+    past = FRAMES * round(25 * MAX_SECONDS + chunking.window)
+    graphs = FlowGraphs(flow, chunking.lengths, past, pool, TOGETHER, record() if record else None)
+    return graphs, HiFTGraphs(vocoder, TOGETHER, record() if record else None), pool.left * frame
 
 
 @dataclass(slots=True)
@@ -208,6 +245,7 @@ class GLMEngine:
         chunking: Chunking | None = None,
         room: int | None = None,
         precise: bool = False,
+        fixed: bool | None = None,
         progress: Callable[[str, float], None] | None = None,
     ) -> GLMEngine:
         """Read a checkpoint.
@@ -223,6 +261,8 @@ class GLMEngine:
                 is free, on a CPU no bound.
             precise: Round nothing in the flow, which a GPU otherwise computes in TF32 with its past in 16 bits:
                 slower, twice the memory a stream, and by emulation within 0.1 dB of the rounded sound.
+            fixed: Work on flow and vocoder in shapes that CUDA graphs can record, with the same result but for the
+                order of sums. None: on a GPU; False there is the slower reference.
             progress: Told what is being read and how far it is, 0 to 1.
 
         Raises:
@@ -244,9 +284,8 @@ class GLMEngine:
         library = Library(Path(voices).expanduser() if voices is not None else None)
         report = progress or (lambda stage, fraction: None)
         cut = chunking or Chunking()
-        engine = cls(
-            lambda: Models.read(root, place, slots, cut, report, room, precise), library, str(root.resolve()), cut
-        )
+        read = partial(Models.read, root, place, slots, cut, report, room, precise, fixed)
+        engine = cls(read, library, str(root.resolve()), cut)
         engine._loaded()
         return engine
 
@@ -575,10 +614,11 @@ class GLMEngine:
             try:
                 made = FlowVoice(
                     flow,
-                    features.tokens.to(place),
+                    features.tokens,
                     features.mels[rate].to(place),
                     features.speaker.to(place),
                     should_stop,
+                    self._loaded().graphs,
                 )
                 if made.complete:
                     ready.flows[rate] = made
@@ -591,4 +631,6 @@ class GLMEngine:
 
     def _vocoder(self, rate: int, seed: int) -> VocoderStream:
         models = self._loaded()
-        return HiFTStream(models.hift, seed) if rate == hift.RATE else Vocos2DStream(models.vocos())
+        if rate != hift.RATE:
+            return Vocos2DStream(models.vocos())
+        return HiFTWindow(models.windows, seed) if models.windows else HiFTStream(models.hift, seed)

@@ -1,9 +1,18 @@
-"""From the device to the host without waiting."""
+"""From the device to the host and back without waiting."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+
+
+def sent(values: Any, device: torch.device, dtype: torch.dtype = torch.long) -> Tensor:
+    """Numbers of the host on the device, sent behind the work of the current stream."""
+    on_device = device.type != "cpu"
+    tensor = torch.tensor(values, dtype=dtype, pin_memory=on_device and torch.cuda.is_available())
+    return tensor.to(device, non_blocking=True) if on_device else tensor
 
 
 class Fetch:

@@ -15,47 +15,91 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from tts_service.glm.dit import HEAD_DIM, DiTSizes
+from tts_service.glm.fetch import sent
+from tts_service.glm.flow_pool import BRANCHES, FramePool, PooledPast
 
-_BRANCHES = 2
-_CONV_REACH, _TOKEN_REACH = 15, 3
+CONV_REACH, TOKEN_REACH = 15, 3
 
 
 class UtteranceTokens:
     """The past of an utterance's token features and what is expected of their future (a `dit.TokenMemory`)."""
 
     def __init__(self, sizes: DiTSizes, device: torch.device | str) -> None:
-        self.left = torch.zeros(sizes.token_blocks, 1, sizes.token_dim, _TOKEN_REACH, device=device)
+        self.left = torch.zeros(sizes.token_blocks, 1, sizes.token_dim, TOKEN_REACH, device=device)
         self.energy = torch.zeros(sizes.token_blocks, 1, 1, 2 * sizes.token_dim, device=device)
-        self._next_left, self._next_energy = self.left.clone(), self.energy.clone()
+        self.next_left, self.next_energy = self.left.clone(), self.energy.clone()
         self.expected = torch.zeros_like(self.energy)
         """Energy of the frames behind the current chunk."""
         self.settling = 0
 
     def extend(self, number: int, x: Tensor) -> Tensor:
         """Put the frames before in front of a convolution's input [1, E, T]."""
-        return _extend(self.left[number], x, self._next_left[number], self.settling)
+        return _extend(self.left[number], x, self.next_left[number], self.settling)
 
-    def energy_elsewhere(self, number: int, y: Tensor) -> Tensor:
-        """Energy [1, 1, 2E] of settled and coming frames; what of `y` [1, T, 2E] settles counts from `finish` on."""
+    def whole_energy(self, number: int, y: Tensor) -> Tensor:
+        """Energy [1, 1, 2E] of settled, present and coming frames.
+
+        What of `y` [1, T, 2E] settles counts from `finish` on.
+        """
         settled = y[:, : self.settling].pow(2).sum(1, keepdim=True)
-        self._next_energy[number] = self.energy[number] + settled
-        return self.energy[number] + self.expected[number]
+        self.next_energy[number] = self.energy[number] + settled
+        return y.pow(2).sum(1, keepdim=True) + (self.energy[number] + self.expected[number])
 
     def finish(self) -> None:
         """What this chunk settled is the past now."""
-        self.left, self._next_left = self._next_left, self.left
-        self.energy, self._next_energy = self._next_energy, self.energy
+        self.left, self.next_left = self.next_left, self.left
+        self.energy, self.next_energy = self.next_energy, self.energy
 
     def follow(self, other: UtteranceTokens) -> None:
         """Begin where another one stands."""
         self.left.copy_(other.left)
         self.energy.copy_(other.energy)
+
+
+class Past(Protocol):
+    """Where keys and values of one utterance are kept; a frame is told by its place."""
+
+    def places(self, frames: Sequence[int]) -> Tensor:
+        """Places as `write` wants them."""
+        ...
+
+    def write(self, step: int, layer: int, places: Tensor, kv: Tensor) -> None:
+        """Keep keys and values [2, 2, heads, n, 64]."""
+        ...
+
+    def read(self, step: int, layer: int, parts: Sequence[slice]) -> list[Tensor]:
+        """What was kept, [2, 2, heads, n, 64] of each part."""
+        ...
+
+
+class OwnPast:
+    """Keys and values in a tensor of their own (a `Past`)."""
+
+    def __init__(
+        self, sizes: DiTSizes, steps: int, frames: int, device: torch.device | str, dtype: torch.dtype
+    ) -> None:
+        shape = (steps, sizes.depth, 2, BRANCHES, sizes.width // HEAD_DIM, frames, HEAD_DIM)
+        self.kept = torch.empty(shape, device=device, dtype=dtype)
+
+    def places(self, frames: Sequence[int]) -> Tensor:
+        """See `Past`."""
+        return sent(list(frames), self.kept.device)
+
+    def write(self, step: int, layer: int, places: Tensor, kv: Tensor) -> None:
+        """See `Past`."""
+        self.kept[step, layer][:, :, :, places] = kv.to(self.kept.dtype)
+
+    def read(self, step: int, layer: int, parts: Sequence[slice]) -> list[Tensor]:
+        """See `Past`."""
+        kept = self.kept[step, layer]
+        return [kept[:, :, :, part] for part in parts]
 
 
 class FlowCache:
@@ -75,6 +119,7 @@ class FlowCache:
         device: torch.device | str,
         after: FlowCache | None = None,
         dtype: torch.dtype = torch.float32,
+        pool: FramePool | None = None,
     ) -> None:
         """Allocate.
 
@@ -87,13 +132,13 @@ class FlowCache:
             device: Where.
             after: What came before, all of which attention sees for ever.
             dtype: Of keys and values while they are kept; attention is computed in float32.
+            pool: Where keys and values are kept; None: in a tensor of their own.
         """
-        self._after, self._stay, self._window, self._ring = after, stay, window, window + chunk
-        shape = (steps, sizes.depth, 2, _BRANCHES, sizes.width // HEAD_DIM, stay + self._ring, HEAD_DIM)
-        self._past = torch.empty(shape, device=device, dtype=dtype)
-        self.keys, self.values = self._past.unbind(2)
-        self._left = torch.zeros(steps, 2, _BRANCHES, sizes.width, _CONV_REACH, device=device)
-        self._next_left = self._left.clone()
+        self.after, self._stay, self._window, self._ring = after, stay, window, window + chunk
+        frames, self.device = stay + self._ring, torch.device(device)
+        self.past: Past = PooledPast(pool, frames) if pool else OwnPast(sizes, steps, frames, device, dtype)
+        self.left = torch.zeros(steps, 2, BRANCHES, sizes.width, CONV_REACH, device=device)
+        self.next_left = self.left.clone()
         self.tokens = UtteranceTokens(sizes, device)
         self._first: int = after.settled if after else 0
         self.settled: int = self._first
@@ -101,65 +146,79 @@ class FlowCache:
         self.settling = 0
         """Frames at the beginning of the current chunk that settle with it."""
         self._places = torch.zeros(0, dtype=torch.long, device=device)
-        self._seen: list[slice] = []
+        self.seen: list[slice] = []
+        """The own frames that the current chunk looks at, in the order of time."""
         self._weights: Tensor | None = None
         if after:
-            self._left.copy_(after._left)
+            self.left.copy_(after.left)
             self.tokens.follow(after.tokens)
 
     @staticmethod
     def size(sizes: DiTSizes, steps: int, frames: int, dtype: torch.dtype) -> int:
         """Bytes of a cache with so many frames in all."""
-        kept = steps * sizes.depth * 2 * _BRANCHES * sizes.width * frames * dtype.itemsize
-        margins = 2 * steps * 2 * _BRANCHES * sizes.width * _CONV_REACH
-        tokens = sizes.token_blocks * sizes.token_dim * (2 * _TOKEN_REACH + 3 * 2)
+        kept = steps * sizes.depth * 2 * BRANCHES * sizes.width * frames * dtype.itemsize
+        margins = 2 * steps * 2 * BRANCHES * sizes.width * CONV_REACH
+        tokens = sizes.token_blocks * sizes.token_dim * (2 * TOKEN_REACH + 3 * 2)
         return kept + 4 * (margins + tokens)
 
     def begin(self, settling: int, frames: int) -> None:
         """Announce how many frames the coming chunk has, and how many of them are final."""
+        self._places = self.past.places(self.announce(settling))
+        self._weights = self._standing_in(frames)
+
+    def announce(self, settling: int) -> list[int]:
+        """Announce how many frames of the coming chunk are final; return the places where they will lie."""
         self.settling = self.tokens.settling = settling
         own = self.settled - self._first
-        places = [self._place(frame) for frame in range(own, own + settling)]
-        self._places = torch.tensor(places, dtype=torch.long).to(self.keys.device, non_blocking=True)
-        self._seen = [slice(0, min(own, self._stay))]
+        self.seen = [slice(0, min(own, self._stay))] if own and self._stay else []
         if own > self._stay:
             begin, end = self._place(max(self._stay, own - self._window)), self._place(own - 1) + 1
             ring = [slice(begin, end)] if begin < end else [slice(begin, None), slice(self._stay, end)]
-            self._seen += ring
-        self._weights = self._standing_in(own - self._stay - self._window, frames)
+            self.seen += ring
+        return [self._place(frame) for frame in range(own, own + settling)]
+
+    @property
+    def reach(self) -> int:
+        """How many frames the current chunk looks back on, once it is announced."""
+        before = self._first if self.after else 0
+        return before + min(self.settled - self._first, self._stay + self._window)
+
+    @property
+    def standing_in(self) -> tuple[int, int, int]:
+        """Frames that have left the window, and those that stand for them: the first, and how many.
+
+        The older half of the window stands for all before it too: all heads but one know no positions, so to them what
+        was said twenty seconds ago is like what was said ten seconds ago.
+        """
+        forgotten = self.settled - self._first - self._stay - self._window
+        return max(0, forgotten), self._first + self._stay, self._window // 2
 
     def extend(self, step: int, number: int, x: Tensor) -> Tensor:
         """Put the frames before in front of a position convolution's input [2, width, T]."""
-        return _extend(self._left[step, number], x, self._next_left[step, number], self.settling)
+        return _extend(self.left[step, number], x, self.next_left[step, number], self.settling)
 
     def attend(self, step: int, layer: int, q: Tensor, kv: Tensor) -> Tensor:
         """Attention [2, heads, T, 64] of a chunk to itself and to all that it may look back on.
 
         Keys and values [2, 2, heads, T, 64] go together: a GPU has half as many copies to launch.
         """
-        own = self._past[step, layer]
-        own[:, :, :, self._places] = kv[:, :, :, : self.settling].to(own.dtype)
-        before = [self._after._past[step, layer]] if self._after else []
-        seen = torch.cat([*before, *(own[:, :, :, part] for part in self._seen), kv], dim=3)
+        self.past.write(step, layer, self._places, kv[:, :, :, : self.settling])
+        before = self.after.past.read(step, layer, [slice(None)]) if self.after else []
+        seen = torch.cat([*before, *self.past.read(step, layer, self.seen), kv], dim=3)
         return F.scaled_dot_product_attention(q, seen[0], seen[1], attn_mask=self._weights)
 
     def finish(self) -> None:
         """The chunk is done: what settled with it is the past now."""
-        self._left, self._next_left = self._next_left, self._left
+        self.left, self.next_left = self.next_left, self.left
         self.tokens.finish()
         self.settled += self.settling
 
-    def _standing_in(self, forgotten: int, frames: int) -> Tensor | None:
-        """Logarithmic weights [1, 1, 1, keys] of what attention sees, None while nothing has left the window.
-
-        The older half of the window stands for all before it too: all heads but one know no positions, so to them what
-        was said twenty seconds ago is like what was said ten seconds ago.
-        """
-        half = self._window // 2
-        if forgotten <= 0 or not half:
+    def _standing_in(self, frames: int) -> Tensor | None:
+        """Logarithmic weights [1, 1, 1, keys] of what attention sees, None while nothing has left the window."""
+        forgotten, begin, half = self.standing_in
+        if not forgotten or not half:
             return None
-        begin = self._first + self._stay
-        weights = torch.zeros(1, 1, 1, begin + self._window + frames, device=self.keys.device)
+        weights = torch.zeros(1, 1, 1, begin + self._window + frames, device=self.device)
         weights[..., begin : begin + half] = math.log1p(forgotten / half)
         return weights
 
@@ -179,7 +238,7 @@ class StepMemory:
 
     def extend(self, number: int, x: Tensor) -> Tensor:
         """Put the frames before in front of a position convolution's input [2 * utterances, width, T]."""
-        pairs = zip(self.caches, x.split(_BRANCHES), strict=True)
+        pairs = zip(self.caches, x.split(BRANCHES), strict=True)
         return torch.cat([cache.extend(self.step, number, own) for cache, own in pairs])
 
     def attend(self, layer: int, q: Tensor, kv: Tensor) -> Tensor:
@@ -190,7 +249,7 @@ class StepMemory:
             q: [2 * utterances, heads, T, 64], as the result.
             kv: Keys and values, [2, 2 * utterances, heads, T, 64].
         """
-        parts = zip(self.caches, q.split(_BRANCHES), kv.split(_BRANCHES, dim=1), strict=True)
+        parts = zip(self.caches, q.split(BRANCHES), kv.split(BRANCHES, dim=1), strict=True)
         return torch.cat([cache.attend(self.step, layer, *own) for cache, *own in parts])
 
 

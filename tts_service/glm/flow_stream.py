@@ -16,14 +16,16 @@ import torch
 from torch import Tensor
 
 from tts_service.glm.dit import Modulation
+from tts_service.glm.fetch import sent
 from tts_service.glm.flow import GUIDANCE, STEPS, Flow
 from tts_service.glm.flow_cache import FlowCache, StepMemory
+from tts_service.glm.flow_graph import FlowGraphs
 from tts_service.glm.foresight import Foresight
 from tts_service.glm.noise import Purpose, normal
 
 FRAMES = 2
 """Mel frames a token."""
-_PROMPT_TAIL = 15
+PROMPT_TAIL = 15
 """Last tokens of the prompt that are worked on again with the first chunk, because the convolutions see the speech
 behind them."""
 
@@ -44,6 +46,11 @@ class Chunking:
         """The longest chunk in frames."""
         return FRAMES * (max(self.blocks) + self.lookahead)
 
+    @property
+    def lengths(self) -> list[int]:
+        """Chunks with their surroundings, in frames: a short last one, the usual one and the first."""
+        return [self.region // 2, self.region, FRAMES * (PROMPT_TAIL + self.blocks[0] + self.lookahead)]
+
     def reach(self, expected: int) -> int:
         """The window of a segment of about so many tokens: there is no use in room for more than it says."""
         return min(self.window, max(expected, max(self.blocks)))
@@ -51,13 +58,13 @@ class Chunking:
 
 def stream_size(flow: Flow, chunking: Chunking, expected: int, prompt: int) -> int:
     """Bytes that a stream keeps: about `expected` tokens of speech after a reference of `prompt` tokens."""
-    frames = FRAMES * (min(prompt, _PROMPT_TAIL) + chunking.reach(expected)) + chunking.region
+    frames = FRAMES * (min(prompt, PROMPT_TAIL) + chunking.reach(expected)) + chunking.region
     return FlowCache.size(flow.estimator.sizes, STEPS, frames, flow.past_dtype)
 
 
 def voice_size(flow: Flow, prompt: int) -> int:
     """Bytes that a voice with a reference of so many tokens keeps."""
-    sizes, frames = flow.estimator.sizes, FRAMES * max(0, prompt - _PROMPT_TAIL)
+    sizes, frames = flow.estimator.sizes, FRAMES * max(0, prompt - PROMPT_TAIL)
     modulations = STEPS * 2 * (sizes.depth * 6 + 2) * sizes.width
     return (
         FlowCache.size(sizes, STEPS, frames, flow.past_dtype) + 4 * modulations + Foresight.size(sizes, FRAMES * prompt)
@@ -74,19 +81,21 @@ class FlowVoice:
         mel: Tensor,
         speaker: Tensor,
         should_stop: Callable[[], bool] = lambda: False,
+        graphs: FlowGraphs | None = None,
     ) -> None:
         """Work through the prompt.
 
         Args:
             flow: The model.
-            tokens: Of the reference audio, [Lp].
+            tokens: Of the reference audio, [Lp]; best on the host.
             mel: Of the same audio, [2 * Lp, 80].
             speaker: Raw vector [192].
             should_stop: Looked at before every ODE step; after a stop the voice is not `complete` and of no use.
+            graphs: What its utterances are worked on with; None: `solve_chunks`.
         """
-        self.flow, self.frames = flow, len(mel)
-        self.tail_tokens = tokens[-_PROMPT_TAIL:].tolist()
-        self.tail_mel = mel[None, -FRAMES * len(self.tail_tokens) :] if len(self.tail_tokens) else mel[None, :0]
+        self.flow, self.frames, self.graphs = flow, len(mel), graphs
+        ids: list[int] = tokens.tolist()
+        self.tail_tokens, self.mel = ids[-PROMPT_TAIL:], mel[None]
         times = flow.schedule(STEPS)
         self.spans = [after - before for before, after in pairwise(times)]
         device = mel.device
@@ -96,38 +105,73 @@ class FlowVoice:
             self.modulations: list[Modulation] = [
                 flow.estimator.modulate(torch.full((2,), time, device=device), speakers) for time in times[:-1]
             ]
-            settling = self.frames - self.tail_mel.shape[1]
-            self.prompt = FlowCache(flow.estimator.sizes, STEPS, settling, 0, 0, device, dtype=flow.past_dtype)
-            noise = frame_noise(0, Purpose.FLOW_PROMPT, 0, self.frames, device)
-            ids = tokens.repeat_interleave(FRAMES)[None]
-            self.foresight = Foresight(flow.estimator, ids)
-            chunk = Chunk(self, self.prompt, ids, noise, mel[None], settling, should_stop)
+            settling = self.frames - FRAMES * len(self.tail_tokens)
+            pool = graphs.pool if graphs else None
+            self.prompt = FlowCache(
+                flow.estimator.sizes, STEPS, settling, 0, 0, device, dtype=flow.past_dtype, pool=pool
+            )
+            self.foresight = Foresight(flow.estimator, sent(ids, device).repeat_interleave(FRAMES)[None])
+            chunk = Chunk(self, self.prompt, ids, 0, self.frames, settling, None, should_stop)
             self.complete = solve_chunks([chunk])[0] is not None
 
 
 def frame_noise(seed: int, purpose: Purpose, first: int, frames: int, device: torch.device | str) -> Tensor:
     """Where the ODE starts for frames `first` and on, [1, frames, 80]."""
     index = torch.arange(first * 80, (first + frames) * 80, device=device)
-    return normal(torch.tensor(seed, device=device), purpose, index).view(1, frames, 80)
+    return normal(torch.full((), seed, device=device), purpose, index).view(1, frames, 80)
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Frames of one utterance, ready to be worked on."""
+    """Frames of one utterance, ready to be worked on; only numbers so far."""
 
     voice: FlowVoice
     cache: FlowCache
     """What came before."""
-    ids: Tensor
-    """One token a frame, [1, T]."""
-    noise: Tensor
-    """[1, T, 80]."""
-    condition: Tensor
-    """Prompt mel [1, T, 80], zeros beyond the prompt."""
+    tokens: Sequence[int]
+    seed: int
+    """Of the noise."""
+    known: int
+    """Frames at the beginning that belong to the prompt."""
     settling: int
     """Frames at the beginning that are final."""
+    ahead: tuple[int, int] | None
+    """The frames behind it, from the first of the prompt, that are expected; None: nothing is known of them."""
     should_stop: Callable[[], bool]
     """Looked at before every ODE step."""
+
+    @property
+    def frames(self) -> int:
+        """How many."""
+        return FRAMES * len(self.tokens)
+
+    @property
+    def born(self) -> int:
+        """The first frame behind the prompt's, counted from the first that was ever said."""
+        return self.cache.settled + self.known - self.voice.frames
+
+    def foreseen(self) -> Tensor:
+        """Energy [blocks, 1, 1, 2E] of the frames that are expected behind it."""
+        if self.ahead is None:
+            return torch.zeros_like(self.cache.tokens.energy)
+        return self.voice.foresight.between(*self.ahead)
+
+    @property
+    def condition(self) -> Tensor:
+        """Mel of the frames of the prompt, [1, known, 80]."""
+        return self.voice.mel[:, self.cache.settled : self.cache.settled + self.known]
+
+    def ids(self) -> Tensor:
+        """One token a frame, [1, T]."""
+        return sent(self.tokens, self.cache.device).repeat_interleave(FRAMES)[None]
+
+    def noise(self) -> Tensor:
+        """Where the ODE starts, [1, T, 80]."""
+        device, own = self.cache.device, self.frames - self.known
+        noise = frame_noise(self.seed, Purpose.FLOW, self.born, own, device)
+        if not self.known:
+            return noise
+        return torch.cat([frame_noise(0, Purpose.FLOW_PROMPT, self.cache.settled, self.known, device), noise], dim=1)
 
 
 @torch.inference_mode()
@@ -139,13 +183,18 @@ def solve_chunks(chunks: Sequence[Chunk]) -> list[Tensor | None]:
     """
     dit = chunks[0].voice.flow.estimator
     for chunk in chunks:
-        chunk.cache.begin(chunk.settling, chunk.ids.shape[1])
+        chunk.cache.tokens.expected = chunk.foreseen()
+        chunk.cache.begin(chunk.settling, chunk.frames)
     # the two guidance branches of a chunk lie side by side: guided, free, guided, free, ...
-    known = torch.cat([part for c in chunks for part in (c.condition, torch.zeros_like(c.condition))])
-    tokens = [dit.embed_tokens(chunk.ids, chunk.cache.settled, chunk.cache.tokens) for chunk in chunks]
+    tokens = [dit.embed_tokens(chunk.ids(), chunk.cache.settled, chunk.cache.tokens) for chunk in chunks]
     features = torch.cat(tokens).repeat_interleave(2, dim=0)
-    x = torch.cat([chunk.noise for chunk in chunks])
-    starts = torch.tensor([chunk.cache.settled for chunk in chunks for _ in range(2)], device=x.device)[:, None]
+    x = torch.cat([chunk.noise() for chunk in chunks])
+    known = torch.zeros(len(chunks), 2, *x.shape[1:], device=x.device)
+    for row, chunk in enumerate(chunks):
+        if chunk.known:
+            known[row, :1, : chunk.known] = chunk.condition
+    known = known.flatten(0, 1)
+    starts = sent([[chunk.cache.settled] for chunk in chunks for _ in range(2)], x.device)
     going = list(range(len(chunks)))
     for number in range(STEPS):
         left = [place for place, at in enumerate(going) if not chunks[at].should_stop()]
@@ -194,12 +243,13 @@ class FlowStream:
         return FlowCache(
             voice.flow.estimator.sizes,
             STEPS,
-            voice.tail_mel.shape[1],
+            FRAMES * len(voice.tail_tokens),
             self._window,
             chunking.region,
-            voice.prompt.keys.device,
+            voice.prompt.device,
             voice.prompt,
             voice.flow.past_dtype,
+            voice.graphs.pool if voice.graphs else None,
         )
 
     def add(self, tokens: Iterable[int]) -> None:
@@ -222,8 +272,9 @@ class FlowStream:
 
     @property
     def frames(self) -> int:
-        """Length of the next chunk with its surroundings; chunks of one length can be worked on together."""
-        return self._known + FRAMES * min(self._reach, self.pending)
+        """Length of the next chunk with its surroundings, padded where it is; those of one length can go together."""
+        frames, graphs = self._known + FRAMES * min(self._reach, self.pending), self._voice.graphs
+        return graphs.padded(frames) if graphs else frames
 
     def chunk(self, should_stop: Callable[[], bool], *, final: bool = False) -> Tensor | None:
         """Work through the next chunk.
@@ -241,20 +292,12 @@ class FlowStream:
 
     def next_chunk(self, should_stop: Callable[[], bool]) -> Chunk:
         """The coming chunk; nothing has changed until `settle`."""
-        voice, cache, known, used = self._voice, self._cache, self._known, self._pending[: self._reach]
-        device = cache.keys.device
-        ids = torch.tensor(voice.tail_tokens[: known // FRAMES] + used, device=device).repeat_interleave(FRAMES)[None]
-        born = cache.settled + known - voice.frames
-        noise = frame_noise(self._seed, Purpose.FLOW, born, FRAMES * len(used), device)
-        condition = torch.zeros_like(noise)
-        if known:
-            prompt_noise = frame_noise(0, Purpose.FLOW_PROMPT, cache.settled, known, device)
-            noise = torch.cat([prompt_noise, noise], dim=1)
-            condition = torch.cat([voice.tail_mel, condition], dim=1)
+        cache, known, used = self._cache, self._known, self._pending[: self._reach]
+        tokens = [*self._voice.tail_tokens[: known // FRAMES], *used]
+        behind = cache.settled + FRAMES * len(tokens)
         last = self.pending < self._reach
-        behind = cache.settled + ids.shape[1]
-        cache.tokens.expected = voice.foresight.between(behind, behind if last else self._end)
-        return Chunk(voice, cache, ids, noise, condition, known + FRAMES * self._settling, should_stop)
+        ahead = (behind, behind if last else self._end)
+        return Chunk(self._voice, cache, tokens, self._seed, known, known + FRAMES * self._settling, ahead, should_stop)
 
     def settle(self, mel: Tensor) -> Tensor:
         """Put the coming chunk's mel [1, T, 80] behind us; return what is final of it, [1, 80, frames]."""
@@ -279,11 +322,12 @@ class FlowStream:
     @property
     def _known(self) -> int:
         """Frames of the prompt's tail that are worked on again."""
-        return 0 if self._chunks else self._voice.tail_mel.shape[1]
+        return 0 if self._chunks else FRAMES * len(self._voice.tail_tokens)
 
 
 def work_through(streams: Sequence[FlowStream], stops: Sequence[Callable[[], bool]]) -> list[Tensor | None]:
     """Work through the next chunks, all of one length, of several utterances as one batch; see `FlowStream.chunk`."""
     chunks = [stream.next_chunk(stop) for stream, stop in zip(streams, stops, strict=True)]
-    mels = solve_chunks(chunks)
+    graphs = chunks[0].voice.graphs
+    mels = graphs.solve(chunks) if graphs else solve_chunks(chunks)
     return [mel if mel is None else stream.settle(mel) for stream, mel in zip(streams, mels, strict=True)]

@@ -52,12 +52,14 @@ class ResBlock(nn.Module):
         self.activations1 = nn.ModuleList(_Snake(channels) for _ in _DILATIONS)
         self.activations2 = nn.ModuleList(_Snake(channels) for _ in _DILATIONS)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, T] to the same."""
+    def forward(self, x: Tensor, real: Tensor | None = None) -> Tensor:
+        """[B, C, T] to the same; where `real` [B, 1, T] is 0, so is `x`, as if the padding began there."""
         for act1, conv1, act2, conv2 in zip(
             self.activations1, self.convs1, self.activations2, self.convs2, strict=True
         ):
-            x = x + conv2(act2(conv1(act1(x))))
+            y = conv1(act1(x))
+            y = conv2(act2(y if real is None else y * real))
+            x = x + (y if real is None else y * real)
         return x
 
 
@@ -126,10 +128,13 @@ class HiFT(nn.Module):
         Returns:
             [B, 1, 480 * T].
         """
-        centre = self._steps(f0).cumsum(1)
+        centre = self.turns(f0).cumsum(1)
         if turns is not None:
             centre = turns[:, None] + centre
-        before = centre[:, :1] if turns is None else turns[:, None]
+        return self.voice(f0, centre, centre[:, :1] if turns is None else turns[:, None], noise)
+
+    def voice(self, f0: Tensor, centre: Tensor, before: Tensor, noise: Tensor) -> Tensor:
+        """The harmonic source of phases in turns: those at frame centres [B, T, 9] and the one before [B, 1, 9]."""
         knots = torch.cat([before, centre, centre[:, -1:]], dim=1) * (2 * math.pi * HOP)
         # each frame is two straight lines: from the centre before to its own, and on towards the next
         weight = ((torch.arange(HOP, device=f0.device, dtype=torch.float64) + 0.5) / HOP)[:, None]
@@ -145,10 +150,10 @@ class HiFT(nn.Module):
 
         A frame's phase is 480 times this number of turns, so whole turns may go.
         """
-        gone = self._steps(f0).sum(1)
+        gone = self.turns(f0).sum(1)
         return (gone if turns is None else turns + gone).frac()
 
-    def _steps(self, f0: Tensor) -> Tensor:
+    def turns(self, f0: Tensor) -> Tensor:
         """Turns per sample of each harmonic, float64 [B, T, 9]."""
         harmonic = torch.arange(1, HARMONICS + 1, device=f0.device, dtype=torch.float64)
         return (f0[..., None].double() * harmonic / RATE).frac()
@@ -157,16 +162,36 @@ class HiFT(nn.Module):
         """Speech [B, 480 * T] in -0.99..0.99 from a log-mel [B, 80, T] and a source [B, 1, 480 * T]."""
         window = torch.hann_window(N_FFT, device=mel.device)
         spectrum = torch.stft(source[:, 0], N_FFT, STFT_HOP, N_FFT, window, center=True, return_complex=True)
-        spectrum = torch.cat([spectrum.real, spectrum.imag], dim=1)
-        x = self.conv_pre(mel)
+        speech = self.shape(mel, torch.cat([spectrum.real, spectrum.imag], dim=1))
+        return torch.istft(speech, N_FFT, STFT_HOP, N_FFT, window, center=True).clamp(-LIMIT, LIMIT)
+
+    def shape(self, mel: Tensor, spectrum: Tensor, frames: Tensor | None = None) -> Tensor:
+        """The spectrum of speech [B, 9, n] (complex) from a log-mel [B, 80, T] and its source's spectrum [B, 18, n].
+
+        Args:
+            mel: Zeros behind the last frame.
+            spectrum: Zeros there, too.
+            frames: How many there are of each, int64 [B, 1]: every layer finds zeros behind them; None: all.
+        """
+
+        def real(x: Tensor, rate: int, more: int = 0) -> Tensor | None:
+            if frames is None:
+                return None
+            return (torch.arange(x.shape[2], device=x.device) < frames * rate + more).float()[:, None]
+
+        def cut(x: Tensor, kept: Tensor | None) -> Tensor:
+            return x if kept is None else x * kept
+
+        x, rate = self.conv_pre(mel), 1
+        x = cut(x, real(x, rate))
         for i, up in enumerate(self.ups):
-            x = up(F.leaky_relu(x, 0.1))
+            x, rate = up(F.leaky_relu(x, 0.1)), rate * _UP_RATES[i]
             if i == REFLECTING:
                 x = F.pad(x, (1, 0), mode="reflect")
-            x = x + self.source_resblocks[i](self.source_downs[i](spectrum))
-            x = sum(self.resblocks[3 * i + j](x) for j in range(3)) / 3
-        speech = polar(self.conv_post(F.leaky_relu(x, 0.01)))
-        return torch.istft(speech, N_FFT, STFT_HOP, N_FFT, window, center=True).clamp(-LIMIT, LIMIT)
+            kept = real(x, rate, int(i == REFLECTING))
+            x = cut(x, kept) + self.source_resblocks[i](cut(self.source_downs[i](spectrum), kept), kept)
+            x = sum(self.resblocks[3 * i + j](x, kept) for j in range(3)) / 3
+        return polar(self.conv_post(F.leaky_relu(x, 0.01)))
 
 
 def polar(x: Tensor) -> Tensor:

@@ -167,7 +167,7 @@ class HiFTStream:
         self._model = model
         place = model.conv_pre.weight
         window = torch.hann_window(hift.N_FFT, device=place.device)
-        self._seed = torch.tensor(seed, device=place.device)
+        self._seed = torch.full((), seed, device=place.device)
         self._pitch = [_Conv(layer) if isinstance(layer, nn.Conv1d) else layer for layer in model.f0_predictor.condnet]
         self._f0 = place.new_zeros(1, 0)
         """Of frames whose source is still to be made."""

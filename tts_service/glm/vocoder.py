@@ -16,6 +16,7 @@ from torch import Tensor
 from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError
 from tts_service.glm.checkpoint import CheckpointError
+from tts_service.glm.fetch import sent
 
 _MEL_OFFSET = -7.847762537473608
 """-ln 2560: the 32 kHz vocoder's own transform is normalised by its length."""
@@ -143,8 +144,9 @@ class Tempo:
         limit = length if final else length - 1
         count = max(0, -int(-(limit - self._next) // self._speed))
         place = self._next + self._speed * torch.arange(count, dtype=torch.float64)
-        left = place.long().clamp(max=max(0, length - 1)).to(mel.device)
-        weight = (place.to(mel.device) - left).float()
+        before = place.long().clamp(max=max(0, length - 1))
+        left = sent(before.tolist(), mel.device)
+        weight = sent((place - before).tolist(), mel.device, torch.float32)
         padded = F.pad(held, (0, 1), mode="replicate") if length else held
         stretched = torch.lerp(padded[:, :, left], padded[:, :, left + 1], weight) if count else held[:, :, :0]
         self._next += self._speed * count
