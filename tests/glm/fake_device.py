@@ -169,7 +169,12 @@ def main() -> None:
         chunk(voices["eager"], 1, "chunk of the flow, eager")
         for number in (1, 8):
             chunk(voices["recorded"], number, f"chunk of the flow, {number} together, while it is recorded")
-            chunk(voices["recorded"], number, f"chunk of the flow, {number} together, replayed", 60 if number == 1 else 30 * number)
+            chunk(
+                voices["recorded"],
+                number,
+                f"chunk of the flow, {number} together, replayed",
+                60 if number == 1 else 30 * number,
+            )
         with counted("push of the vocoder, eager"):
             HiFTStream(hift, 0).push(torch.zeros(1, 80, 30, device=device))
         for time in ("while it is recorded", "replayed"):

@@ -15,6 +15,7 @@ from tts_service.glm.engine import GLMEngine
 from tts_service.glm.flow import load_flow
 from tts_service.glm.flow_stream import Chunking
 from tts_service.glm.hift import load_hift
+from tts_service.glm.hift_graph import HiFTWindow
 from tts_service.glm.hift_stream import HiFTStream
 from tts_service.glm.lm import load_lm
 from tts_service.glm.tokenizer import TextTokenizer
@@ -28,7 +29,7 @@ def test_every_shape_that_an_utterance_can_have_is_run_beforehand(monkeypatch):
     solve, push = flow_stream.solve_chunks, HiFTStream.push
 
     def solving(chunks):
-        flows.add((len(chunks), chunks[0].ids.shape[1]))
+        flows.add((len(chunks), chunks[0].frames))
         return solve(chunks)
 
     def pushing(self, mel, final=False):
@@ -57,6 +58,29 @@ def test_every_shape_that_an_utterance_can_have_is_run_beforehand(monkeypatch):
             HiFTStream(hift, 0).push(torch.zeros(1, 80, 2 * last), final=True)
     assert flows - warmed[0] <= {(1, 40)}, "the prompt of the voice, which has a length of its own"
     assert waves == warmed[1]
+
+
+def test_every_graph_that_an_utterance_can_need_is_recorded_beforehand():
+    flow, hift, recorded = load_flow(CHECKPOINT / "flow"), load_hift(CHECKPOINT / "hift"), []
+    graphs, windows, _ = engine_module.in_fixed_shapes(
+        flow, hift, CHUNKING, 3e7, lambda: lambda work: recorded.append(work) or work
+    )
+    for kind in graphs.kinds:
+        graphs.rehearse(kind)
+    for kind in windows.kinds:
+        windows.rehearse(*kind)
+    known = len(recorded)
+    assert known == len(graphs.kinds) + len({(kind.rows, kind.frames) for kind in graphs.kinds}) + len(windows.kinds)
+    tokens, mel = torch.zeros(40, dtype=torch.long), torch.zeros(80, 80)
+    voice = flow_stream.FlowVoice(flow, tokens, mel, torch.ones(192), graphs=graphs)
+    streams, wave = [flow_stream.FlowStream(voice, seed, CHUNKING, 10) for seed in range(2)], HiFTWindow(windows, 0)
+    for stream in streams:
+        stream.add(range(10))
+        stream.end()
+    while streams[0].ready:
+        wave.push(flow_stream.work_through(streams, [lambda: False] * 2)[0])
+    wave.push(torch.zeros(1, 80, 1), final=True)
+    assert len(recorded) == known
 
 
 def test_the_first_caller_pays_for_no_voice(tmp_path, monkeypatch):
