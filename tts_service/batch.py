@@ -70,6 +70,8 @@ class Batch:
     options: dict[str, Any] = field(default_factory=dict)
     """Fields of `SynthesisOptions` for tasks that do not say otherwise."""
     engine: str = "kokoro"
+    subtitles: str | None = None
+    """`srt` or `vtt`: written beside every file; those of an earlier run that lack them are made again."""
     files: list[str] = field(default_factory=list)
     """Names of the files that exist after `run`."""
     notes: dict[str, None] = field(default_factory=dict)
@@ -141,7 +143,7 @@ class Batch:
         options, _ = honoured(self.engine, options)
         decisive = [*self.maker.identity(task), task.input_text, sorted(options.items()), self.format]
         key = hashlib.sha256(json.dumps(decisive, ensure_ascii=False).encode()).hexdigest()
-        return Job(task, options, key)
+        return Job(task, options, key, self.subtitles)
 
     def _place(self, task: Task, claimed: dict[str, int]) -> tuple[Job, Path]:
         """The first name that is free, or that holds this very job's result.
@@ -165,7 +167,8 @@ class Batch:
     def _finish(self, job: Job, path: Path) -> Outcome:
         task = job.task
         try:
-            if kept := path.exists():
+            beside = path.with_suffix(f".{self.subtitles}") if self.subtitles else path
+            if kept := path.exists() and beside.exists():
                 seconds, rtf = soundfile.info(path).duration, None
             else:
                 seconds, rtf = self.maker.make(job, path)
@@ -194,6 +197,8 @@ class Batch:
     def _noted(self, outcome: Outcome) -> Outcome:
         if outcome.file:
             self.files.append(outcome.file)
+            if self.subtitles:
+                self.files.append(Path(outcome.file).with_suffix(f".{self.subtitles}").name)
         return outcome
 
 

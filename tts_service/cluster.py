@@ -56,7 +56,9 @@ class Worker:
         """See `Maker.identity`; not for tasks with a recording, which is not here yet."""
         return self._maker.identity(task)
 
-    def make(self, job: Job, recording: bytes | None, suffix: str) -> tuple[bytes, float, float | None] | str:
+    def make(
+        self, job: Job, recording: bytes | None, suffix: str
+    ) -> tuple[bytes, bytes | None, float, float | None] | str:
         """The file of a job with what `Maker.make` returns, or why there is none."""
         if recording is not None:
             path = self._folder / "prompt_audio"
@@ -67,7 +69,8 @@ class Worker:
             seconds, rtf = self._maker.make(job, made)
         except SpeechError as error:
             return str(error)
-        return made.read_bytes(), seconds, rtf
+        titles = made.with_suffix(f".{job.subtitles}").read_bytes() if job.subtitles else None
+        return made.read_bytes(), titles, seconds, rtf
 
     def forget(self) -> None:
         """Delete the recordings and what was made of them; nothing can be made afterwards."""
@@ -107,7 +110,10 @@ class RayMaker:
             self._free.put(worker)
         if isinstance(made, str):
             raise SpeechError(made)
-        content, seconds, rtf = made
+        content, titles, seconds, rtf = made
+        if titles is not None:
+            with published(path.with_suffix(f".{job.subtitles}")) as file:
+                file.write(titles)
         with published(path) as file:
             file.write(content)
         return seconds, rtf

@@ -20,6 +20,7 @@ from tts_service.files import file_sha256
 from tts_service.label import Label
 from tts_service.presets import native_rate
 from tts_service.reference import measure
+from tts_service.subtitles import Subtitles
 from tts_service.synthesizer import Synthesizer
 from tts_service.tasks import Task
 from tts_service.utterance import Report
@@ -40,6 +41,8 @@ class Job:
     options: dict[str, Any]
     key: str
     """Hash of all that: jobs with one key make the same audio."""
+    subtitles: str | None = None
+    """One of `subtitles.FORMS`: written beside the audio."""
 
 
 class Maker(Protocol):
@@ -54,7 +57,7 @@ class Maker(Protocol):
         ...
 
     def make(self, job: Job, path: Path) -> tuple[float, float | None]:
-        """Write a job's file, whole or not at all; seconds of speech and real-time factor."""
+        """Write a job's file, whole or not at all, and its subtitles; seconds of speech and real-time factor."""
         ...
 
     def stop(self) -> None:
@@ -126,11 +129,17 @@ class LocalMaker:
         bitrate = options.pop("bitrate", None)
         options |= native_rate(self._synthesizer.engine.name, rate)
         reports: list[Report] = []
-        chunks = self._synthesizer.stream(
-            job.task.input_text, who, lexicon=self._lexicon, on_report=reports.append, **options
+        text = job.task.input_text
+        chunks: Iterator[AudioChunk] = self._synthesizer.stream(
+            text, who, lexicon=self._lexicon, on_report=reports.append, **options
         )
+        titles = Subtitles(text)
+        if job.subtitles:
+            chunks = titles.hearing(chunks)
         label = Label(self._synthesizer.engine.name, who.name, job.key)
         seconds = save(path, self._unless_stopped(chunks), rate, label, bitrate=bitrate)
+        if job.subtitles:
+            titles.save(path, job.subtitles)
         return seconds, reports[0].real_time_factor
 
     def stop(self) -> None:

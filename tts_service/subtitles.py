@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from tts_service.captions import Caption, Captions
 from tts_service.engine import AudioChunk
+from tts_service.files import published
 
 FORMS = ("srt", "vtt")
 _CLAUSE_END = re.compile(r"[。！？!?；;，,、：:…—\n]|\.(?=\s|$)")
@@ -28,13 +30,16 @@ class Cue:
 class Subtitles:
     """Listens in on one utterance: pass its text through `reading` and its speech through `hearing`.
 
+    Args:
+        text: What is known of the text beforehand.
+
     Example:
         >>> subtitles = Subtitles()
         >>> chunks = subtitles.hearing(voice.stream(subtitles.reading(["你好，世界。"])))
     """
 
-    def __init__(self) -> None:
-        self._captions = Captions()
+    def __init__(self, text: str = "") -> None:
+        self._captions = Captions(text)
         self._heard: list[Caption] = []
 
     def reading(self, pieces: Iterable[str]) -> Iterator[str]:
@@ -80,6 +85,18 @@ class Subtitles:
             for number, cue in enumerate(self.cues(), 1)
         ]
         return "\n".join(parts)
+
+    def save(self, audio: Path, form: str) -> Path:
+        """Write the file beside an audio file, under its name; whole or not at all.
+
+        Args:
+            audio: The audio file.
+            form: One of `FORMS`.
+        """
+        beside = audio.with_suffix(f".{form}")
+        with published(beside) as file:
+            file.write(self.written(form).encode())
+        return beside
 
     def _opening(self, offset: int) -> int:
         """Where a clause begins that is heard from `offset` on: its opening quotes and brackets belong to it."""

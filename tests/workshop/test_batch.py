@@ -273,6 +273,20 @@ def test_twenty_tasks_of_which_three_are_bad(tmp_path, tone):
         assert archive.testzip() is None
 
 
+@pytest.mark.parametrize("form", ["srt", "vtt"])
+def test_subtitles_beside_every_file_of_an_earlier_run_too(tmp_path, tone, form):
+    tasks = write(tmp_path / "t.jsonl", {"input_text": "你好，世界。", "output_name": "a"}, {"input_text": "再见。"})
+    assert [outcome.status for outcome in batch(tmp_path, tasks, tone).run()] == ["done", "done"]
+    work = batch(tmp_path, tasks, tone, subtitles=form)
+    assert [outcome.status for outcome in work.run()] == ["done", "done"]
+    assert [outcome.status for outcome in work.run()] == ["kept", "kept"]
+    written = (tmp_path / "out" / f"a.{form}").read_text(encoding="utf-8")
+    assert f"00:00:00{',' if form == 'srt' else '.'}400 --> 00:00:00" in written
+    assert "世界。" in written
+    with zipfile.ZipFile(work.archive()) as archive:
+        assert {f"a.{form}", f"output_002.{form}", "a.wav"} <= set(archive.namelist())
+
+
 def test_names_that_are_taken_get_a_suffix(tmp_path, tone):
     (tmp_path / "out").mkdir()
     foreign = tmp_path / "out" / "a.wav"

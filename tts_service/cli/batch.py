@@ -60,6 +60,10 @@ def batch(
     sample_rate: Annotated[int | None, typer.Option(help=tr("Sample rate in Hz"))] = None,
     format: Annotated[str, typer.Option(help=tr("wav, pcm, flac, mp3 or opus"))] = "wav",
     bitrate: BitrateOption = None,
+    subtitles: Annotated[
+        str | None,
+        typer.Option(metavar="srt|vtt", help=tr("Write subtitles too, a cue a clause")),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, max=64, help=tr("Tasks at one time"))] = 1,
     ray: Annotated[
         str | None,
@@ -79,6 +83,7 @@ def batch(
     from tts_service.batch import FORMATS, REPORT, Batch
     from tts_service.maker import REFERENCES, LocalMaker, Maker
     from tts_service.presets import preset as preset_named
+    from tts_service.subtitles import FORMS
     from tts_service.task_file import kept
     from tts_service.tasks import Flaw, read_tasks
     from tts_service.voices import Library, check_voice
@@ -93,6 +98,8 @@ def batch(
             SynthesisOptions(**options)
             if format not in FORMATS:
                 raise SpeechError(tr("there is no format {format!r}; use one of ", format=format) + ", ".join(FORMATS))
+            if subtitles is not None and subtitles not in FORMS:
+                raise SpeechError(tr("--subtitles are one of {forms}", forms=", ".join(FORMS)))
             check_format(format, options.get("sample_rate", 24000), bitrate)
             if bitrate is not None:
                 options["bitrate"] = bitrate
@@ -118,7 +125,7 @@ def batch(
             maker = LocalMaker(
                 synthesizer, library, output / REFERENCES, voice=voice, lexicon=dict_, transcribe=recognise
             )
-        work = Batch(source, output, maker, root, jobs, format, options, engine)
+        work = Batch(source, output, maker, root, jobs, format, options, engine, subtitles)
         total = flawed = 0
         for item in work.check():
             total += 1

@@ -32,7 +32,7 @@ from tts_service.cli.console import (
     warn,
 )
 from tts_service.engine import AudioChunk, SpeechError, SynthesisOptions
-from tts_service.files import STDOUT, Through, check_writable, published
+from tts_service.files import STDOUT, Through, check_writable
 
 if TYPE_CHECKING:
     from tts_service.utterance import Report, Wait
@@ -153,8 +153,7 @@ def say(
         else:
             save(place, chunks, rate, label, format, bitrate)
             if subtitles is not None:
-                with published(place.with_suffix(f".{subtitles}")) as beside:
-                    beside.write(titles.written(subtitles).encode())
+                titles.save(place, subtitles)
     [report] = reports
     summary = {
         "output": target,

@@ -18,6 +18,7 @@ from tts_service.presets import honoured, native_rate, presets
 from tts_service.reference import advice, measure
 from tts_service.studio.desk import NO_CLONING, Desk, told
 from tts_service.studio.pictures import mel_picture, numbers, ruby
+from tts_service.subtitles import FORMS, Subtitles
 from tts_service.utterance import Report
 from tts_service.voices import load_recording, speaker
 
@@ -77,7 +78,7 @@ def tab(desk: Desk, page: gr.Blocks) -> None:
                 label="结果 / Result", type="filepath", interactive=False, elem_id="result", buttons=["download"]
             )
             mel = gr.Image(label="频谱 / Spectrogram", interactive=False, elem_id="mel", buttons=["fullscreen"])
-            download = gr.File(label="下载 / Download", interactive=False, elem_id="download")
+            download = gr.File(label="下载 / Download", file_count="multiple", interactive=False, elem_id="download")
 
     def chosen(name: str) -> tuple[Any, ...]:
         options = known[name].options
@@ -134,25 +135,28 @@ def tab(desk: Desk, page: gr.Blocks) -> None:
             yield {live: shown, stats: "……", audio: None, mel: None, download: None}
             reports: list[Report] = []
             made: list[AudioChunk] = []
-            chunks = synthesizer.stream(said, cast, on_report=reports.append, **options)
+            titles = Subtitles(said)
+            spoken = synthesizer.stream(said, cast, on_report=reports.append, **options)
+            chunks = titles.hearing(spoken)
             try:
                 for chunk in chunks:
                     made.append(chunk)
                     if broadcast:
                         broadcast.send(chunk)
             finally:
-                chunks.close()
+                spoken.close()
                 if broadcast:
                     broadcast.end()
             samples = np.concatenate([chunk.samples for chunk in made])
             with tempfile.TemporaryDirectory(dir=desk.folder) as folder:
                 path = Path(folder) / f"tts_{datetime.now():%Y%m%d_%H%M%S_%f}.wav"
                 save(path, made, hertz, label)
+                beside = [str(titles.save(path, form)) for form in FORMS]
                 yield {
                     stats: numbers(reports[0], desk.engine),
                     audio: str(path),
                     mel: mel_picture(samples, made[0].sample_rate),
-                    download: str(path),
+                    download: [str(path), *beside],
                 }
 
     preset.change(chosen, preset, [rate, seed, sampling, cache, stream], show_progress="hidden")
