@@ -1,15 +1,24 @@
 """The first minute, and the last two seconds, as somebody at a terminal sees them."""
 
 import asyncio
+import io
 import os
 import signal
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
+from agent import start
+from agent.settings import Settings
 from tests.agent_process import ROOT, command, free_port, get, post, running_agent
+from tests.tts_service.tone_engine import ToneEngine
+from tts_service import Synthesizer
+from tts_service.engine import Closed
+from tts_service.pace import SENTENCE, Pace
 
 TOKEN = {"Authorization": "Bearer correct-horse"}
 
@@ -99,6 +108,53 @@ def test_with_a_token_only_its_bearer_gets_in(tmp_path):
         assert post(f"{agent.url}/api/offer", json=offer).status_code == 401
         stranger = post(f"{agent.url}/api/offer", json=offer, headers={**TOKEN, "Origin": "http://evil.example"})
         assert stranger.status_code == 403
+
+
+async def said_at_the_start(monkeypatch, measured, engine="kokoro"):
+    """The lines that `agent.start.load` writes when the voice turns out to be so fast."""
+    monkeypatch.setattr(start, "measure", measured)
+    output = io.StringIO()
+    console = Console(file=output, width=1000, force_terminal=True, highlight=False)
+    with Synthesizer(ToneEngine()) as voice:
+        switchboard = SimpleNamespace(
+            settings=Settings.load(overrides=[f"voice.engine={engine}"]), models=SimpleNamespace(synthesizer=voice)
+        )
+
+        async def load(progress):
+            progress("loading the voice")
+
+        switchboard.load = load
+        await start.load(switchboard, "http://localhost:7860", console)
+    return output.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(("factor", "colour", "words"), [(0.2, "2", "4 talking"), (0.9, "33", "a CPU with AVX2")])
+async def test_the_start_says_what_this_machine_carries(monkeypatch, factor, colour, words):
+    spoken = []
+
+    def measured(voice):
+        spoken.append(sum(chunk.seconds for chunk in voice.stream(SENTENCE)))
+        return Pace("AVX2", factor)
+
+    monkeypatch.setenv("GLM_TTS_LANG", "en")
+    *_, address, pace = await said_at_the_start(monkeypatch, measured)
+    assert spoken[0] > 1, "measured with the voice that will speak"
+    assert "http://localhost:7860" in address
+    assert pace.startswith(f"\x1b[{colour}mAVX2, {factor:.2f} s of computing for a second of speech")
+    assert words in pace
+
+
+async def test_a_start_that_is_broken_off_says_no_more(monkeypatch):
+    def measured(voice):
+        raise Closed
+
+    *_, last = await said_at_the_start(monkeypatch, measured)
+    assert "http://localhost:7860" in last
+
+
+async def test_an_engine_on_a_gpu_is_not_measured_at_the_start(monkeypatch):
+    *_, last = await said_at_the_start(monkeypatch, lambda voice: pytest.fail("measured"), engine="glm")
+    assert "http://localhost:7860" in last
 
 
 async def test_ctrl_c_ends_an_open_call_in_two_seconds(tmp_path, caller, record_property):

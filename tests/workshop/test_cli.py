@@ -377,7 +377,10 @@ def test_doctor_says_what_is_missing(run, tmp_path):
     pytest.importorskip("torch")
     code, out, err = run("doctor", "--checkpoint", tmp_path, "--json")
     assert code == 1
-    assert any(not finding["good"] and "glm-tts download" in finding["detail"] for finding in json.loads(out))
+    embedded, *others = json.loads(out)
+    assert any(not finding["good"] and "glm-tts download" in finding["detail"] for finding in others)
+    assert embedded["subject"] == "embedded voice"
+    assert re.search(r"\d\.\d\d s of computing for a second of speech", embedded["detail"])
     assert "embedded voice" in err
 
 
