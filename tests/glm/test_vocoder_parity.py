@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.glm.conftest import CHECKPOINT, Case, wnormal
+from tests.glm.conftest import CHECKPOINT, Case, rounding, wnormal
 from tts_service.glm.checkpoint import VOCODER_32K
 from tts_service.glm.hift import HARMONICS, HOP, load_hift
 from tts_service.glm.hift_stream import HiFTStream
@@ -50,7 +50,9 @@ def vocos():
 def test_vocos(vocos):
     case = Case("vocos2d")
     for key in ("0", "1", "2", "batch3"):
-        torch.testing.assert_close(vocos(case[f"mel_{key}"]), case[f"wav_{key}"], atol=1e-5, rtol=0)
+        limit = float(rounding(vocos, case[f"mel_{key}"]).max())
+        assert limit < 1e-4
+        torch.testing.assert_close(vocos(case[f"mel_{key}"]), case[f"wav_{key}"], atol=limit, rtol=0)
 
 
 def pieces_of(mel, sizes):
@@ -101,7 +103,9 @@ def test_hift_in_chunks_is_exact_where_the_pitch_is_given(sizes):
     hift = load_hift(CHECKPOINT / "hift")
     hift.f0_predictor.classifier.weight.zero_()
     hift.f0_predictor.classifier.bias.fill_(157.3)
-    torch.testing.assert_close(streamed(hift, LONG, 5, sizes), rendered(hift, LONG, 5), atol=1e-5, rtol=0)
+    limit = float(rounding(lambda mel: rendered(hift, mel, 5), LONG).max())
+    assert limit < 1e-4
+    torch.testing.assert_close(streamed(hift, LONG, 5, sizes), rendered(hift, LONG, 5), atol=limit, rtol=0)
 
 
 def test_nothing_of_hift_is_computed_twice(hift, monkeypatch):
@@ -139,7 +143,9 @@ def test_vocos_in_chunks_gives_the_samples_of_the_whole(vocos, sizes):
     mel = torch.cat([Case("vocos2d")["mel_0"]] * 4, dim=2)
     stream = Vocos2DStream(vocos)
     joined = torch.cat([stream.push(piece, final) for piece, final in pieces_of(mel, list(sizes))])
-    torch.testing.assert_close(joined, vocos(mel)[0], atol=1e-5, rtol=0)
+    limit = float(rounding(vocos, mel).max())
+    assert limit < 1e-4
+    torch.testing.assert_close(joined, vocos(mel)[0], atol=limit, rtol=0)
 
 
 @pytest.mark.parametrize("speed", [0.5, 0.8, 1.0, 1.37, 2.0])
