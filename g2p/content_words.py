@@ -20,6 +20,8 @@ def hang(at: Place) -> str | None:
             and not re.match("竞", at.right)
             else "hang2"
         )
+    if re.search(f"[前后头][{NUMERAL}]$|[成列排站][一两]$", at.left):
+        return "hang2"
     if re.search(f"[{NUMERAL}]$", at.left) and (
         re.match(
             "代码|字|文字|诗|泪|眼泪|小字|大字|数据|脚印|命令|文本|日志|树|白|记录|内容|注释|热泪|清泪|标题|的",
@@ -57,15 +59,54 @@ def zhong_plant(at: Place) -> str | None:
 
 def zhong_heavy(at: Place) -> str | None:
     """重: heavy (zhong4) after an adverb of degree; again (chong2) before a verb."""
-    if re.search("[很太更最挺够越不多么较极真]$", at.left) or at.next is NOTHING:
+    if re.search("[很太更最挺够越不多么较极真]$", at.left) or at.next is NOTHING or re.match("了[点些一]", at.right):
         return "zhong4"
     return "chong2" if at.next.tag == "v" else None
+
+
+def duozhong(at: Place) -> str | None:
+    """多重: how heavy (zhong4) at the end of what is asked; multiple (chong2) before what there is more than once."""
+    return "zhong4" if at.next is NOTHING or re.match("[的啊呀呢了]", at.right) else None
+
+
+def men(at: Place) -> str | None:
+    """闷: close, stuffy (men1), of air and rooms and behind doors; gloomy (men4), of the heart."""
+    if re.search("心[里中情]?|愁|苦|烦|解", at.left[-5:]):
+        return "men4"
+    return "men1" if re.search("天气?|房间?|屋|空气|车[里厢]|室|里面|又$", at.left[-6:]) or re.match("在|头|声不", at.right) else None
+
+
+def chong(at: Place) -> str | None:
+    """冲: towards, strong of smell (chong4); to rush (chong1)."""
+    if re.match("[着你我他她这那]", at.right):
+        return "chong4"
+    return "chong4" if at.next is NOTHING and re.search("[很太真挺最]$", at.left) else None
+
+
+def san(at: Place) -> str | None:
+    """散: to part (san4); to come loose (san3)."""
+    if re.match("了?架|[装]", at.right) or re.search("[带鞋绳辫架包]子?$|头发$", at.left):
+        return "san3"
+    return "san4" if re.match("[了去开会场发伙]", at.right) else None
+
+
+def bei(at: Place) -> str | None:
+    """背: to carry on the back (bei1); behind somebody's back, the back, by heart (bei4)."""
+    if re.match("着(?:老师|父母|爸|妈|家|大家|丈夫|妻子|老婆|老公|别人|人|领导|老板|我们|你们|他们|她们)", at.right):
+        return "bei4"
+    if re.match("[到回进出]", at.right) and "把" in at.left:
+        return "bei1"
+    return "bei1" if re.match("着|负|了|起(?!来)|起来就|得动|不动", at.right) else None
 
 
 def zhang(at: Place) -> str | None:
     """长: to grow (zhang3); long (chang2)."""
     if re.search("[不没会能]$", at.left) and at.next.tag == "n":
         return "zhang3"
+    if at.next is NOTHING and re.search("(?:时间|寿命|续航|路程|篇幅|头发|[腿臂手]|距离|历史|周期)(?:有?[点些])?$", at.left):
+        return "chang2"
+    if re.match(f"了[{NUMERAL}]*[寸尺截米]", at.right) and re.search("[裤裙衣袖绳线带子]$", at.left):
+        return "chang2"
     if re.match("出|成|满|胖|着|势|个|高|大", at.right) and not re.search("[很太更最多米尺寸]$", at.left):
         return "zhang3"
     if at.right.startswith("得") and not re.match("得[很太离惊吓可要没]", at.right):
@@ -85,8 +126,49 @@ def zhang(at: Place) -> str | None:
     return "chang2" if re.search("[很太更最不米尺寸较]$", at.left) and at.next is NOTHING else None
 
 
+def chu(at: Place) -> str | None:
+    """处: a place (chu4) after a number; to be at (chu3) after 所."""
+    if re.search(f"[{NUMERAL}各此何某]$", at.left):
+        return "chu4"
+    return "chu3" if re.search("所$|(?:难|好|易|[很不])相?$", at.left) else None
+
+
+def lv(at: Place) -> str | None:
+    """率: a rate (lv4) at the end of what it measures; to lead (shuai4) before those who are led."""
+    if re.match("[领队军众部兵团师先]|其|同", at.right):
+        return None
+    measured = at.next is NOTHING or re.match(f"[高低大小为是达仅约有的上下增降提{NUMERAL}最较很也都不超和与及在将太真挺越偏]", at.right)
+    return "lv4" if measured and at.before and at.previous.tag in "vnabx" else None
+
+
+def hao(at: Place) -> str | None:
+    """好: good (hao3) at the end of a clause; to be fond of (hao4)."""
+    if at.next is NOTHING or re.match("[了的吗吧啊呀呢些点多几得]|[不没]", at.right):
+        return None if re.search("[爱喜嗜癖洁同所]$", at.left) else "hao3"
+    return None
+
+
+def shao(at: Place) -> str | None:
+    """少: few, to lack (shao3); young (shao4)."""
+    if re.search("[老幼阔恶遗青长男女东]$", at.left) or re.match("[女男妇年爷奶帅将校尉时白林壮掌]", at.right):
+        return None
+    if at.next is NOTHING or re.match(f"[了的得几{NUMERAL}说吃喝来去做给]|不[了得]", at.right):
+        return "shao3" if at.before or at.right else None
+    return "shao3" if at.next.tag and at.next.tag in "vdnra" else None
+
+
+def nan(at: Place) -> str | None:
+    """难: hard (nan2) after an adverb of degree or before what is hard to do."""
+    if re.search("[受遇逢落蒙避逃罹死殉]了?$", at.left):
+        return "nan4"
+    degree = re.search("[很太更最真不较多好挺越别么点]$", at.left)
+    return "nan2" if degree or re.match("[的得以道于]", at.right) or at.next.tag == "v" else None
+
+
 def kong(at: Place) -> str | None:
-    """空: free time (kong4)."""
+    """空: free time, to make room (kong4)."""
+    if re.match("出", at.right) and not re.search("[横]$", at.left):
+        return "kong4"
     return (
         "kong4" if re.search("(?:有|没|得|抽)$", at.left) and (at.next.tag in ("", "v", "y", "u", "p", "r")) else None
     )
@@ -94,6 +176,10 @@ def kong(at: Place) -> str | None:
 
 def dao(at: Place) -> str | None:
     """倒: to pour, to turn over, on the contrary (dao4); to fall (dao3)."""
+    if re.match(f"了?[{NUMERAL}]次?[车班趟]|时差|卖|霉|胃口|闭|塌|台|班", at.right):
+        return "dao3"
+    if re.match("了$|了[。，]", at.right) and re.search("(?:公司|工厂|企业|[厂店树墙房楼柱])$", at.left):
+        return "dao3"
     if re.search("[摔跌打踢病晕压推难吓绊刮撞击扑醉累昏滑砸撂栽踩拉]$", at.left):
         return "dao3"
     if re.match(
@@ -115,7 +201,12 @@ def shu(at: Place) -> str | None:
 
 def cha(at: Place) -> str | None:
     """差: bad, to lack (cha4)."""
-    if re.search("[太很更最较不真好挺还只就了]$", at.left) and not re.match("别|异|距|额|价", at.right):
+    if re.search("[太很更最较不真好挺还只就了巨超贼奇极略稍偏越]$", at.left) and not re.match("别|异|距|额|价", at.right):
+        return "cha4"
+    if re.match("[了远啊呀哦呢]|[得到死]|[的吗吧]?$", at.right) and re.search(
+        "么|的|非常|特别|尤其|尤为|相当|比较|十分|有点|有些|更加|实在|[也又都算]$|质量|效果|态度|性能|服务|条件|环境|设施",
+        at.left[-6:],
+    ):
         return "cha4"
     if at.next is NOTHING and at.previous.tag == "n" and len(at.previous.text) > 1:
         return "cha4"  # 身材差
@@ -125,7 +216,7 @@ def cha(at: Place) -> str | None:
 def zhuan(at: Place) -> str | None:
     """转: to go round (zhuan4); to turn, to change (zhuan3)."""
     if re.search("绕着?[^，]{0,8}$|[团空乱直飞自公]$|急得.*$", at.left) or re.match(
-        "[着]?圈|个?不停|来转去|[一两几]圈|悠|得飞?快", at.right
+        "[着]?圈|了?[一两几]大?圈|个?不停|来转去|[一两几]圈|悠|得飞?快", at.right
     ):
         return "zhuan4"
     return "zhuan3" if re.match("[移换变为给到入向让告身学弯账发]", at.right) else None
@@ -144,6 +235,12 @@ def gan(at: Place) -> str | None:
     """干: dry (gan1), to do (gan4)."""
     if re.search("[擦晒晾吹风烘烤喝榨抹沥烧哭流]$", at.left):
         return "gan1"
+    if at.next is NOTHING and re.search("[很太真好最]$|有点儿?$", at.left):
+        return "gan1"
+    if re.match("了|[透硬枯]", at.right) and re.search(
+        "衣服|头发|[唇嘴裤鞋被巾漆墨胶泥汗泪血河井地皮肤喉嗓锅]|嗓子|叶子|床单|[都快没不就]$", at.left[-3:]
+    ):
+        return None if re.search("[都快没不就]$", at.left) and not re.search("[衣裤鞋漆墨汗泪]", at.left) else "gan1"
     if re.match("得|不[了完]|什么|啥|嘛|吗|咱|[一二三两几]|完|好|起|的|了|过|着|这|那|点|些|[你我他她]", at.right):
         return "gan4" if not re.search("[很太口嘴皮]$", at.left) else "gan1"
     return None
@@ -181,5 +278,5 @@ def shizai(at: Place) -> str | None:
 
 def chuanzhuo(at: Place) -> str | None:
     """穿着: what one wears (zhuo2); wearing it (zhe5)."""
-    noun = at.left.endswith("的") or re.match("打扮|得体|讲究|整齐|朴素|随便|随意|时尚|风格|[很也较不]", at.right)
+    noun = at.left.endswith(("的", "讲究", "注重", "注意")) or re.match("打扮|得体|讲究|整齐|朴素|随便|随意|时尚|风格|[很也较不]", at.right)
     return "zhuo2" if noun else "zhe5"

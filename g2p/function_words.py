@@ -19,7 +19,7 @@ PERSON = re.compile(
 _TAKES_A_PHRASE = re.compile(
     "会|能|能够|可|可以|可能|要|想|愿|愿意|乐意|甘愿|甘|肯|敢|应|应该|应当|必须|需|需要|得|请|来|去|将|已|已经|正|正在|在|"
     "都|也|还|又|再|就|只|才|却|别|没|没有|不|不要|不用|必定|一定|特|特地|特意|专|专门|一直|始终|曾|曾经|决定|打算|准备|"
-    "开始|继续|试图|希望|尝试|努力|极力|立即|马上|立刻|或|或许|并|并且|则|便|纷纷|不断|常常|经常|主动|免费|负责|致力|全力"
+    "表示|承诺|宣布|同意|决心|开始|继续|试图|希望|尝试|努力|极力|立即|马上|立刻|或|或许|并|并且|则|便|纷纷|不断|常常|经常|主动|免费|负责|致力|全力"
 )
 _COPULA_ADVERB = frozenset(
     "均 皆 即 则 乃 系 实 本 名 约 多 共 同 极 颇 甚 尤 最 更 较 大 广 稍 略 仅 总 现 原 长".split()
@@ -48,7 +48,8 @@ def wei(at: Place) -> str | None:
         return "wei4"
     if at.previous.text in _COPULA_ADVERB or (at.previous.tag == "v" and not takes_a_phrase):
         return None
-    if (at.next.tag in NOMINAL or (takes_a_phrase and at.next.tag == "v")) and _has_verb(at.after[1:]):
+    serial = at.next.tag == "v" and at.previous.tag == "n" and any(t.tag == "v" for t in at.before[-3:])
+    if (at.next.tag in NOMINAL or serial or (takes_a_phrase and at.next.tag == "v")) and _has_verb(at.after[1:]):
         return "wei4"
     return None
 
@@ -59,6 +60,8 @@ def _has_verb(tokens: Sequence[Token]) -> bool:
         following = tokens[k + 1] if k + 1 < len(tokens) else NOTHING
         if token.tag == "p" and token.text in "把将被给向对从在用":
             return True
+        if token.tag in "il" and len(token.text) == 4 and following is NOTHING and k:
+            return True  # 为争家产蠢蠢欲动
         if token.tag == "v" and token.text not in "是有为":
             if following.text in ("的", "者", "所"):
                 continue
@@ -82,6 +85,10 @@ def di(at: Place) -> str | None:
     repeated = bool(re.search("(.)\\1$|(.).\\2.$|(.)\\3(.)\\4$", at.left[-4:]))  # 慢慢, 一步一步, 高高兴兴
     if word is NOTHING or (word.tag in "pmqf" and not repeated and not word.text.endswith("声")):
         return None
+    manner = repeated or (word.tag in "adzi" and len(word.text) > 1) or bool(re.search("一.不.$|[声然]$", at.left))
+    land = at.next.text in "上下里中处面理势形质铁图道税带块段区点板方位皮陷震基主球线" or at.next.tag in "fu"
+    if at.next is not NOTHING and not land and (manner or word.tag == "o"):
+        return "de5"
     if (
         re.search("[这那哪此每各本当两块片亩寸尺]$|[在到从往离占下上落种耕割征趴躺坐跪倒]$", word.text)
         and len(word.text) == 1
@@ -90,9 +97,9 @@ def di(at: Place) -> str | None:
     describing = word.tag in "adzoi" or repeated or bool(re.search("一.不.$|[然似般样性声]$", at.left))
     if at.next is NOTHING:
         return "de5" if describing and (repeated or (len(word.text) > 1 and word.tag in "ad")) else None
-    if at.next.text in "上下里中处面理势形质铁图道税带块段区点板方位皮陷震基主球线" or at.next.tag in "fu":
+    if land:
         return None
-    doing = at.next.tag in "vdpzio" or at.next.text in ("把", "被", "将", "给", "向", "对", "在", "就", "一")
+    doing = at.next.tag in "vdpzio" or at.next.text in ("把", "被", "将", "给", "向", "对", "在", "就", "一", "往", "朝", "从")
     if describing and (doing or at.next.tag in "arml"):
         return "de5"
     if len(word.text) > 1 and word.tag in "vnlbjt" and doing:
@@ -103,7 +110,7 @@ def di(at: Place) -> str | None:
 
 
 _DEGREE = re.compile(
-    "[很太真挺极特超好]|非常|实在|特别|更加|比较|十分|格外|相当|如此|这么|那么|多么?[^少久大]|跟|像|好像|仿佛|不行|不得了|不轻|不像话|要命|"
+    "[很太真挺极特超好]|老[高远长大]|非常|实在|特别|更加|比较|十分|格外|相当|如此|这么|那么|多么?[^少久大]|跟|像|好像|仿佛|不行|不得了|不轻|不像话|要命|"
     "要死|要哭|慌|厉害|离谱|可怕|吓人|惊人|[让叫令使]|连|直|团团|满|透|着觉|起|够|怎么样|如何|清|明明白白"
 )
 _MUST = re.compile(
@@ -146,7 +153,7 @@ def de(at: Place) -> str | None:
     if word.text == "非":
         return "dei3"
     pronoun = bool(PERSON.fullmatch(word.text))
-    if _DEGREE.match(at.right) and not pronoun and word is not NOTHING and (predicate or word.tag in "nzdvm"):
+    if _DEGREE.match(at.right) and not pronoun and word is not NOTHING and (predicate or word.tag in "nzdvmfq"):
         return "de5"
     if predicate:
         return "de5"
@@ -206,7 +213,7 @@ def zhi(at: Place) -> str | None:
     only = re.match("是|有|能|要|会|好|不过|怕|需|想|见|剩|顾|差|可|得|用|为|在|限|知", at.right)
     if re.search(f"[{NUMERAL}]$", at.left):
         return None if only and at.left[-1] in "多半数百千万" else "zhi1"
-    if re.search("[这那哪]$", at.left) and not only:
+    if re.search("[这那哪整]$", at.left) and not only:
         return "zhi1"
     if re.search("[犬羊船舰马牛]$", at.left):
         return "zhi1"
@@ -221,7 +228,9 @@ def dou(at: Place) -> str | None:
 
 
 def dang(at: Place) -> str | None:
-    """当: to take for (dang4: 把他当朋友)."""
+    """当: to take for (dang4: 把他当朋友, 我当你同意了)."""
+    if re.search("(?:^|[还都只就])[我你他她]$|[我你他她]还$", at.left) and re.match("[你我他她它][^，]{1,8}了", at.right):
+        return "dang4"
     return "dang4" if re.search("[把拿][^，]{1,12}$", at.left) and at.right and not at.right.startswith("场") else None
 
 

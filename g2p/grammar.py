@@ -8,7 +8,7 @@ them apart in any. `RULES` says which character is decided by what.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from g2p import content_words, function_words
 from g2p.clause import NOTHING, NUMERAL, Place, Token, clauses
@@ -67,7 +67,7 @@ RULES: dict[str, Callable[[Place], str | None]] = {
     "调": content_words.tiao,
     "干": content_words.gan,
     "教": content_words.jiao,
-    "个": _if_after("[是有了来几那这哪]$", "ge5"),
+    "个": _if_after("[是有了来当找做弄搞出得]$", "ge5"),
     "燕": content_words.yan,
     "哦": _at_the_end("o5"),
     "啦": _at_the_end("la5"),
@@ -77,10 +77,21 @@ RULES: dict[str, Callable[[Place], str | None]] = {
     "喔": _at_the_end("o5"),
     "胖": _always("pang4"),
     "重": content_words.zhong_heavy,
+    "涨": _if_next("得?[通发]?红|得[通发]", "zhang4"),
+    "闷": content_words.men,
+    "折": _if_next("了|断|$", "she2", "(?<![枝腿臂骨杆腰根摔撞砸压])$"),
+    "露": _if_next("了?一手|了?[馅怯富底]|了?马脚|了?脸", "lou4"),
+    "喝": _if_next("一声|[彩令止斥问]|道", "he4", "(?<![大断怒暴厉])(?<=[一-鿿])$"),
+    "落": _if_next("(?:下|了|下了)[一两几半][本把个件张份]|在(?:家|车|店|学校|公司|宿舍|酒店)", "la4"),
+    "剥": _if_next("[了开]?[橘桔虾蛋花核瓜豆蒜栗香柚石糖皮]", "bao1"),
+    "缝": _if_after("[条道个][小大细裂门]?$", "feng4"),
+    "奔": _if_next("着.{1,6}[去来走]|小康|[四五六七八九]十[岁的了]", "ben4"),
+    "撒": _if_next("[点些上了把]*[一点些把]?[盐粉糖葱芝胡面土种灰花料]", "sa3"),
+    "咽": _if_next("[口下了不唾食得]", "yan4"),
     "觉": _if_after("一$", "jiao4"),
-    "盛": _if_next("[米]?饭|汤|菜|水|满|出来|着", "cheng2"),
-    "和": _if_next("了[，。！]?$", "hu2"),
-    "弄": _if_next("[不了干得出清到好成丢坏错脏懂来完死明个]", "nong4"),
+    "盛": _if_next("[米]?饭|汤|菜|水|满|出来|着|了?[一两半几][大小满]?[碗盘盆勺杯]", "cheng2"),
+    "和": _if_next("了$|了一?[把局次]", "hu2"),
+    "弄": _if_next("[不了干得出清到好成丢坏错脏懂来完死明个上点些这那什起走碎乱倒伤破湿]|[我你他她]", "nong4"),
     "粘": _if_next("[在着住上贴满了]|苍蝇", "zhan1"),
     "炸": _if_next("[鸡鱼酱薯虾肉串糕油丸糖酥]|至金黄|[好熟]", "zha2"),
     "相": _before("v", "xiang1"),
@@ -92,45 +103,63 @@ RULES: dict[str, Callable[[Place], str | None]] = {
     "劲": _unless_next("[旅敌歌舞松草风健射爆]", "jin4"),
     "崴": _if_next("[了到伤脚着]", "wai3"),
     "脏": _always("zang1"),
-    "冲": _if_next("[着你我他她]", "chong4"),
+    "冲": content_words.chong,
     "乾": _unless_next("[坤隆陵卦县元清嘉]", "gan1"),
     "著": function_words.zhe,
     "角": _unless_next("[色逐斗力]", "jiao3"),
     "钻": _if_next("[进出入到过来去了着研空]|$", "zuan1"),
     "扒": _if_next("[开着在下拉掉光出]", "ba1"),
-    "哄": _if_next("[你我他她着得好睡骗孩]|$", "hong3"),
+    "哄": _if_next("[你我他她着得好睡骗孩]|$", "hong3", "[起乱闹一哄]$"),
     "扇": _if_next("[你我他她了]|耳光|巴掌|风", "shan1"),
     "熟": _always("shu2"),
     "量": _if_next("[了一体血身尺]|距离|体温|血压", "liang2"),
     "撇": _if_next("[开下清]", "pie1"),
     "供": _unless_next("[桌品奉果佛]", "gong1"),
     "卷": _if_next("[起走入进成了着袖]", "juan3"),
-    "散": _if_next("[了去开会场发伙]", "san4"),
+    "散": content_words.san,
     "吐": _if_next("[了血奶]", "tu4"),
     "号": _unless_next("[啕哭叫丧]", "hao4"),
     "没": _always("mei2"),
     "将": _before("vdpnr", "jiang1"),
     "更": _before("avdi", "geng4"),
     "曾": _before("vdp", "ceng2"),
-    "少": _before("vdnra", "shao3"),
-    "抡": _if_next("起|着|棒|锤|拳|刀|圆|动", "lun1"),
+    "抡": _if_next("[起着棒锤拳刀圆动完得了铁大开]", "lun1"),
     "蹚": _always("tang1"),
     "刨": _always("pao2"),
     "咋": _before("vadr", "za3"),
     "挑": _always("tiao1"),
-    "处": _if_after(f"[{NUMERAL}各此何某]$", "chu4"),
-    "塞": _if_next("[进入到满给着了住在上得]", "sai1"),
+    "处": content_words.chu,
+    "塞": _if_next("[进入到满给着了住在上得严紧车]|不[进下住]", "sai1"),
     "卡": _if_next("[在住]", "qia3"),
     "藏": _if_next("[在着了进起到匿身好]", "cang2"),
-    "薄": _if_after("[很太越更较最不厚]$", "bao2"),
+    "薄": _if_after("[很太越更较最不厚又轻挺、]$", "bao2"),
+    "咔": _always("ka1"),
+    "粥": _always("zhou1"),
+    "吭": _unless_next("颈", "keng1"),
+    "呢": _at_the_end("ne5"),
+    "哟": _at_the_end("yo5"),
+    "给": _unless_next("[予与养]", "gei3"),
+    "率": content_words.lv,
+    "降": _if_next("[了到至为低价温到雨雪水]|$", "jiang4", "[投诱招归受请劝不迎出乞纳来]$"),
+    "好": content_words.hao,
+    "少": content_words.shao,
+    "难": content_words.nan,
+    "累": _unless_next("[计积及累代世犯迁转升官进举任至]", "lei4"),
+    "晕": _if_after("[很好真头有我他她都直发]$", "yun1"),
+    "壳": _always("ke2"),
+    "汗": _if_after("[出流满身冷热的把淌冒擦]$|^(?:真是)?大?$", "han4"),
+    "铺": _if_next("[满开了着上在设通成垫好平路床地]", "pu1"),
+    "血": _if_next("[的了流和也都就]|$", "xie3", "[热心气贵混鲜冷]$"),
+    "弹": _if_next("[出起上下来回奏唱]|不[出起上动]|钢琴|吉他|古筝|琵琶|琴|了|得", "tan2", "[子炮炸导飞中投氢核原]$"),
     "扎": _if_next("头发|辫|马尾", "za1"),
-    "背": _if_next("着|起|负|了|得动|不动", "bei1"),
+    "背": content_words.bei,
     "石": _if_next("[米粮谷粟]", "dan4", "[^一二三四五六七八九十百千万两几]$"),
 }
 """By character; each applies where the character is a word of the cut or stands in one that was only counted (六只)."""
 
 _WORDS: dict[str, tuple[int, Callable[[Place], str | None]]] = {
     "穿着": (1, content_words.chuanzhuo),
+    "多重": (1, content_words.duozhong),
     "实在": (1, content_words.shizai),
 }
 """Words of which one character, at the given place, is read by what the whole word is."""
@@ -143,24 +172,32 @@ _ANYWHERE = [
     ("吧", re.compile("(?<=[一-鿿])(?<![酒网贴吊书氧水茶])吧(?![一-鿿])"), "ba5"),
     # the sun in the morning (朝阳升起), not the district
     ("朝", re.compile("朝(?=阳(?:从|升|初|东升|产业|似火|般|洒|照|红|下))"), "zhao1"),
+    # a measure without weight; in full where each is meant (一个个, 各个)
+    ("个", re.compile(f"(?<=[这那哪几半每某{NUMERAL}])个(?!个)"), "ge5"),
     # sounds of hesitation, surprise and agreement that stand alone
     ("额", re.compile("(?<![一-鿿])额(?![一-鿿])"), "e4"),
-    ("欸", re.compile("(?<![一-鿿])欸(?!乃)"), "ei2"),
+    ("欸", re.compile("(?<![一-鿿])[欸诶](?!乃)"), "ei2"),
+    ("诶", re.compile("(?<=[一-鿿])诶(?![一-鿿])"), "ei5"),
     ("喔", re.compile("(?<![一-鿿])喔(?![一-鿿])"), "o1"),
+    # 不停地下雨 is not underground
+    ("地", re.compile("(?<=不停|不断|一直|使劲|哗哗|纷纷)地(?=下)"), "de5"),
+    # the tail of 理发 after a measure
+    ("发", re.compile("(?<=理[了过个一])发|(?<=理[了一两三][次个回])发"), "fa4"),
     # the tail of 睡觉 after a complement
     ("觉", re.compile("(?<=睡[得不]着)觉|(?<=睡[不好个了一大])觉|(?<=睡[了个]好)觉"), "jiao4"),
 ]
 
 
-def decided(text: str, segments: list[int], tags: list[str]) -> dict[int, str]:
+def decided(text: str, segments: list[int], tags: list[str], certain: Collection[int]) -> dict[int, str]:
     """Positions whose reading a rule decides, and the reading.
 
     Args:
         text: Simplified characters.
         segments: Word index of each.
         tags: Part of speech of the word of each.
+        certain: Positions of which a word is sure: there only `_WORDS` and `_ANYWHERE` have a say.
     """
-    found = {m.start(): reading for char, rule, reading in _ANYWHERE if char in text for m in rule.finditer(text)}
+    found = {m.start(): reading for char, rule, reading in _ANYWHERE if char in text or char == "欸" for m in rule.finditer(text)}
     for tokens in clauses(text, segments, tags):
         begin, end = tokens[0].start, tokens[-1].start + len(tokens[-1].text)
         for k, token in enumerate(tokens):
@@ -171,10 +208,10 @@ def decided(text: str, segments: list[int], tags: list[str]) -> dict[int, str]:
                     found.setdefault(token.start + offset, reading)
             elif len(token.text) == 1 or (len(token.text) < 4 and (token.tag in _LOOSE or token.text[0] in NUMERAL)):
                 for i, char in enumerate(token.text, token.start):
-                    if (rule := RULES.get(char)) and (
-                        reading := rule(_inside(tokens, k, i, text[begin:i], text[i + 1 : end]))
-                    ):
-                        found.setdefault(i, reading)
+                    if (rule := RULES.get(char)) and i not in certain:
+                        reading = rule(_inside(tokens, k, i, text[begin:i], text[i + 1 : end]))
+                        if reading:
+                            found.setdefault(i, reading)
     return found
 
 

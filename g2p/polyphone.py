@@ -78,7 +78,12 @@ def _read_window(text: str) -> Reading:
     segments = known.segment(simple, words)
     covering = _covering(len(simple), words)
     spans = {(word.start, word.start + word.length) for word in words}
-    named = decided(simple, segments, known.tags(simple, words, segments)) | surnames(simple, segments)
+    told = [
+        _from_words(known.candidates(char), above, i, segments, spans, known.is_frequent(char)) if above else None
+        for i, (char, above) in enumerate(zip(simple, covering, strict=True))
+    ]
+    edited = {i for i, what in enumerate(told) if what and what[2] >= EDITED}
+    named = decided(simple, segments, known.tags(simple, words, segments), edited) | surnames(simple, segments, edited)
     readings: list[str | None] = []
     sources: list[str] = []
     asked: list[int] = []
@@ -88,13 +93,10 @@ def _read_window(text: str) -> Reading:
             readings.append(None)
             sources.append("")
             continue
-        reading, source = candidates[0], "default"
-        certain = False
-        if above := covering[i]:
-            reading, source, certain = _from_words(candidates, above, i, segments, spans, known.is_frequent(char))
+        reading, source, trust = told[i] or (candidates[0], "default", 0)
         if i in named:
             reading, source = named[i], "rule"
-        elif not certain:
+        elif not trust:
             if char != text[i] and len(own := known.candidates(text[i])) == 1 and own[0] in candidates:
                 reading, source = own[0], "default"  # 髮 is unambiguous where 发 is not
             elif known.is_modelled(char) and len(simple) > 1:  # the model needs a context
@@ -140,17 +142,23 @@ def _is_part(word: Word, segments: list[int], spans: set[tuple[int, int]]) -> bo
     return first == word.start or ((first, word.start) in spans and (end == len(segments) or segments[end] != whole))
 
 
+def _is_confirmed(word: Word, covering: list[Word], i: int) -> bool:
+    """Whether an edited word within it says the same."""
+    return any(other.trust >= EDITED and other.stated(i) == word.stated(i) for other in covering)
+
+
 def _as_stated(candidates: list[str], stated: int) -> str:
     return candidates[0][:-1] + "5" if stated == NEUTRAL else candidates[stated]
 
 
 def _from_words(
     candidates: list[str], covering: list[Word], i: int, segments: list[int], spans: set[tuple[int, int]], common: bool
-) -> tuple[str, str, bool]:
-    """Reading, source, and whether it needs no second opinion; the usual reading where no word is sure or whole.
+) -> tuple[str, str, int]:
+    """Reading, source, and the trust of the word, 0 if it needs a second opinion; the usual reading where none is whole.
 
     Sure is what a person wrote down, what an edited dictionary says about a word of the cut, and what sources agree on
-    about a longer one with a common character: the model has learnt the rare ones, in names, better than the lists.
+    about a longer one with a common character or a shorter edited word in it (调解 of 调解纠纷): the model has learnt the
+    rare ones, in names, better than the lists.
     In two characters that no editor has seen, the second may belong to what follows.
     """
     whole = None
@@ -158,18 +166,18 @@ def _from_words(
         if not _fits(word, segments):
             continue
         is_segment = segments[word.start] == segments[word.start + word.length - 1]
-        agreed = word.trust == AGREED < word.length and common
+        agreed = word.trust == AGREED < word.length and (common or _is_confirmed(word, covering, i))
         if word.trust == HAND_WRITTEN or (is_segment and (word.trust == EDITED or agreed)):
-            return _as_stated(candidates, word.stated(i)), "word", True
+            return _as_stated(candidates, word.stated(i)), "word", word.trust
         if is_segment and whole is None:
             whole = word
     if whole:
-        return _as_stated(candidates, whole.stated(i)), "phrase", False
+        return _as_stated(candidates, whole.stated(i)), "phrase", 0
     for word in reversed(covering):
         # A neutral tone belongs to the short word only: 东西 but 东西方.
         if word.trust == HAND_WRITTEN and word.stated(i) != NEUTRAL and _is_part(word, segments, spans):
-            return _as_stated(candidates, word.stated(i)), "word", True
-    return candidates[0], "default", False
+            return _as_stated(candidates, word.stated(i)), "word", word.trust
+    return candidates[0], "default", 0
 
 
 def features(

@@ -31,10 +31,11 @@ _CHILD_WORDS = frozenset(
         "乞儿 歌儿 宁馨儿 好男儿 连体儿 私生儿 试管婴儿 儿"
     ).split()
 )
+_KIN = frozenset("姐奶姥嫂婶宝")
 # Dictionaries print the second syllable with its tone; speech does not.
 _LIGHT_SECOND = frozenset("认识 衣服 弟弟 好处 枇杷".split())
 # The first is a third tone in its own right and yet rises before a neutral syllable that was one.
-_RISING_BEFORE_NEUTRAL = frozenset(("小姐 哪里 想想 走走 等等 手里 把手 打手 讲讲 洗洗 找找 打扫 晌午").split())
+_RISING_BEFORE_NEUTRAL = frozenset(("小姐 哪里 等等 手里 把手 打手 打扫 晌午").split())
 
 
 def sandhi(
@@ -116,7 +117,7 @@ def _inside_word(chars: str, spoken: list[str], group: range, is_word: Callable[
     text = chars[group.start : group.stop]
     if text in _LIGHT_SECOND:
         spoken[group[1]] = spoken[group[1]][:-1] + "5"
-    if text in _RISING_BEFORE_NEUTRAL and _third(spoken[group[0]]):
+    if (text in _RISING_BEFORE_NEUTRAL or _is_tried(text, spoken, group)) and _third(spoken[group[0]]):
         spoken[group[0]] = _raised(spoken[group[0]])
     if len(group) == 3 and all(_third(spoken[i]) for i in group):
         # 2 + 1 (展览馆): both change. 1 + 2 (小老虎): only the middle one.
@@ -130,6 +131,11 @@ def _inside_word(chars: str, spoken: list[str], group: range, is_word: Callable[
     for left in reversed(group[:-1]):
         if _third(spoken[left]) and _third(spoken[left + 1]):
             spoken[left] = _raised(spoken[left])
+
+
+def _is_tried(text: str, spoken: list[str], group: range) -> bool:
+    """Whether it begins with a verb said twice (想想, 洗洗手): the first rises as before its like; kin do not (姐姐)."""
+    return len(text) > 1 and text[0] == text[1] and text[0] not in _KIN and spoken[group[1]].endswith("5")
 
 
 def is_erhua(word: str) -> bool:

@@ -140,12 +140,16 @@ def _words(candidates: dict[str, list[str]], pinyin_pro: dict[str, str]) -> dict
 def _lighten(words: dict[str, tuple[int, int]], candidates: dict[str, list[str]], frequency: dict[str, int]) -> None:
     """Give the words of `data/neutral.txt`, and longer ones that end in one, their neutral tone."""
     lines = [line for line in NEUTRAL_WORDS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-    light = {word for line in lines if not line.startswith("=") for word in line.split()}
+    light = {word for line in lines if line[:1] not in ("=", "+") for word in line.split()}
+    twice = {word for line in lines if line.startswith("+") for word in line.split()[1:]}
     alone = {word for line in lines if line.startswith("=") for word in line.split()[1:]}
-    for word in light | alone:
+    for word in light | alone | twice:
         packed, _ = words.get(word, (0xFFFFFFFF, 0))
         words[word] = _neutral_last(word, packed, candidates), EDITED
     for word, (packed, trust) in list(words.items()):
+        if word[:2] in twice and len(word) > 2:
+            rest = packed & ~0xFF
+            words[word] = rest | words[word[:2]][0] & 0xFF, trust
         ending = next((word[-size:] for size in (3, 2) if len(word) > size and word[-size:] in light), None)
         if ending and word not in light:
             words[word] = _neutral_last(word, packed, candidates), trust
