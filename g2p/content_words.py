@@ -73,7 +73,11 @@ def men(at: Place) -> str | None:
     """闷: close, stuffy (men1), of air and rooms and behind doors; gloomy (men4), of the heart."""
     if re.search("心[里中情]?|愁|苦|烦|解", at.left[-5:]):
         return "men4"
-    return "men1" if re.search("天气?|房间?|屋|空气|车[里厢]|室|里面|又$", at.left[-6:]) or re.match("在|头|声不", at.right) else None
+    return (
+        "men1"
+        if re.search("天气?|房间?|屋|空气|车[里厢]|室|里面|又$", at.left[-6:]) or re.match("在|头|声不", at.right)
+        else None
+    )
 
 
 def chong(at: Place) -> str | None:
@@ -103,7 +107,9 @@ def zhang(at: Place) -> str | None:
     """长: to grow (zhang3); long (chang2)."""
     if re.search("[不没会能]$", at.left) and at.next.tag == "n":
         return "zhang3"
-    if at.next is NOTHING and re.search("(?:时间|寿命|续航|路程|篇幅|头发|[腿臂手]|距离|历史|周期)(?:有?[点些])?$", at.left):
+    if at.next is NOTHING and re.search(
+        "(?:时间|寿命|续航|路程|篇幅|头发|[腿臂手]|距离|历史|周期)(?:有?[点些])?$", at.left
+    ):
         return "chang2"
     if re.match(f"了[{NUMERAL}]*[寸尺截米]", at.right) and re.search("[裤裙衣袖绳线带子]$", at.left):
         return "chang2"
@@ -137,7 +143,8 @@ def lv(at: Place) -> str | None:
     """率: a rate (lv4) at the end of what it measures; to lead (shuai4) before those who are led."""
     if re.match("[领队军众部兵团师先]|其|同", at.right):
         return None
-    measured = at.next is NOTHING or re.match(f"[高低大小为是达仅约有的上下增降提{NUMERAL}最较很也都不超和与及在将太真挺越偏]", at.right)
+    of_rates = f"[高低大小为是达仅约有的上下增降提{NUMERAL}最较很也都不超和与及在将太真挺越偏]"
+    measured = at.next is NOTHING or re.match(of_rates, at.right)
     return "lv4" if measured and at.before and at.previous.tag in "vnabx" else None
 
 
@@ -201,7 +208,9 @@ def shu(at: Place) -> str | None:
 
 def cha(at: Place) -> str | None:
     """差: bad, to lack (cha4)."""
-    if re.search("[太很更最较不真好挺还只就了巨超贼奇极略稍偏越]$", at.left) and not re.match("别|异|距|额|价", at.right):
+    if re.search("[太很更最较不真好挺还只就了巨超贼奇极略稍偏越]$", at.left) and not re.match(
+        "别|异|距|额|价", at.right
+    ):
         return "cha4"
     if re.match("[了远啊呀哦呢]|[得到死]|[的吗吧]?$", at.right) and re.search(
         "么|的|非常|特别|尤其|尤为|相当|比较|十分|有点|有些|更加|实在|[也又都算]$|质量|效果|态度|性能|服务|条件|环境|设施",
@@ -278,5 +287,6 @@ def shizai(at: Place) -> str | None:
 
 def chuanzhuo(at: Place) -> str | None:
     """穿着: what one wears (zhuo2); wearing it (zhe5)."""
-    noun = at.left.endswith(("的", "讲究", "注重", "注意")) or re.match("打扮|得体|讲究|整齐|朴素|随便|随意|时尚|风格|[很也较不]", at.right)
+    manner = re.match("打扮|得体|讲究|整齐|朴素|随便|随意|时尚|风格|[很也较不]", at.right)
+    noun = manner or at.left.endswith(("的", "讲究", "注重", "注意"))
     return "zhuo2" if noun else "zhe5"

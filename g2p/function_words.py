@@ -99,7 +99,20 @@ def di(at: Place) -> str | None:
         return "de5" if describing and (repeated or (len(word.text) > 1 and word.tag in "ad")) else None
     if land:
         return None
-    doing = at.next.tag in "vdpzio" or at.next.text in ("把", "被", "将", "给", "向", "对", "在", "就", "一", "往", "朝", "从")
+    doing = at.next.tag in "vdpzio" or at.next.text in (
+        "把",
+        "被",
+        "将",
+        "给",
+        "向",
+        "对",
+        "在",
+        "就",
+        "一",
+        "往",
+        "朝",
+        "从",
+    )
     if describing and (doing or at.next.tag in "arml"):
         return "de5"
     if len(word.text) > 1 and word.tag in "vnlbjt" and doing:
@@ -229,7 +242,9 @@ def dou(at: Place) -> str | None:
 
 def dang(at: Place) -> str | None:
     """当: to take for (dang4: 把他当朋友, 我当你同意了)."""
-    if re.search("(?:^|[还都只就])[我你他她]$|[我你他她]还$", at.left) and re.match("[你我他她它][^，]{1,8}了", at.right):
+    if re.search("(?:^|[还都只就])[我你他她]$|[我你他她]还$", at.left) and re.match(
+        "[你我他她它][^，]{1,8}了", at.right
+    ):
         return "dang4"
     return "dang4" if re.search("[把拿][^，]{1,12}$", at.left) and at.right and not at.right.startswith("场") else None
 

@@ -176,7 +176,8 @@ _ANYWHERE = [
     ("个", re.compile(f"(?<=[这那哪几半每某{NUMERAL}])个(?!个)"), "ge5"),
     # sounds of hesitation, surprise and agreement that stand alone
     ("额", re.compile("(?<![一-鿿])额(?![一-鿿])"), "e4"),
-    ("欸", re.compile("(?<![一-鿿])[欸诶](?!乃)"), "ei2"),
+    ("欸", re.compile("(?<![一-鿿])欸(?!乃)"), "ei2"),
+    ("诶", re.compile("(?<![一-鿿])诶"), "ei2"),
     ("诶", re.compile("(?<=[一-鿿])诶(?![一-鿿])"), "ei5"),
     ("喔", re.compile("(?<![一-鿿])喔(?![一-鿿])"), "o1"),
     # 不停地下雨 is not underground
@@ -197,7 +198,7 @@ def decided(text: str, segments: list[int], tags: list[str], certain: Collection
         tags: Part of speech of the word of each.
         certain: Positions of which a word is sure: there only `_WORDS` and `_ANYWHERE` have a say.
     """
-    found = {m.start(): reading for char, rule, reading in _ANYWHERE if char in text or char == "欸" for m in rule.finditer(text)}
+    found = {m.start(): reading for char, rule, reading in _ANYWHERE if char in text for m in rule.finditer(text)}
     for tokens in clauses(text, segments, tags):
         begin, end = tokens[0].start, tokens[-1].start + len(tokens[-1].text)
         for k, token in enumerate(tokens):

@@ -1,8 +1,9 @@
 """Which reading a hanzi has here, and who wins over whom.
 
-1. Names and grammar: a surname, or a function word that its neighbours and their parts of speech decide (`names.py`,
-   `grammar.py`).
-2. A word of the cut whose reading an edited dictionary states, or that somebody wrote into `data/words.txt`.
+1. A word of the cut whose reading an edited dictionary states, or that somebody wrote into `data/words.txt` (but for a
+   few expressions that grammar splits: `_WORDS` and `_ANYWHERE` in `grammar.py`).
+2. Names and grammar: a surname, or a character that its neighbours and their parts of speech decide (`names.py`,
+   `grammar.py`); it wins over words that only unedited lists have.
 3. A model, where neither is sure: a bidirectional LSTM over the characters, the words that cover the character, and the
    cut into words, weighed by a small network, the same for all characters. It and the LSTM are one ONNX file;
    `training/train_polyphone.py` tells how it was made and what it scores. It has learnt from an encyclopedia, which
@@ -154,12 +155,12 @@ def _as_stated(candidates: list[str], stated: int) -> str:
 def _from_words(
     candidates: list[str], covering: list[Word], i: int, segments: list[int], spans: set[tuple[int, int]], common: bool
 ) -> tuple[str, str, int]:
-    """Reading, source, and the trust of the word, 0 if it needs a second opinion; the usual reading where none is whole.
+    """Reading, source, and the trust of the word that says so, 0 where a second opinion is needed.
 
-    Sure is what a person wrote down, what an edited dictionary says about a word of the cut, and what sources agree on
-    about a longer one with a common character or a shorter edited word in it (调解 of 调解纠纷): the model has learnt the
-    rare ones, in names, better than the lists.
-    In two characters that no editor has seen, the second may belong to what follows.
+    The usual reading where no word is whole. Sure is what a person wrote down, what an edited dictionary says about a
+    word of the cut, and what sources agree on about a longer one with a common character or with a shorter edited word
+    in it (调解 of 调解纠纷): the model has learnt the rare ones, in names, better than the lists. In two characters
+    that no editor has seen, the second may belong to what follows.
     """
     whole = None
     for word in reversed(covering):

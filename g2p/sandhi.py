@@ -134,7 +134,7 @@ def _inside_word(chars: str, spoken: list[str], group: range, is_word: Callable[
 
 
 def _is_tried(text: str, spoken: list[str], group: range) -> bool:
-    """Whether it begins with a verb said twice (想想, 洗洗手): the first rises as before its like; kin do not (姐姐)."""
+    """Whether it begins with a verb said twice (想想, 洗洗手): the first rises; kin do not (姐姐)."""
     return len(text) > 1 and text[0] == text[1] and text[0] not in _KIN and spoken[group[1]].endswith("5")
 
 

@@ -20,6 +20,27 @@ def test_everyday_polyphones(marked: str):
     assert [said for said, want in zip(found, wanted, strict=True) if want] == [want for want in wanted if want]
 
 
+def test_pairs_of_readings_in_everyday_phrases():
+    wrong = []
+    for marked in Path(__file__).with_name("minimal_pairs.tsv").read_text(encoding="utf-8").splitlines():
+        parts = re.findall(r"([^\[])(?:\[(.*?)\])?", marked)
+        found = readings("".join(char for char, _ in parts))
+        if any(want and said != want for said, (_, want) in zip(found, parts, strict=True)):
+            wrong.append(marked)
+    assert wrong == []
+
+
+def test_a_word_that_is_stated_wins_over_a_rule_for_its_character():
+    assert readings("方庄小区")[-1] == "qu1"  # no surname
+    assert readings("谢了解放军叔叔")[2] == "jie3"
+    assert readings("帮助老百姓解决困难")[5] == "jie3"
+    assert readings("难得有人来")[1] == "de2"
+    assert readings("为期两天")[0] == "wei2"
+    assert readings("由熊教授任主任")[4] == "ren4"
+    assert readings("找任主任")[1] == "ren2"
+    assert readings("调解纠纷")[0] == "tiao2"  # said by a short edited word in a long unedited one
+
+
 @pytest.mark.parametrize(("text", "expected"), CASES, ids=[case[0] for case in CASES])
 def test_polyphones_surnames_places_and_classics(text: str, expected: str):
     assert readings(text) == expected.split()
