@@ -70,6 +70,7 @@ from agent.settings import BrainSettings, Settings, VoiceSettings
 from agent.stt import WhisperSTT
 from agent.turns import turn_taking
 from pipecat_glm_tts.wording import tr
+from tts_service.audible import Audible
 from tts_service.recogniser import Recogniser
 from tts_service.service import GLMTTSService, GLMTTSSettings
 
@@ -102,10 +103,11 @@ class Models:
         """
         progress(tr("loading the voice ({engine})", engine=settings.voice.engine))
         place = {"glm": "checkpoint", "remote": "address"}.get(settings.voice.engine, "model")
-        chosen: dict[str, Any] = {place: settings.voice.model}
+        chosen: dict[str, Any] = {place: settings.voice.model, "watermark": settings.label.watermark}
         synthesizer = await asyncio.to_thread(tts_service.load, settings.voice.engine, **chosen)
         try:
             synthesizer.voice(settings.voice.name)
+            synthesizer.audible = Audible(settings.label.audible, settings.label.at)
             progress(tr("warming the voice up"))
             await asyncio.to_thread(synthesizer.warm_up, settings.voice.name)
             progress(tr("loading speech recognition (Whisper)"))
@@ -166,7 +168,7 @@ class Conversation:
                     user,
                     brain,
                     MotherTongue(self.context, lambda language: models.native(language, settings.voice)),
-                    make_voice(models, settings.voice),
+                    make_voice(models, settings),
                     transport.output(),
                     assistant,
                 ]
@@ -319,9 +321,13 @@ def make_brain(settings: BrainSettings) -> LLMService[Any]:
     return demo_brain.DemoBrain() if settings.is_demo else EndpointLLM(settings)
 
 
-def make_voice(models: Models, settings: VoiceSettings) -> GLMTTSService:
+def make_voice(models: Models, settings: Settings) -> GLMTTSService:
     """The voice for one conversation."""
-    return GLMTTSService(synthesizer=models.synthesizer, settings=voice_settings(models, settings))
+    return GLMTTSService(
+        synthesizer=models.synthesizer,
+        settings=voice_settings(models, settings.voice),
+        audible=Audible(settings.label.audible),
+    )
 
 
 def voice_settings(models: Models, settings: VoiceSettings) -> GLMTTSSettings:

@@ -105,6 +105,17 @@ class VoiceSettings(Section):
     seed: int = 0
 
 
+class LabelSettings(Section):
+    """How it can be told that a machine speaks; see `tts_service.audible` and `tts_service.watermark`."""
+
+    audible: Literal["off", "rhythm", "spoken"] = "off"
+    """A mark that people hear: before the greeting of a conversation, and in what speech API and studio make."""
+    at: Literal["beginning", "end", "both"] = "beginning"
+    """Where, in what speech API and studio make."""
+    watermark: bool = True
+    """A mark in the samples of all speech that only machines find."""
+
+
 class EarsSettings(Section):
     """Speech recognition with a Whisper model in CTranslate2 form."""
 
@@ -280,6 +291,7 @@ class Settings(Section):
     server: ServerSettings = ServerSettings()
     api: ApiSettings = ApiSettings()
     voice: VoiceSettings = VoiceSettings()
+    label: LabelSettings = LabelSettings()
     ears: EarsSettings = EarsSettings()
     brain: BrainSettings = BrainSettings()
     turns: TurnSettings = TurnSettings()

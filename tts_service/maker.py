@@ -103,7 +103,9 @@ class LocalMaker:
         else:
             found = speaker(self._synthesizer, self._library, who)
             voice = [found.name, self._library.identity(found.name) if found.folder else ""]
-        return [self._synthesizer.engine.name, self._dictionary, *voice]
+        audible = self._synthesizer.audible
+        label = [] if audible.kind == "off" else [audible.kind, audible.at]
+        return [self._synthesizer.engine.name, self._dictionary, *voice, *label]
 
     def check(self, task: Task) -> str | None:
         """Whether its voice exists and can be spoken with by this engine."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipecat_glm_tts.wording import tr
+from tts_service.audible import SILENT
 
 if TYPE_CHECKING:
     from tts_service.synthesizer import Synthesizer
@@ -70,7 +71,7 @@ def measure(voice: Synthesizer, seconds: float = 1.0) -> Pace:
     began = time.perf_counter()
     while not factors or time.perf_counter() - began < seconds:
         before, spoken = time.perf_counter(), 0.0
-        for chunk in voice.stream(SENTENCE):
+        for chunk in voice.stream(SENTENCE, audible=SILENT):
             spoken += chunk.seconds
         factors.append((time.perf_counter() - before) / spoken)
     return Pace(instructions(), min(factors))

@@ -11,7 +11,7 @@ import asyncio
 import functools
 import re
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from loguru import logger
@@ -44,6 +44,7 @@ import tts_service
 from g2p.lexicon import markup
 from g2p.mandarin import HANZI
 from pipecat_glm_tts.wording import tr
+from tts_service.audible import SILENT, Audible
 from tts_service.engine import Busy, Closed, SpeechError, SynthesisOptions, UnknownVoice
 from tts_service.segmenter import Segment
 from tts_service.spoken import End, Fault, Speech
@@ -118,6 +119,7 @@ class GLMTTSService(TTSService):
         max_lead: Seconds that synthesis may run ahead of playback.
         text_aggregation_mode: None: token by token, for the earliest sound; but whole sentences where text transforms
             or filters have to see them, or where every text is to have a context of its own.
+        audible: The mark that people hear before the first thing that it says.
         **kwargs: Passed to Pipecat's `TTSService`.
     """
 
@@ -132,6 +134,7 @@ class GLMTTSService(TTSService):
         sample_rate: int | None = None,
         max_lead: float = 10.0,
         text_aggregation_mode: TextAggregationMode | None = None,
+        audible: Audible = SILENT,
         **kwargs: Any,
     ) -> None:
         chosen = self.Settings(model=None, voice=None, language=None, speed=1.0, seed=0, sampling="ras", lexicon=None)
@@ -148,6 +151,7 @@ class GLMTTSService(TTSService):
             text_aggregation_mode=text_aggregation_mode, sample_rate=sample_rate, settings=chosen, **kwargs
         )
         self._synthesizer = synthesizer
+        self._audible = replace(audible, at="beginning")
         self._max_lead = max_lead
         self._speeches: dict[str, Speech] = {}
         self._revision = 0
@@ -315,8 +319,10 @@ class GLMTTSService(TTSService):
                 options=self._check(self._settings),
                 lexicon=_given(self._settings.lexicon),
                 max_lead=self._max_lead,
+                audible=self._audible,
             )
         )
+        self._audible = SILENT
 
     # Sound and words out
 

@@ -19,6 +19,7 @@ from loguru import logger
 import g2p
 from g2p.lexicon import default_lexicon
 from pipecat_glm_tts.wording import tr
+from tts_service.audible import SILENT, Audible
 from tts_service.engine import AudioChunk, Busy, Closed, Engine, SpeechError, SynthesisOptions, UnknownVoice, Voice
 from tts_service.segmenter import Segment
 from tts_service.utterance import Report, Utterance, Wait
@@ -54,6 +55,8 @@ class Synthesizer:
         self.on_report: list[Callable[[Report], None]] = []
         """Called on the engine thread with the report of every utterance that ends."""
         self._capacity = capacity
+        self.audible = SILENT
+        """The mark that people hear with every utterance that has no other."""
         self._watermark = watermark
         if watermark:
             noise(engine.sample_rate)  # so that nobody's first sound waits for it
@@ -134,6 +137,7 @@ class Synthesizer:
         lexicon: g2p.Lexicon | None = None,
         max_lead: float = 10.0,
         real_time: bool = True,
+        audible: Audible | None = None,
     ) -> Utterance:
         """Begin to speak a text that is still being written.
 
@@ -152,6 +156,7 @@ class Synthesizer:
             max_lead: Seconds that synthesis may run ahead of playback; keeps interrupted work and memory small.
             real_time: Playback runs in real time from the first chunk on. False: the listener says with
                 `Utterance.played` how much it has consumed.
+            audible: The mark that people hear; None: the synthesizer's.
 
         Raises:
             UnknownVoice: There is no such voice.
@@ -172,6 +177,7 @@ class Synthesizer:
             max_lead=max_lead,
             real_time=real_time,
             watermark=self._watermark,
+            audible=self.audible if audible is None else audible,
         )
         with self._wake:
             if self._closing:
@@ -216,6 +222,7 @@ class Synthesizer:
         *,
         lexicon: g2p.Lexicon | None = None,
         max_lead: float = 30.0,
+        audible: Audible | None = None,
         on_report: Callable[[Report], None] | None = None,
         on_wait: Callable[[Wait], None] | None = None,
         **options: Any,
@@ -228,6 +235,7 @@ class Synthesizer:
             voice: Name; None for the default.
             lexicon: Dictionary for this text instead of the synthesizer's.
             max_lead: Seconds of audio made before the caller asks for them.
+            audible: See `open`.
             on_report: Called with what it cost when the generator ends.
             on_wait: See `open`.
             **options: Fields of `SynthesisOptions`: `speed`, `language`, `seed`, `sample_rate`, ...
@@ -248,6 +256,7 @@ class Synthesizer:
             lexicon=lexicon,
             max_lead=max_lead,
             real_time=False,
+            audible=audible,
         )
 
         try:
@@ -269,6 +278,7 @@ class Synthesizer:
         *,
         lexicon: g2p.Lexicon | None = None,
         max_lead: float = 30.0,
+        audible: Audible | None = None,
         on_report: Callable[[Report], None] | None = None,
         **options: Any,
     ) -> AsyncGenerator[AudioChunk, None]:
@@ -290,6 +300,7 @@ class Synthesizer:
             lexicon=lexicon,
             max_lead=max_lead,
             real_time=False,
+            audible=audible,
         )
 
         async def write(deltas: AsyncIterable[str | None]) -> None:
@@ -330,7 +341,7 @@ class Synthesizer:
         """
         for text in ("好1", "one 1"):  # either language's rules for numbers
             g2p.analyze(text, self.lexicon)
-        for _ in self.stream("好", voice):
+        for _ in self.stream("好", voice, audible=SILENT):
             pass
 
     def close(self) -> None:

@@ -9,13 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 import g2p
 from pipecat_glm_tts.wording import tr
+from tts_service.audible import SILENT, Audible, rhythm, sentence
 from tts_service.engine import (
     BREATH,
     QUEUED,
@@ -114,6 +115,7 @@ class Utterance:
         max_lead: float,
         real_time: bool,
         watermark: bool = True,
+        audible: Audible = SILENT,
     ) -> None:
         self.voice = voice
         self.options = options
@@ -140,6 +142,9 @@ class Utterance:
         self._real_time = real_time
         self._marked = watermark
         self._watermark: Watermark | None = None
+        self._audible = audible
+        self._announced = self._dismissed = False
+        self._first_text = ""
         self._segmenter = Segmenter(
             lambda text: [(match.start, match.end) for match in lexicon.find(text)],
             lambda text: _words(g2p.analyze(text, lexicon, language=options.language)),
@@ -267,8 +272,9 @@ class Utterance:
         """Let the engine do one piece of work and deliver what it makes. Returns whether the utterance is finished."""
         if self.cancelled:
             return True
-        if self._chunks is None:
+        if self._chunks is None and not self._begin_notice():
             return self._segmenter.exhausted
+        assert self._chunks is not None
         started = time.monotonic()
         if not self._served and self._text_since is not None:
             self.report.queue_wait = started - self._text_since
@@ -323,13 +329,48 @@ class Utterance:
     def _speak(self, segment: Segment) -> Iterator[AudioChunk]:
         if self._on_segment:
             self._on_segment(segment)
-        pronunciation = g2p.analyze(segment.text, self._lexicon, language=self.options.language)
+        before = 0.0
+        for chunk in self._announcement(segment.text):
+            before += chunk.seconds
+            yield chunk
+        for chunk in self._said_aloud(segment.text):
+            yield replace(chunk, timings=_later(chunk.timings, before)) if before and chunk.timings else chunk
+
+    def _said_aloud(self, text: str) -> Iterator[AudioChunk]:
+        pronunciation = g2p.analyze(text, self._lexicon, language=self.options.language)
         if pronunciation:
             # an engine of somebody else's need not know that there is help with tempo
             tempo, stretch = shared(self.options.speed, getattr(self._engine, "tempi", SPEEDS))
             options = replace(self.options, speed=tempo)
             chunks = self._engine.synthesize(pronunciation, self.voice, options, self._stop, self._history)
             yield from stretched(chunks, stretch)
+
+    def _announcement(self, text: str) -> Iterator[AudioChunk]:
+        """What is heard before the first words of all."""
+        if self._announced or self._audible.kind == "off":
+            return
+        if not g2p.analyze(text, self._lexicon, language=self.options.language):
+            return
+        self._announced, self._first_text = True, text
+        if self._audible.begins():
+            yield from self._notice("beginning")
+
+    def _begin_notice(self) -> bool:
+        """Set up what is heard behind the last words, if anything is; once."""
+        if not (self._audible.ends() and self._announced and self._segmenter.exhausted) or self._dismissed:
+            return False
+        self._dismissed = True
+        self._segment, self._said = Segment("", self._segment.start if self._segment else 0), 0
+        self._chunks = self._notice("end")
+        return True
+
+    def _notice(self, place: Literal["beginning", "end"]) -> Iterator[AudioChunk]:
+        if self._audible.kind == "rhythm":
+            rate = self.options.sample_rate or self._engine.sample_rate
+            yield AudioChunk(rhythm(rate, place), rate)
+            return
+        for chunk in self._said_aloud(sentence(self._first_text, place, self.options.language)):
+            yield replace(chunk, timings=()) if chunk.timings else chunk
 
     def _skip_sentence(self, error: Exception) -> None:
         """Go on behind the sentence that could not be said."""
@@ -374,6 +415,10 @@ class Utterance:
         if self._watermark is None or self._watermark.sample_rate != chunk.sample_rate:
             self._watermark = Watermark(chunk.sample_rate)
         return self._watermark.mark(chunk.samples)
+
+
+def _later(timings: tuple[CharTiming, ...], seconds: float) -> tuple[CharTiming, ...]:
+    return tuple(replace(timing, seconds=timing.seconds + seconds) for timing in timings)
 
 
 def _words(pronunciation: g2p.Pronunciation) -> Iterator[tuple[int, int]]:

@@ -12,6 +12,7 @@ from pipecat.frames.frames import (
     LLMTextFrame,
     MetricsFrame,
     TTSSpeakFrame,
+    TTSStoppedFrame,
     TTSUpdateSettingsFrame,
 )
 from pipecat.pipeline.pipeline import Pipeline
@@ -26,6 +27,7 @@ import tts_service
 from tests.tts_service.stage import Loudspeaker, Witness, stage
 from tests.tts_service.tone_engine import TOKEN_SECONDS, ToneEngine
 from tts_service import Synthesizer
+from tts_service.audible import APART, UNIT, Audible
 from tts_service.engine import Busy
 from tts_service.service import GLMTTSService, SpeechMetricsData
 
@@ -37,6 +39,18 @@ async def test_an_answer_is_spoken_and_remembered_word_for_word():
         await it.worker.queue_frame(EndFrame())
         await it.downstream.saw(EndFrame)
         assert it.remembered == text
+
+
+async def test_a_label_is_heard_before_the_first_answer_alone_and_not_remembered():
+    async with stage(service={"audible": Audible("rhythm", "both")}) as it:
+        await it.say("你好。")
+        await it.downstream.saw(TTSStoppedFrame)
+        first = it.loudspeaker.seconds
+        await it.say("你好。")
+        await it.end()
+        tones, whole = 6 * UNIT, 11 * UNIT + APART  # the watermark's echo of a tone lies in the gaps
+        assert tones - 0.05 < first - (it.loudspeaker.seconds - first) < whole + 0.05
+        assert it.remembered == "你好。你好。"
 
 
 async def test_words_keep_their_order_when_the_end_of_their_sentence_comes_late(monkeypatch):

@@ -135,6 +135,16 @@ def test_detect_tells_what_samples_and_metadata_say(run, tmp_path):
     assert (code, json.loads(out)["mark"]) == (0, "marked")
 
 
+def test_a_label_that_people_hear(run, tmp_path):
+    code, *_ = run("say", "你好。", "-o", "plain.wav")
+    code, *_ = run("say", "你好。", "-o", "both.wav", "--label", "rhythm", "--label-at", "both")
+    plain, both = (soundfile.info(tmp_path / name).duration for name in ("plain.wav", "both.wav"))
+    assert code == 0
+    assert both - plain == pytest.approx(2 * 1.18, abs=0.01)
+    code, _, err = run("say", "你好。", "--label", "loud")
+    assert (code, "use one of off, rhythm, spoken" in " ".join(err.split())) == (2, True)
+
+
 def test_say_uses_a_dictionary(run, tmp_path):
     (tmp_path / "dict.jsonl").write_text('{"word": "X", "phoneme": "非常非常非常非常长的读法"}\n', encoding="utf-8")
     lengths = []

@@ -16,6 +16,7 @@ from tests.workshop.conftest import serving
 from tts_service.studio import build, mount
 from tts_service.studio.desk import Desk
 from tts_service.voices import Library
+from tts_service.watermark import Watermark
 
 SPEECH = Path(__file__).parents[1] / "glm" / "golden" / "cases" / "wav" / "prompt_mono_24k.wav"
 
@@ -104,3 +105,12 @@ def test_nothing_of_anybody_is_left_when_the_studio_closes(tone, recording, tmp_
         assert any(path.name == "reference.wav" for path in left(tmp_path))
         assert any(path.name.startswith("tts_") for path in left(tmp_path))
     assert left(tmp_path) == set()
+
+
+def test_a_recording_is_looked_at_for_a_mark(desk, tmp_path):
+    noise = (0.1 * np.random.default_rng(2).standard_normal(5 * 24000)).astype(np.float32)
+    soundfile.write(tmp_path / "plain.wav", noise, 24000)
+    soundfile.write(tmp_path / "marked.wav", Watermark(24000).mark(noise), 24000)
+    look = button(desk, "_found")
+    assert "没有水印" in look(str(tmp_path / "plain.wav"))
+    assert look(str(tmp_path / "marked.wav")).startswith("**✅ 有水印 / marked")

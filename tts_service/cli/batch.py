@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.markup import escape
@@ -16,6 +16,8 @@ from tts_service.cli.console import (
     DictOption,
     EngineOption,
     JsonOption,
+    LabelOption,
+    LabelPlaceOption,
     LanguageOption,
     LibraryOption,
     arguments,
@@ -73,12 +75,15 @@ def batch(
         ),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help=tr("Only check the tasks"))] = False,
+    label: LabelOption = "off",
+    label_at: LabelPlaceOption = "beginning",
     dict_: DictOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check every line, speak the good ones, report all."""
     from rich.progress import Progress
 
+    from tts_service.audible import Audible, Kind, Place
     from tts_service.audio_file import check_format
     from tts_service.batch import FORMATS, REPORT, Batch
     from tts_service.maker import REFERENCES, LocalMaker, Maker
@@ -92,6 +97,9 @@ def batch(
     with ExitStack() as stack:
         with arguments():
             check_engine(engine)
+            audible = Audible(cast(Kind, label), cast(Place, label_at))
+            if ray is not None and audible.kind != "off":
+                raise SpeechError(tr("--label is not known on a Ray cluster; leave out --ray"))
             options: dict[str, Any] = dict(preset_named(preset).options)
             asked = {"sample_rate": sample_rate, "speed": speed, "language": language}
             options.update({name: value for name, value in asked.items() if value is not None})
@@ -122,6 +130,7 @@ def batch(
             )
         else:
             synthesizer = stack.enter_context(load_engine(engine, checkpoint, voices))
+            synthesizer.audible = audible
             maker = LocalMaker(
                 synthesizer, library, output / REFERENCES, voice=voice, lexicon=dict_, transcribe=recognise
             )

@@ -124,6 +124,21 @@ LanguageOption = Annotated[
         help=tr("How numbers and signs are said; left out: as the text tells"),
     ),
 ]
+LabelOption = Annotated[
+    str,
+    typer.Option(
+        "--label",
+        metavar="off|rhythm|spoken",
+        envvar="GLM_TTS_LABEL",
+        help=tr("A mark that people hear: Morse for AI, or a sentence"),
+    ),
+]
+LabelPlaceOption = Annotated[
+    str,
+    typer.Option(
+        "--label-at", metavar="beginning|end|both", envvar="GLM_TTS_LABEL_AT", help=tr("Where that mark is heard")
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help=tr("Print JSON for machines"))]
 
 

@@ -19,6 +19,8 @@ from tts_service.cli.console import (
     DictOption,
     EngineOption,
     JsonOption,
+    LabelOption,
+    LabelPlaceOption,
     LanguageOption,
     LibraryOption,
     arguments,
@@ -78,10 +80,13 @@ def say(
         str | None,
         typer.Option(metavar="srt|vtt", help=tr("Write subtitles too, a cue a clause")),
     ] = None,
+    label: LabelOption = "off",
+    label_at: LabelPlaceOption = "beginning",
     dict_: DictOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Speak a text to a file, to the loudspeaker or down a pipe."""
+    from tts_service.audible import Audible, Kind, Place
     from tts_service.audio_file import SpeechWriter, check_format, save
     from tts_service.label import Label
     from tts_service.presets import honoured, native_rate
@@ -98,6 +103,7 @@ def say(
     }
     with arguments():
         check_engine(engine)
+        audible = Audible(cast(Kind, label), cast(Place, label_at))
         chosen = preset_named(preset) if preset else None
         options: dict[str, Any] = {
             **(chosen.options if chosen else {}),
@@ -141,17 +147,17 @@ def say(
         who = speaker(synthesizer, library, voice)
         titles = Subtitles()
         words = titles.reading(chain([first], pieces))
-        spoken = synthesizer.stream(words, who, lexicon=lexicon, on_wait=_waiting, **options)
+        spoken = synthesizer.stream(words, who, lexicon=lexicon, audible=audible, on_wait=_waiting, **options)
         chunks: Iterable[AudioChunk] = titles.hearing(spoken)
         if not stream:
             chunks = list(chunks)
-        label = Label(engine, who.name)
+        notice = Label(engine, who.name)
         if play:
-            with _player(rate) as sink, SpeechWriter(sink, "pcm", rate, label) as writer:
+            with _player(rate) as sink, SpeechWriter(sink, "pcm", rate, notice) as writer:
                 for chunk in chunks:
                     writer.write(chunk)
         else:
-            save(place, chunks, rate, label, format, bitrate)
+            save(place, chunks, rate, notice, format, bitrate)
             if subtitles is not None:
                 titles.save(place, subtitles)
     [report] = reports

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.table import Table
@@ -16,6 +16,8 @@ from tts_service.cli.console import (
     DictOption,
     EngineOption,
     JsonOption,
+    LabelOption,
+    LabelPlaceOption,
     LibraryOption,
     arguments,
     check_engine,
@@ -58,6 +60,8 @@ def studio(
     dictionary: Annotated[
         Path | None, typer.Option("--dict", metavar="FILE", help=tr("Dictionary file to edit"))
     ] = None,
+    label: LabelOption = "off",
+    label_at: LabelPlaceOption = "beginning",
 ) -> None:
     """Serve the page and the speech API on this computer, until Ctrl-C."""
     with needs("studio"):
@@ -67,18 +71,20 @@ def studio(
 
         from tts_service.serving.address import bind
         from tts_service.serving.gate import Gate
+    from tts_service.audible import Audible, Kind, Place
     from tts_service.voices import Library
 
     token = os.environ.get("GLM_TTS_API_KEY") or None
     with arguments():
         check_engine(engine)
+        audible = Audible(cast(Kind, label), cast(Place, label_at))
         lexicon = load_lexicon(dictionary)
     with bind(host, port, has_token=token is not None) as sock:
         with needs("studio"):
             from tts_service.speech_api import router
             from tts_service.studio import mount
         with load_engine(engine, checkpoint, voices) as synthesizer:
-            synthesizer.lexicon = lexicon
+            synthesizer.lexicon, synthesizer.audible = lexicon, audible
             app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
             library = Library(voices)
             app.include_router(router(lambda: synthesizer, library))

@@ -22,7 +22,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from g2p.lexicon import own_dictionary
-from tts_service.studio import batch, dictionary, synthesize, voices
+from tts_service.studio import batch, detect, dictionary, synthesize, voices
 from tts_service.studio.desk import Desk
 from tts_service.synthesizer import Synthesizer
 from tts_service.voices import MAX_BYTES, Library
@@ -128,6 +128,8 @@ def build(desk: Desk) -> gr.Blocks:
             voices.tab(desk, page)
         with gr.Tab("词典 / Dictionary"):
             dictionary.tab(desk)
+        with gr.Tab("水印 / Watermark"):
+            detect.tab()
         with gr.Row():
             clean = gr.Button("🧹 清理显存 / Free memory", size="sm", elem_id="free")
             freed = gr.Markdown(elem_id="freed")
