@@ -57,6 +57,7 @@ from pipecat.processors.frameworks.rtvi import RTVIProcessor
 from pipecat.processors.frameworks.rtvi.models import ClientMessage
 from pipecat.services.llm_service import LLMService
 from pipecat.services.settings import NOT_GIVEN
+from pipecat.services.stt_service import STTService
 from pipecat.transports.base_transport import BaseTransport
 from pipecat.workers.runner import WorkerRunner
 
@@ -64,14 +65,16 @@ import tts_service
 from agent import demo_brain
 from agent.greeting import opening
 from agent.keypad import Keypad
-from agent.llm import TOOLS, EndpointLLM
+from agent.llm import INSTRUCTIONS, TOOLS, EndpointLLM
 from agent.mother_tongue import MotherTongue
-from agent.settings import BrainSettings, Settings, VoiceSettings
+from agent.services import NamedService
+from agent.settings import BrainSettings, EarsSettings, Settings, VoiceSettings
+from agent.sherpa import SherpaRecogniser
 from agent.stt import WhisperSTT
 from agent.turns import turn_taking
 from pipecat_glm_tts.wording import tr
 from tts_service.audible import Audible
-from tts_service.recogniser import Recogniser
+from tts_service.recogniser import Listener, Recogniser
 from tts_service.service import GLMTTSService, GLMTTSSettings
 
 Progress = Callable[[str], None]
@@ -87,7 +90,7 @@ OUTPUT_CHUNKS = 2
 class Models:
     """What is loaded once per process and shared by all conversations: the voice and the ears."""
 
-    def __init__(self, synthesizer: tts_service.Synthesizer, recogniser: Recogniser) -> None:
+    def __init__(self, synthesizer: tts_service.Synthesizer, recogniser: Listener) -> None:
         self.synthesizer = synthesizer
         self.recogniser = recogniser
         own = [voice for voice in synthesizer.voices() if voice.listed and voice.native and voice.folder is None]
@@ -101,6 +104,9 @@ class Models:
             SpeechError: Voice or recogniser cannot be loaded, a voice or language does not exist, or the cache folder
                 cannot be written.
         """
+        for service in (named_ears(settings.ears), named_brain(settings.brain)):
+            if service:  # refuses now what it would refuse in the first conversation
+                await asyncio.to_thread(service.make)
         progress(tr("loading the voice ({engine})", engine=settings.voice.engine))
         place = {"glm": "checkpoint", "remote": "address"}.get(settings.voice.engine, "model")
         chosen: dict[str, Any] = {place: settings.voice.model, "watermark": settings.label.watermark}
@@ -110,8 +116,8 @@ class Models:
             synthesizer.audible = Audible(settings.label.audible, settings.label.at)
             progress(tr("warming the voice up"))
             await asyncio.to_thread(synthesizer.warm_up, settings.voice.name)
-            progress(tr("loading speech recognition (Whisper)"))
-            recogniser = await asyncio.to_thread(Recogniser, **settings.ears.model_dump())
+            progress(tr("loading speech recognition ({engine})", engine=settings.ears.engine))
+            recogniser = await asyncio.to_thread(load_ears, settings.ears)
         except BaseException:
             synthesizer.close()
             raise
@@ -141,7 +147,10 @@ class Conversation:
         transport: BaseTransport,
         models: Models,
         settings: Settings,
+        ears: STTService,
+        brain: LLMService[Any],
         turns: LLMUserAggregatorParams,
+        context: LLMContext,
         params: PipelineParams,
         *,
         rtvi: bool,
@@ -154,9 +163,8 @@ class Conversation:
         self._brain_settings = settings.brain
         self._voice_settings = settings.voice
         self._tell = tell
-        brain = make_brain(settings.brain)
         self._greeting = opening(settings.brain) if greet else ""
-        self.context = LLMContext(tools=[*TOOLS])
+        self.context = context
         user, assistant = LLMContextAggregatorPair(self.context, user_params=turns)
         latency = UserBotLatencyObserver()
         self.worker = PipelineWorker(
@@ -164,7 +172,7 @@ class Conversation:
                 [
                     transport.input(),
                     Keypad(),
-                    WhisperSTT(models.recogniser),
+                    ears,
                     user,
                     brain,
                     MotherTongue(self.context, lambda language: models.native(language, settings.voice)),
@@ -198,7 +206,10 @@ class Conversation:
         self._ready = True
         self._tell("started", {})
         brain = self._brain_settings
-        await self._send("agent", {"brain": brain.model or "demo", "demo": brain.is_demo, "greeting": self._greeting})
+        await self._send(
+            "agent",
+            {"brain": brain.model or brain.service or "demo", "demo": brain.is_demo, "greeting": self._greeting},
+        )
         if self._greeting:
             await self.worker.queue_frame(TTSSpeakFrame(self._greeting, append_to_context=True))
 
@@ -293,7 +304,10 @@ async def converse(
         observers: See every frame of the pipeline.
     """
     tell = on_event or (lambda name, data: None)
-    turns = await asyncio.to_thread(turn_taking, settings.turns)
+    context = LLMContext(tools=[*TOOLS])
+    ears = await asyncio.to_thread(make_ears, models, settings.ears)
+    brain = await asyncio.to_thread(make_brain, settings.brain)
+    turns = await asyncio.to_thread(turn_taking, settings.turns, context)
     params = PipelineParams(
         audio_in_sample_rate=audio_in_sample_rate,
         audio_out_sample_rate=audio_out_sample_rate,
@@ -301,7 +315,18 @@ async def converse(
         enable_usage_metrics=True,
     )
     conversation = Conversation(
-        transport, models, settings, turns, params, rtvi=rtvi, tell=tell, greet=greet, observers=observers
+        transport,
+        models,
+        settings,
+        ears,
+        brain,
+        turns,
+        context,
+        params,
+        rtvi=rtvi,
+        tell=tell,
+        greet=greet,
+        observers=observers,
     )
     if on_begin is not None:
         on_begin(conversation)
@@ -316,8 +341,55 @@ async def converse(
         raise asyncio.CancelledError
 
 
+def named_ears(settings: EarsSettings) -> NamedService[STTService] | None:
+    """The service that the settings name, checked.
+
+    Raises:
+        SettingsError: It cannot be made of its arguments.
+    """
+    if not settings.service:
+        return None
+    return NamedService("ears", settings.service, settings.arguments, STTService)  # type: ignore[type-abstract]
+
+
+def named_brain(settings: BrainSettings) -> NamedService[LLMService[Any]] | None:
+    """As `named_ears`; its Settings get model and instructions, where the arguments have none.
+
+    Raises:
+        SettingsError: It cannot be made of its arguments.
+    """
+    if not settings.service:
+        return None
+    defaults = {"system_instruction": settings.instructions or INSTRUCTIONS}
+    if settings.model:
+        defaults["model"] = settings.model
+    arguments = dict(settings.arguments)
+    if isinstance(given := arguments.get("settings", {}), dict):
+        arguments["settings"] = {**defaults, **given}
+    return NamedService("brain", settings.service, arguments, LLMService)
+
+
+def load_ears(settings: EarsSettings) -> Listener:
+    """The recogniser that conversations share. Blocks for a second or more.
+
+    Raises:
+        SpeechError: The model is missing or is another one.
+    """
+    if settings.engine != "whisper":
+        return SherpaRecogniser(settings.engine, settings.model, languages=settings.languages, threads=settings.threads)
+    return Recogniser(**settings.model_dump(exclude={"service", "arguments", "engine"}))
+
+
+def make_ears(models: Models, settings: EarsSettings) -> STTService:
+    """The ears for one conversation."""
+    named = named_ears(settings)
+    return named.make() if named else WhisperSTT(models.recogniser)
+
+
 def make_brain(settings: BrainSettings) -> LLMService[Any]:
     """The brain for one conversation."""
+    if named := named_brain(settings):
+        return named.make()
     return demo_brain.DemoBrain() if settings.is_demo else EndpointLLM(settings)
 
 

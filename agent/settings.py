@@ -40,6 +40,10 @@ SHORT_NAMES = {
 }
 
 
+SERVICE = r"^[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?$"
+"""A module and a class in it."""
+
+
 class SettingsError(Exception):
     """A setting is unknown or wrong. The message says where it was set and what was expected."""
 
@@ -117,10 +121,17 @@ class LabelSettings(Section):
 
 
 class EarsSettings(Section):
-    """Speech recognition with a Whisper model in CTranslate2 form."""
+    """Speech recognition: a Whisper model in CTranslate2 form, or a service of Pipecat's."""
 
+    service: str | None = Field(None, pattern=SERVICE)
+    """An installed Pipecat speech-to-text service, `module:Class`, instead of what follows: see `agent.services`."""
+    arguments: dict[str, Any] = {}
+    """For its constructor; `settings` for its Settings, `$NAME` for an environment variable."""
+    engine: Literal["whisper", "sensevoice", "paraformer"] = "whisper"
+    """The last two through sherpa-onnx, which has to be installed."""
     model: Path | None = None
-    """A directory with model.bin, config.json, tokenizer.json; None: Whisper base int8 from the packages."""
+    """For Whisper a directory with model.bin, config.json, tokenizer.json; None: Whisper base int8 from the packages.
+    For the others, as sherpa-onnx publishes them: model.onnx or model.int8.onnx, and tokens.txt."""
     languages: tuple[str, ...] = ("zh", "en")
     """What may be heard, as Whisper language codes. With several, every turn is told apart on its own."""
     beam_size: int = Field(5, ge=1, le=10)
@@ -134,8 +145,12 @@ class EarsSettings(Section):
 
 
 class BrainSettings(Section):
-    """Who answers. Without `base_url` and `model` it is the rule-based demo brain."""
+    """Who answers. Without `base_url`, `model` and `service` it is the rule-based demo brain."""
 
+    service: str | None = Field(None, pattern=SERVICE)
+    """An installed Pipecat LLM service, `module:Class`, instead of an endpoint: see `agent.services`."""
+    arguments: dict[str, Any] = {}
+    """For its constructor; `settings` for its Settings, `$NAME` for an environment variable."""
     base_url: HttpUrl | None = None
     """Any OpenAI-compatible endpoint, such as http://localhost:11434/v1."""
     api_key: SecretStr | None = None
@@ -163,6 +178,8 @@ class BrainSettings(Section):
 
     @model_validator(mode="after")
     def _endpoint_has_a_model(self) -> BrainSettings:
+        if self.service is not None and (self.base_url is not None or self.extra):
+            raise ValueError("service and base_url or extra exclude each other; what a service needs are its arguments")
         if self.base_url is not None and self.model is None:
             raise ValueError(
                 tr("base_url is set but model is not; name the model to ask for (brain.model or OPENAI_MODEL)")
@@ -172,29 +189,40 @@ class BrainSettings(Section):
     @property
     def is_demo(self) -> bool:
         """Whether no model is connected."""
-        return self.base_url is None and self.model is None
+        return self.base_url is None and self.model is None and self.service is None
 
 
 class TurnSettings(Section):
     """When a turn begins and ends, and what interrupts."""
 
-    interrupt: Literal["voice", "words"] = "voice"
-    """`voice`: any speech stops the agent at once. `words`: only `min_characters` recognised ones do, so 嗯 or a cough
-    does not, but it takes a second longer."""
+    interrupt: Literal["auto", "voice", "words"] = "auto"
+    """What stops a speaking agent. `auto`: words that are no nod, such as 停 or a question, while 嗯 and uh-huh go by;
+    `voice`: any voice, at once; `words`: only `min_characters` recognised ones."""
     min_characters: int = Field(3, ge=1, le=50)
-    """Hanzi or letters that count as a real interruption rather than a murmur of agreement."""
+    """For `words`: hanzi or letters that count as a real interruption rather than a murmur of agreement."""
     start_seconds: float = Field(0.15, ge=0.05, le=2)
     """Voice needed before it counts as speech."""
     stop_seconds: float = Field(0.2, ge=0.1, le=2)
     """Silence after which the turn model is asked whether the user has finished."""
     max_pause: float = Field(2.5, ge=0.5, le=10)
     """Silence that ends a turn even when the sentence sounds unfinished."""
+    speculate: bool = True
+    """The brain begins when the end of a turn is likely, and its answer waits until it is certain. An answer that is
+    dropped because the user goes on has been paid for."""
     confidence: float = Field(0.7, ge=0.1, le=1)
     """Speech probability from which a frame counts as voice."""
     min_volume: float = Field(0.5, ge=0, le=1)
     """Loudness below which nothing counts as voice."""
     idle_timeout: float | None = Field(300.0, gt=0)
     """Seconds without a word from either side after which the conversation is closed; null: never."""
+
+
+class AudioSettings(Section):
+    """Cleaning what comes in by SIP or through a telephone provider; browsers do it themselves."""
+
+    echo_cancellation: bool = False
+    """Takes out the agent's own voice, which speakerphones and analogue lines send back."""
+    noise_suppression: bool = False
 
 
 class PhoneSettings(Section):
@@ -295,6 +323,7 @@ class Settings(Section):
     ears: EarsSettings = EarsSettings()
     brain: BrainSettings = BrainSettings()
     turns: TurnSettings = TurnSettings()
+    audio: AudioSettings = AudioSettings()
     phone: PhoneSettings = PhoneSettings()
     sip: SipSettings = SipSettings()
 

@@ -2,30 +2,68 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from loguru import logger
-from pipecat.frames.frames import DataFrame, Frame, TranscriptionFrame
+from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
+    Frame,
+    InputAudioRawFrame,
+    InterimTranscriptionFrame,
+    TranscriptionFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.settings import STTSettings
 from pipecat.services.stt_service import SegmentedSTTService
 from pipecat.transcriptions.language import Language
 from pipecat.utils.time import time_now_iso8601
 from pipecat.utils.tracing.service_decorators import traced_stt
 
-from tts_service.recogniser import Recogniser
+from agent.turns.stop import NothingHeardFrame
+from tts_service.recogniser import Listener, Transcript
+
+FIRST_GLIMPSE = 0.32
+"""Seconds of voice after which a first look is worth it, and seconds between two looks."""
+NEXT_GLIMPSE = 0.25
+LULL = 0.1
+"""Seconds of quiet after which recognition begins; the voice activity detector needs twice as many."""
+QUIET = 0.06
+"""Of the loudness of the voice: below it is quiet."""
 
 
-@dataclass
-class NothingHeardFrame(DataFrame):
-    """Speech-like sound ended and no word was recognised in it."""
+class Lull:
+    """Notices in the loudness of a voice that it has paused."""
+
+    def __init__(self) -> None:
+        self._loudest = 0.0
+        self._quiet_seconds = 0.0
+
+    def is_lull(self, pcm: bytes, rate: int) -> bool:
+        """Whether it has been quiet for `LULL` seconds, this piece of 16-bit samples included."""
+        samples = np.frombuffer(pcm, np.int16).astype(np.float32)
+        if not len(samples):
+            return False
+        level = float(np.sqrt((samples**2).mean()))
+        self._loudest = max(self._loudest, level)
+        self._quiet_seconds = self._quiet_seconds + len(samples) / rate if level < QUIET * self._loudest else 0.0
+        return self._quiet_seconds >= LULL
 
 
 class WhisperSTT(SegmentedSTTService):
-    """Pipecat's door to the shared `Recogniser`: one transcript for every stretch of speech that the VAD marks."""
+    """Pipecat's door to the shared recogniser: one transcript for every stretch of speech that the VAD marks.
 
-    def __init__(self, recogniser: Recogniser, **kwargs: Any) -> None:
+    Recognition begins at the first lull, before the VAD is certain, and is thrown away when the voice goes on. While
+    the agent speaks, interim transcripts of what the user begins to say tell a nod from an interruption.
+    """
+
+    def __init__(self, recogniser: Listener, **kwargs: Any) -> None:
         super().__init__(
             settings=STTSettings(model="whisper", language=None),
             trailing_silence_secs=0,  # the recogniser pads by itself
@@ -33,6 +71,14 @@ class WhisperSTT(SegmentedSTTService):
             **kwargs,
         )
         self._recogniser = recogniser
+        self._bot_speaks = False
+        self._language: str | None = None
+        """Of what was said last."""
+        self._lull = Lull()
+        self._early: asyncio.Task[Transcript] | None = None
+        self._begun: deque[asyncio.Task[Transcript] | None] = deque()
+        """For each stretch that waits: its recognition, if it has begun."""
+        self._glimpses: asyncio.Task[None] | None = None
 
     @property
     def wants_wav_segments(self) -> bool:
@@ -43,15 +89,77 @@ class WhisperSTT(SegmentedSTTService):
         """Processing time and time to the transcript are reported."""
         return True
 
+    async def cleanup(self) -> None:
+        """End what runs."""
+        await super().cleanup()
+        await self._drop_early()
+        await self._stop_glimpses()
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Know whether the agent speaks."""
+        if isinstance(frame, BotStartedSpeakingFrame):
+            self._bot_speaks = True
+        elif isinstance(frame, BotStoppedSpeakingFrame):
+            self._bot_speaks = False
+        await super().process_frame(frame, direction)
+
+    async def process_audio_frame(self, frame: InputAudioRawFrame, direction: FrameDirection) -> None:
+        """Buffer the sound, and begin to recognise where it pauses."""
+        await super().process_audio_frame(frame, direction)
+        if not self._user_speaking:
+            return
+        if not self._lull.is_lull(frame.audio, self.sample_rate):
+            await self._drop_early()
+        elif not self._early:
+            hearing = self._recogniser.hear(bytes(self._audio_buffer), self.sample_rate, self._language)
+            self._early = self.create_task(hearing, "early recognition")
+
+    async def _handle_user_started_speaking(self, frame: VADUserStartedSpeakingFrame) -> None:
+        await super()._handle_user_started_speaking(frame)
+        self._lull = Lull()
+        await self._stop_glimpses()
+        if self._bot_speaks:
+            before = int((frame.start_secs + 0.1) * self.sample_rate) * 2
+            onset = max(0, len(self._audio_buffer) - before)
+            self._glimpses = self.create_task(self._glimpse(onset), "glimpses")
+
+    async def _handle_user_stopped_speaking(self, frame: VADUserStoppedSpeakingFrame) -> None:
+        await self._stop_glimpses()
+        if self.is_usable and self._audio_buffer:
+            early, self._early = self._early, None
+            self._begun.append(early)
+        await self._drop_early()
+        await super()._handle_user_stopped_speaking(frame)
+
+    async def _glimpse(self, onset: int) -> None:
+        """Tell what the user seems to be saying, until they stop."""
+        wanted = FIRST_GLIMPSE
+        while self._bot_speaks:
+            have = (len(self._audio_buffer) - onset) / 2 / self.sample_rate
+            if have < wanted:
+                await asyncio.sleep(max(0.01, wanted - have))
+                continue
+            transcript = await self._recogniser.glimpse(
+                bytes(self._audio_buffer[onset:]), self.sample_rate, self._language
+            )
+            if transcript.text:
+                language = Language(transcript.language)
+                await self.push_frame(
+                    InterimTranscriptionFrame(transcript.text, self._user_id, time_now_iso8601(), language)
+                )
+            wanted = max(wanted + NEXT_GLIMPSE, have + NEXT_GLIMPSE)
+
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame, None]:
         """Transcribe one stretch of speech (16-bit mono PCM at the pipeline's rate)."""
         await self.start_processing_metrics()
-        transcript = await self._recogniser.hear(audio, self.sample_rate)
+        early = self._begun.popleft() if self._begun else None
+        transcript = await (early or self._recogniser.hear(audio, self.sample_rate, self._language))
         await self.stop_processing_metrics()
         if not transcript.text:
             logger.debug(f"heard nothing in {len(audio) / 2 / self.sample_rate:.1f} s: {transcript}")
             yield NothingHeardFrame()
             return
+        self._language = transcript.language
         language = Language(transcript.language)
         await self._handle_transcription(transcript.text, True, language)
         yield TranscriptionFrame(transcript.text, self._user_id, time_now_iso8601(), language)
@@ -59,3 +167,13 @@ class WhisperSTT(SegmentedSTTService):
     @traced_stt
     async def _handle_transcription(self, transcript: str, is_final: bool, language: Language | None = None) -> None:
         """Exists for the tracing decorator, which reports its arguments."""
+
+    async def _drop_early(self) -> None:
+        early, self._early = self._early, None
+        if early:
+            await self.cancel_task(early)
+
+    async def _stop_glimpses(self) -> None:
+        task, self._glimpses = self._glimpses, None
+        if task:
+            await self.cancel_task(task)

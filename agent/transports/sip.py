@@ -30,6 +30,7 @@ from pydantic import BaseModel, Field
 from agent.greeting import opening
 from agent.settings import SettingsError
 from agent.switchboard import Refused, Seat, Switchboard
+from agent.transports.clean import CleanLine, clean_line
 from agent.transports.loudness import Loudness, is_speech
 from agent.transports.rtp import INPUT_RATE
 from agent.transports.sip_call import SipCall
@@ -47,7 +48,7 @@ class SipTransport(BaseTransport):
     when the call is over, `on_hold(transport, held)`.
     """
 
-    def __init__(self, call: SipCall, answer_within: float = 5.0) -> None:
+    def __init__(self, call: SipCall, answer_within: float = 5.0, cleaner: CleanLine | None = None) -> None:
         super().__init__()
         self.call = call
         self.answer_within = answer_within
@@ -58,7 +59,10 @@ class SipTransport(BaseTransport):
             audio_out_10ms_chunks=2,
             audio_out_end_silence_secs=0,
             audio_out_filter=Loudness(),
+            audio_in_filter=cleaner,
         )
+        if cleaner is not None:
+            call.media.on_sent = cleaner.sent
         self._input = SipInput(self, params)
         self._output = SipOutput(self, params)
         self._register_event_handler("on_client_connected")
@@ -246,7 +250,10 @@ class Sip:
                 call.reject(503, "Service Unavailable", refusal.en)
             return
         greets = opening(self._switchboard.settings.brain) != ""
-        await self._converse(seat, SipTransport(call, self._settings.answer_within if greets else 0.0))
+        await self._converse(seat, self._transport(call, self._settings.answer_within if greets else 0.0))
+
+    def _transport(self, call: SipCall, answer_within: float) -> SipTransport:
+        return SipTransport(call, answer_within, clean_line(self._switchboard.settings.audio))
 
     async def place(self, dial: Dial) -> dict[str, str]:
         """Call somebody. Returns when they pick up; the conversation goes on by itself."""
@@ -264,7 +271,7 @@ class Sip:
 
     async def _talk(self, seat: Seat, call: SipCall) -> None:
         try:
-            await self._converse(seat, SipTransport(call, 0.0))
+            await self._converse(seat, self._transport(call, 0.0))
         finally:
             await self.endpoint.release(call)
 

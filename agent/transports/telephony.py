@@ -22,6 +22,7 @@ from pipecat.transports.websocket.fastapi import (
 from pipecat.utils.utils import obj_id
 
 from agent.switchboard import Refused, Switchboard
+from agent.transports.clean import CleanLine, clean_line
 from agent.transports.loudness import Loudness
 from agent.transports.providers import Provider, Webhook, providers
 
@@ -145,6 +146,7 @@ class Telephony:
                 audio_out_10ms_chunks=provider.chunk,
                 audio_out_end_silence_secs=0,
                 audio_out_filter=Loudness(),
+                audio_in_filter=clean_line(self._switchboard.settings.audio),
                 allowed_origins=[],  # the gate has looked already
             ),
         )
@@ -208,6 +210,8 @@ class StreamOutput(FastAPIWebsocketOutputTransport):
         """Send a piece, unless it was interrupted."""
         if frame.interruptible and frame.id < self._silenced:
             return False
+        if isinstance(cleaner := self._params.audio_in_filter, CleanLine):
+            cleaner.sent(frame.audio, frame.sample_rate)
         return await super().write_audio_frame(frame)
 
 

@@ -8,9 +8,9 @@ SAMPLE_RATE = 16000
 VOICE = "song"
 
 
-def say(synthesizer, text, **options):
+def say(synthesizer, text, voice=VOICE, **options):
     """The embedded voice, [n] float32."""
-    samples = np.concatenate([chunk.samples for chunk in synthesizer.stream(text, VOICE, **options)])
+    samples = np.concatenate([chunk.samples for chunk in synthesizer.stream(text, voice, **options)])
     return soxr.resample(samples, synthesizer.sample_rate, SAMPLE_RATE)
 
 

@@ -5,19 +5,22 @@ import multiprocessing
 import numpy as np
 import pytest
 from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
     InputAudioRawFrame,
+    InterimTranscriptionFrame,
     TranscriptionFrame,
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
 from pipecat.pipeline.worker import PipelineParams
 
-from agent.stt import NothingHeardFrame, WhisperSTT
+from agent.stt import FIRST_GLIMPSE, WhisperSTT
+from agent.turns.stop import NothingHeardFrame
 from tests.agent.speech import SAMPLE_RATE, error_rate, noise, pcm, say, silence
 from tests.pipeline import SleepFrame, run_test
 from tts_service import SpeechError
 from tts_service import recogniser as recognition
-from tts_service.recogniser import Recogniser, packaged_model, pieces
+from tts_service.recogniser import Recogniser, Transcript, packaged_model, pieces
 
 QUESTION = "你好，请问今天天气怎么样？"
 
@@ -136,6 +139,90 @@ async def test_the_service_says_when_there_was_nothing(recogniser):
     down = await transcribe_in_a_pipeline(recogniser, noise("hum", 1.0))
     assert [frame for frame in down if isinstance(frame, NothingHeardFrame)]
     assert not [frame for frame in down if isinstance(frame, TranscriptionFrame)]
+
+
+class Scribe:
+    """A recogniser that writes down when it is asked, and hears what it is told to."""
+
+    def __init__(self, text="你好。"):
+        self.text, self.asked, self.glimpses, self.likely = text, [], [], []
+
+    async def hear(self, audio, rate, likely=None):
+        self.asked.append(len(audio) / 2 / rate)
+        self.likely.append(likely)
+        return Transcript(self.text, "zh", 0.0, 1.0)
+
+    async def glimpse(self, audio, rate, likely=None):
+        self.glimpses.append(len(audio) / 2 / rate)
+        return Transcript(self.text, "zh", 0.0, 1.0)
+
+
+def sound(*parts):
+    audio = pcm(np.concatenate(parts))
+    return [InputAudioRawFrame(audio[i : i + 640], SAMPLE_RATE, 1) for i in range(0, len(audio), 640)]
+
+
+async def listen(scribe, *frames):
+    down, _ = await run_test(
+        WhisperSTT(scribe),
+        frames_to_send=[f for frame in frames for f in (frame if isinstance(frame, list) else [frame])],
+        pipeline_params=PipelineParams(audio_in_sample_rate=SAMPLE_RATE),
+    )
+    return down
+
+
+async def test_recognition_begins_at_the_first_lull_and_once():
+    scribe, loud = Scribe(), noise("white", 0.6, level=0.2)
+    down = await listen(
+        scribe,
+        [VADUserStartedSpeakingFrame(), SleepFrame(0.05), *sound(loud, silence(0.12)), SleepFrame(0.05)],
+        [*sound(silence(0.1)), SleepFrame(0.05), VADUserStoppedSpeakingFrame(), SleepFrame(0.1)],
+    )
+    assert scribe.asked == [pytest.approx(0.7, abs=0.03)], "before the voice activity detector was certain"
+    assert [frame.text for frame in down if isinstance(frame, TranscriptionFrame)] == ["你好。"]
+
+
+async def test_recognition_begins_again_when_the_voice_goes_on():
+    scribe, loud = Scribe(), noise("white", 0.5, level=0.2)
+    down = await listen(
+        scribe,
+        [VADUserStartedSpeakingFrame(), SleepFrame(0.05), *sound(loud, silence(0.12)), SleepFrame(0.05), *sound(loud)],
+        [SleepFrame(0.05), VADUserStoppedSpeakingFrame(), SleepFrame(0.1)],
+    )
+    assert scribe.asked[-1] == pytest.approx(1.12, abs=0.03), "all of it"
+    assert len([frame for frame in down if isinstance(frame, TranscriptionFrame)]) == 1
+
+
+async def test_the_language_of_the_talk_is_believed_for_a_short_word():
+    scribe, word = Scribe(), noise("white", 0.5, level=0.2)
+    turn = [
+        VADUserStartedSpeakingFrame(),
+        SleepFrame(0.05),
+        *sound(word),
+        SleepFrame(0.05),
+        VADUserStoppedSpeakingFrame(),
+    ]
+    await listen(scribe, turn, SleepFrame(0.1), turn, SleepFrame(0.1))
+    assert scribe.likely == [None, "zh"]
+
+
+@pytest.mark.parametrize("speaks", [True, False])
+async def test_interim_words_are_told_while_the_agent_speaks(speaks):
+    scribe, loud = Scribe("停"), noise("white", 0.6, level=0.2)
+    bot = [BotStartedSpeakingFrame(), SleepFrame(0.05)] if speaks else []
+    down = await listen(
+        scribe,
+        [*bot, *sound(silence(0.3)), VADUserStartedSpeakingFrame(start_secs=0.15), SleepFrame(0.05), *sound(loud)],
+        [SleepFrame(0.1), VADUserStoppedSpeakingFrame(), SleepFrame(0.1)],
+    )
+    interim = [frame.text for frame in down if isinstance(frame, InterimTranscriptionFrame)]
+    assert bool(interim) == speaks
+    assert all(FIRST_GLIMPSE <= seconds < 1.0 for seconds in scribe.glimpses)
+
+
+def test_a_glimpse_hears_the_first_words(recogniser, synthesizer):
+    spoken = say(synthesizer, "等一下，我还有一个问题。", voice="lian")
+    assert recogniser.transcribe_glimpse(spoken[: int(0.9 * SAMPLE_RATE)], likely="zh").text[1:3] == "一下"
 
 
 def join_into(cache, barrier, results):

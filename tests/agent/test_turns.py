@@ -1,20 +1,43 @@
+import asyncio
+
 import pytest
+from pipecat.clocks.system_clock import SystemClock
 from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
+    EagerEndOfTurnCancelFrame,
     InterimTranscriptionFrame,
     TranscriptionFrame,
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frame_processor import FrameProcessorSetup
+from pipecat.utils.asyncio.task_manager import TaskManager
 
 from agent.settings import TurnSettings
-from agent.stt import NothingHeardFrame
-from agent.turns import WORST_TRANSCRIPTION_SECONDS, NothingHeardStop, UserTurnStart, character_count, turn_taking
+from agent.turns import WORST_TRANSCRIPTION_SECONDS, turn_taking
+from agent.turns.ending import Patience, Pause
+from agent.turns.start import UserTurnStart, character_count, is_nod, is_stop, is_unclear
+from agent.turns.stop import EndOfTurnStop, NothingHeardFrame
+from agent.turns.words import cues
 
 
 def said(text):
     return TranscriptionFrame(text, "", "")
+
+
+def began():
+    return VADUserStartedSpeakingFrame(start_secs=0.15)
+
+
+def ended():
+    return VADUserStoppedSpeakingFrame(stop_secs=0.2)
+
+
+async def set_up(strategy):
+    await strategy.setup(FrameProcessorSetup(clock=SystemClock(), task_manager=TaskManager(), pipeline_worker=None))
+    return strategy
 
 
 async def turns_begun(strategy, *frames):
@@ -26,30 +49,117 @@ async def turns_begun(strategy, *frames):
         assert params.enable_interruptions
         begun.append(where)
 
+    await set_up(strategy)
     strategy.add_event_handler("on_user_turn_started", on_started)
     for where, frame in enumerate(frames):  # noqa: B007 (read by the handler)
         await strategy.process_frame(frame)
+    await strategy.cleanup()
     return begun
+
+
+def heard(text):
+    return InterimTranscriptionFrame(text, "", "")
+
+
+SPEAKS = BotStartedSpeakingFrame
 
 
 @pytest.mark.parametrize(
     ("interrupt", "frames", "begun"),
     [
-        ("voice", [VADUserStartedSpeakingFrame()], [0]),
-        ("voice", [BotStartedSpeakingFrame(), VADUserStartedSpeakingFrame()], [1]),
-        ("words", [VADUserStartedSpeakingFrame()], [0]),
-        ("words", [BotStartedSpeakingFrame(), VADUserStartedSpeakingFrame()], []),
-        ("words", [BotStartedSpeakingFrame(), said("嗯。")], []),
-        ("words", [BotStartedSpeakingFrame(), said("uh, ...")], []),
-        ("words", [BotStartedSpeakingFrame(), said("等一下！")], [1]),
-        ("words", [BotStartedSpeakingFrame(), said("wait")], [1]),
-        ("words", [BotStartedSpeakingFrame(), InterimTranscriptionFrame("等一下", "", "")], [1]),
-        ("words", [BotStartedSpeakingFrame(), BotStoppedSpeakingFrame(), said("嗯。")], [2]),
+        ("auto", [began()], [0]),
+        ("auto", [SPEAKS(), began()], []),
+        ("auto", [SPEAKS(), began(), heard("嗯"), ended(), said("嗯。")], []),
+        ("auto", [SPEAKS(), began(), heard("Uh-huh")], []),
+        ("auto", [SPEAKS(), began(), heard("停")], [2]),
+        ("auto", [SPEAKS(), began(), heard("好的，那"), said("好的，那地址呢？")], [3]),
+        ("auto", [SPEAKS(), began(), heard("天营"), said("嗯嗯。")], []),
+        ("auto", [SPEAKS(), began(), ended(), said("敬")], []),
+        ("auto", [SPEAKS(), began(), ended(), said("不对")], [3]),
+        ("auto", [SPEAKS(), began(), ended(), NothingHeardFrame()], []),
+        ("auto", [SPEAKS(), began(), ended(), said("……")], []),
+        ("auto", [SPEAKS(), BotStoppedSpeakingFrame(), said("嗯。")], [2]),
+        ("voice", [began()], [0]),
+        ("voice", [SPEAKS(), began()], [1]),
+        ("words", [began()], [0]),
+        ("words", [SPEAKS(), began()], []),
+        ("words", [SPEAKS(), said("嗯。")], []),
+        ("words", [SPEAKS(), said("uh, ...")], []),
+        ("words", [SPEAKS(), said("等一下！")], [1]),
+        ("words", [SPEAKS(), said("wait")], [1]),
+        ("words", [SPEAKS(), heard("等一下")], [1]),
+        ("words", [SPEAKS(), BotStoppedSpeakingFrame(), said("嗯。")], [2]),
         ("voice", [said("嗯。")], [0]),
     ],
 )
 async def test_what_begins_a_turn(interrupt, frames, begun):
     assert await turns_begun(UserTurnStart(interrupt=interrupt, min_characters=3), *frames) == begun
+
+
+async def test_a_voice_that_outlasts_any_nod_interrupts():
+    strategy, begun = await set_up(UserTurnStart()), asyncio.Event()
+    strategy.add_event_handler("on_user_turn_started", lambda *_: begun.set())
+    await strategy.process_frame(SPEAKS())
+    await strategy.process_frame(VADUserStartedSpeakingFrame(start_secs=0.89))
+    await asyncio.wait_for(begun.wait(), 5)
+
+
+async def test_what_was_a_nod_is_forgotten():
+    strategy, forgotten = await set_up(UserTurnStart()), []
+    strategy.add_event_handler("on_reset_aggregation", lambda *_: forgotten.append(True))
+    for frame in (SPEAKS(), began(), heard("对"), ended(), said("对对。")):
+        await strategy.process_frame(frame)
+    assert forgotten == [True]
+    await strategy.cleanup()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "嗯。",
+        "嗯嗯",
+        "对对对！",
+        "哦，好的。",
+        "是的，是的。",
+        "没错",
+        "Uh-huh.",
+        "Mm-hmm",
+        "Yeah, right.",
+        "OK.",
+        "I see.",
+        "Oh, got it.",
+    ],
+)
+def test_nods(text):
+    assert is_nod(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "停",
+        "等等",
+        "等一下。",
+        "不对",
+        "不是",
+        "好的，那地址呢？",
+        "对了，帮我查一下",
+        "Wait.",
+        "No.",
+        "Okay, but where?",
+        "Rights",
+        "",
+    ],
+)
+def test_no_nods(text):
+    assert not is_nod(text)
+
+
+def test_what_stops_and_what_is_too_little():
+    assert all(map(is_stop, ["停。", "等一下", "不对", "不是的", "别说了", "Wait, wait.", "No.", "Hold on", "部队"]))
+    assert not any(map(is_stop, ["嗯", "好的", "Nothing", "Okay", "今天", ""]))
+    assert all(map(is_unclear, ["敬", "推推", "Twey.", "vau", ""]))
+    assert not any(map(is_unclear, ["十点", "你好", "Which time", "tomorrow"]))
 
 
 @pytest.mark.parametrize(
@@ -60,43 +170,166 @@ def test_characters_are_counted_without_punctuation(text, count):
 
 
 @pytest.mark.parametrize(
-    ("frames", "ended"),
+    ("question", "stretches", "cue"),
     [
-        ([VADUserStartedSpeakingFrame(), VADUserStoppedSpeakingFrame(), NothingHeardFrame()], True),
-        ([VADUserStartedSpeakingFrame(), VADUserStoppedSpeakingFrame(), said("你好"), NothingHeardFrame()], False),
-        ([VADUserStartedSpeakingFrame(), NothingHeardFrame()], False),
-        ([VADUserStartedSpeakingFrame(), VADUserStoppedSpeakingFrame()], False),
+        ("", ["我想找一下那个"], "filler"),
+        ("", ["I'd like, um"], "filler"),
+        ("", ["我觉得是"], "open"),
+        ("", ["I was looking for the"], "open"),
+        ("", ["Apples..."], "trails_off"),
+        ("", ["现在几点了"], "closed"),
+        ("", ["How much is this one?"], "closed"),
+        ("", ["如果明天下雨的话"], "subordinate"),
+        ("", ["If it rains tomorrow"], "subordinate"),
+        ("请问您的手机号是多少？", ["138", "0013"], "number_open"),
+        ("请问您的手机号是多少？", ["138", "0013", "8000"], "number_whole"),
+        ("What is your phone number?", ["Five five five", "two one seven"], "number_open"),
+        ("What is your phone number?", ["Five five five, 217", "8493"], "number_whole"),
+        ("请问您的订单号是？", ["订单号是2024"], "number_unknown"),
+        ("您需要买些什么？", ["苹果", "香蕉"], "list_open"),
+        ("您确定要取消吗？", ["是的。"], "answer"),
+        ("Anything else? Do you need a receipt?", ["No, thank you."], "answer"),
+        ("", ["好"], "brief"),
+        ("", ["我觉得吧"], "open"),
+        ("您的生日是哪天？", ["1992年"], "open"),
+        ("", ["That big"], "fragment"),
+        ("What is your phone number?", ["for one five"], "number_open"),
     ],
 )
-async def test_a_turn_without_words_ends_at_once(frames, ended):
-    strategy = NothingHeardStop()
-    ends = []
-
-    async def on_stopped(*_):
-        ends.append(True)
-
-    strategy.add_event_handler("on_user_turn_stopped", on_stopped)
-    strategy.add_event_handler("on_user_turn_inference_triggered", on_stopped)
-    await strategy.handle_user_turn_started()
-    for frame in frames:
-        await strategy.process_frame(frame)
-    assert bool(ends) is ended
-    assert len(ends) <= 1, "an empty turn must not ask the brain for anything"
+def test_words_tell(question, stretches, cue):
+    assert getattr(cues(stretches, question), cue) > 0
 
 
-async def test_words_of_the_last_turn_do_not_count_in_the_next():
-    strategy = NothingHeardStop()
-    ends = []
+@pytest.mark.parametrize(
+    ("question", "stretches", "cue"),
+    [
+        ("", ["如果明天下雨的话", "我们就不去了"], "subordinate"),
+        ("", ["如果下雨我就不去"], "subordinate"),
+        ("您需要买些什么？", ["苹果", "还有香蕉"], "list_open"),
+        ("", ["我有三个苹果"], "number_unknown"),
+        ("", ["没有"], "open"),
+        ("", ["是"], "open"),
+        ("需要吗？", ["是的"], "open"),
+        ("您要什么？", ["大杯的"], "open"),
+        ("What is your phone number?", ["555 217 8493"], "number_open"),
+        ("您贵姓？", ["我姓陈"], "fragment"),
+        ("您要大杯的还是小杯的？", ["大杯的"], "filler"),
+    ],
+)
+def test_words_do_not_tell(question, stretches, cue):
+    assert getattr(cues(stretches, question), cue) == 0
 
-    async def on_stopped(*_):
-        ends.append(True)
 
-    strategy.add_event_handler("on_user_turn_stopped", on_stopped)
-    await strategy.handle_user_turn_started()
-    await strategy.process_frame(said("你好"))
-    await strategy.handle_user_turn_started()
-    await strategy.process_frame(NothingHeardFrame())
-    assert ends
+def test_the_wait_follows_the_evidence():
+    patience = Patience.packaged()
+    question = "请问您的手机号是多少？"
+    half = patience.wait(Pause(0.5, ["138", "0013"], question=question), 2.5)
+    whole = patience.wait(Pause(0.5, ["138", "0013", "8000"], question=question), 2.5)
+    assert whole < 0.8 < half <= 2.5
+    assert patience.wait(Pause(0.99, ["现在几点了？"]), 2.5) < 0.5 < patience.wait(Pause(0.3, ["我想找那个"]), 2.5)
+    assert patience.wait(Pause(0.01, ["我想找那个"]), 0.6) <= 0.6, "nobody waits longer than asked to"
+
+
+class Ending:
+    """A strategy in a turn, whose audio detector says what it is told to."""
+
+    def __init__(self, sound, **options):
+        self.strategy = EndOfTurnStop(**options)
+        self.sound = sound
+        self.happened = asyncio.Queue()
+
+    async def __aenter__(self):
+        strategy = await set_up(self.strategy)
+
+        async def probability():
+            return self.sound
+
+        strategy._sound.probability = probability
+
+        async def inference(_, speculation):
+            await self.happened.put(("answer ahead", speculation.text) if speculation else ("answer",))
+
+        async def stopped(_, params):
+            await self.happened.put(("confirmed",) if params.confirms_speculation else ("over",))
+
+        async def cancelled(_):
+            await self.happened.put(("withdrawn",))
+
+        strategy.add_event_handler("on_user_turn_inference_triggered", inference)
+        strategy.add_event_handler("on_user_turn_stopped", stopped)
+        strategy.add_event_handler("on_user_turn_speculation_cancelled", cancelled)
+        await self.frames(began())
+        await strategy.handle_user_turn_started()
+        return self
+
+    async def __aexit__(self, *_):
+        await self.strategy.cleanup()
+
+    async def frames(self, *frames):
+        for frame in frames:
+            await self.strategy.process_frame(frame)
+
+    async def next(self):
+        return await asyncio.wait_for(self.happened.get(), 5)
+
+
+async def test_a_finished_question_ends_the_turn_with_its_words():
+    async with Ending(0.99) as turn:
+        await turn.frames(ended())
+        await asyncio.sleep(0.05)
+        assert turn.happened.empty(), "the words are not known yet"
+        await turn.frames(said("现在几点了？"))
+        assert await turn.next() == ("answer",)
+        assert await turn.next() == ("over",)
+
+
+async def test_half_a_number_is_waited_for_and_answered_once():
+    context = LLMContext(messages=[{"role": "assistant", "content": "请问您的手机号是多少？"}])
+    async with Ending(0.6, context=context, longest=30) as turn:
+        await turn.frames(ended(), said("138"), began(), ended(), said("0013"), began())
+        assert turn.happened.empty()
+        turn.sound = 0.97
+        await turn.frames(ended(), said("8000"))
+        assert [await turn.next(), await turn.next()][-1][0] in ("over", "confirmed")
+        assert turn.happened.empty()
+
+
+async def test_a_likely_end_is_answered_ahead_and_confirmed():
+    async with Ending(0.6, likely=0.0, longest=1.0) as turn:
+        await turn.frames(ended(), said("我觉得这个方案不行，但是"))
+        assert await turn.next() == ("answer ahead", "我觉得这个方案不行，但是")
+        assert await turn.next() == ("confirmed",)
+
+
+async def test_what_was_answered_ahead_is_withdrawn_when_the_voice_goes_on():
+    async with Ending(0.6, likely=0.0, longest=30) as turn:
+        await turn.frames(ended(), said("我想订一个"))
+        assert (await turn.next())[0] == "answer ahead"
+        await turn.frames(began())
+        assert await turn.next() == ("withdrawn",)
+
+
+async def test_what_the_brain_refuses_to_answer_ahead_is_answered_at_the_end():
+    async with Ending(0.6, likely=0.0, longest=1.0) as turn:
+        await turn.frames(ended(), said("我想订一个"))
+        assert (await turn.next())[0] == "answer ahead"
+        await turn.frames(EagerEndOfTurnCancelFrame())
+        assert await turn.next() == ("answer",)
+        assert await turn.next() == ("over",)
+
+
+async def test_a_turn_without_words_ends_at_once_and_asks_for_nothing():
+    async with Ending(0.1, longest=30) as turn:
+        await turn.frames(ended(), NothingHeardFrame())
+        assert await turn.next() == ("over",)
+        assert turn.happened.empty()
+
+
+async def test_a_cough_behind_words_does_not_hide_them():
+    async with Ending(0.99, longest=1.0) as turn:
+        await turn.frames(ended(), began(), said("现在几点了？"), ended(), NothingHeardFrame())
+        assert await turn.next() == ("answer ahead", "现在几点了？")
+        assert await turn.next() == ("confirmed",)
 
 
 def test_settings_reach_the_analyzers():
@@ -105,5 +338,5 @@ def test_settings_reach_the_analyzers():
     )
     vad = params.vad_analyzer.params
     assert (vad.start_secs, vad.stop_secs, vad.confidence, vad.min_volume) == (0.3, 0.4, 0.8, 0.2)
-    assert params.user_turn_strategies.stop[0]._turn_analyzer.params.stop_secs == 1.5
+    assert params.user_turn_strategies.stop[0]._longest == 1.5
     assert params.user_turn_stop_timeout == WORST_TRANSCRIPTION_SECONDS

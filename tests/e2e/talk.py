@@ -129,4 +129,5 @@ def sound_of(text, synthesizer):
         return silence(3)
     if match := re.fullmatch(r"<(\w+) noise>", text):
         return noise(match[1], 2)
-    return say(synthesizer, text)
+    # So short a word is hard enough to recognise from a native speaker.
+    return say(synthesizer, text, voice="lian") if len(text) <= 3 else say(synthesizer, text)

@@ -93,6 +93,12 @@ async def test_what_was_heard_is_what_is_remembered(agent, scenarios, witness, n
     assert error_rate(heard, remembered) < 0.4, (heard, remembered)
 
 
+async def test_a_nod_goes_by(agent, scenarios):
+    session = await hold(agent, scenarios["nods"])
+    heard = [data["text"] for data in session.told("heard")]
+    assert len(heard) == 1, f"the nod is no turn: {heard}"
+
+
 async def test_two_conversations_at_once(agent, scenarios):
     one, other = await asyncio.gather(agent.hold(scenarios["question_and_answer"]), agent.hold(scenarios["english"]))
     assert one.passed, "\n".join(one.debug_log)

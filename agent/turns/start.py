@@ -1,0 +1,144 @@
+"""When the user begins, and whether they interrupt the agent or only nod."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
+    Frame,
+    InterimTranscriptionFrame,
+    TranscriptionFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.turns.types import ProcessFrameResult
+from pipecat.turns.user_start import BaseUserTurnStartStrategy
+
+CLEARLY_SPEECH = 0.9
+"""Seconds of voice that interrupt, whatever was recognised so far, unless it sounds like a nod."""
+LONGEST_NOD = 1.3
+"""Seconds of voice after which even 对对对对 is no nod any more."""
+_NODS = (
+    "嗯 恩 摁 唔 哦 噢 喔 啊 哈 呵 诶 欸 对 队 堆 兑 好 号 是 事 行 对的 好的 好吧 好啊 好呀 是的 是啊 是呀 没错 "
+    "没问题 明白 明白了 知道 知道了 了解 当然 有道理 原来如此 真的 这样啊 "
+    "u+h+ hu+h+ m+ m+h+m+ hm+ a+h+ o+h+ yeah yep yes yup right ok okay sure really wow aha isee gotit ofcourse exactly "
+    "true great good alright allright indeed cool nice"
+).split()
+_NOD = re.compile(rf"(?:{'|'.join(sorted(_NODS, key=len, reverse=True))})+")
+
+
+_STOPS = re.compile(
+    r"[停听挺庭厅亭等灯登不布步补部别够狗喂慢错谁啥]|打住|闭嘴|安静"
+    r"|(?:stop|top|wait|no|hey|hold|hang|shut|what|why|who|when|where|how|nope|pause|quiet|shh|sorry|but|enough)\b"
+)
+"""How people begin who stop each other, and what that is misheard as."""
+
+
+def is_nod(text: str) -> bool:
+    """Whether a text is nothing but what people say to show that they listen."""
+    return bool(_NOD.fullmatch(re.sub(r"[\W_]+", "", text.lower())))
+
+
+def is_stop(text: str) -> bool:
+    """Whether a text begins as one does that stops somebody who speaks."""
+    return bool(_STOPS.match(re.sub(r"^\W+", "", text.lower())))
+
+
+def is_unclear(text: str) -> bool:
+    """Whether a text is too little to be believed: one syllable, alone or repeated, or one short word."""
+    said = re.sub(r"[\W_]+", "", text.lower())
+    return len(set(said)) <= 1 if not said.isascii() else len(said) < 6 and len(text.split()) <= 1
+
+
+class UserTurnStart(BaseUserTurnStartStrategy):
+    """Begins the user's turn at their voice; while the agent speaks, at what is no nod.
+
+    While the agent is silent any voice begins a turn. While it speaks, it depends on `interrupt`:
+
+    `auto`: a nod (嗯, 对, uh-huh) goes by, and so does noise in which the recogniser finds no word; it is forgotten. 停
+        or wait interrupts as soon as it is recognised, by a recogniser with interim transcripts while it is said. So
+        does a voice that lasts longer than a nod, and at its end whatever is more than one syllable.
+    `voice`: any voice interrupts at once.
+    `words`: a transcript of at least `min_characters` hanzi or letters interrupts.
+    """
+
+    def __init__(self, *, interrupt: str = "auto", min_characters: int = 3) -> None:
+        super().__init__()
+        self._interrupt = interrupt
+        self._min_characters = min_characters
+        self._bot_speaking = False
+        self._in_turn = False
+        self._long_voice: asyncio.Task[None] | None = None
+        self._nods = False
+
+    async def handle_user_turn_started(self) -> None:
+        """A turn runs: nothing is to be decided until it ends."""
+        self._in_turn = True
+        await self._stop_waiting()
+
+    async def handle_user_turn_stopped(self) -> None:
+        """The next voice may begin a turn."""
+        self._in_turn = False
+
+    async def cleanup(self) -> None:
+        """End what runs."""
+        await super().cleanup()
+        await self._stop_waiting()
+
+    async def process_frame(self, frame: Frame) -> ProcessFrameResult:
+        """Look at one frame; STOP when it begins a turn."""
+        if isinstance(frame, BotStartedSpeakingFrame):
+            self._bot_speaking = True
+        elif isinstance(frame, BotStoppedSpeakingFrame):
+            self._bot_speaking = False
+        elif isinstance(frame, VADUserStartedSpeakingFrame):
+            if self._interrupt == "voice" or not self._bot_speaking:
+                return await self._start()
+            if self._interrupt == "auto" and not self._in_turn:
+                await self._stop_waiting()
+                self._nods = False
+                self._long_voice = self.task_manager.create_task(
+                    self._outlast_a_nod(frame.start_secs), f"{self}::long voice"
+                )
+        elif isinstance(frame, VADUserStoppedSpeakingFrame):
+            await self._stop_waiting()
+        elif isinstance(frame, (TranscriptionFrame, InterimTranscriptionFrame)):
+            final = isinstance(frame, TranscriptionFrame)
+            if not self._bot_speaking or self._means_it(frame.text, final):
+                return await self._start()
+            self._nods = is_nod(frame.text)
+            if final and not self._in_turn:
+                await self.trigger_reset_aggregation()
+        return ProcessFrameResult.CONTINUE
+
+    def _means_it(self, text: str, final: bool) -> bool:
+        """Whether words during the agent's speech interrupt it."""
+        if self._interrupt != "auto":
+            return character_count(text) >= self._min_characters
+        if is_stop(text):
+            return True
+        return final and not is_nod(text) and not is_unclear(text)
+
+    async def _outlast_a_nod(self, already: float) -> None:
+        await asyncio.sleep(CLEARLY_SPEECH - already)
+        if self._nods:
+            await asyncio.sleep(LONGEST_NOD - CLEARLY_SPEECH)
+        self._long_voice = None
+        await self._start()
+
+    async def _stop_waiting(self) -> None:
+        task, self._long_voice = self._long_voice, None
+        if task and task is not asyncio.current_task():
+            await self.task_manager.cancel_task(task)
+
+    async def _start(self) -> ProcessFrameResult:
+        await self.trigger_user_turn_started()
+        return ProcessFrameResult.STOP
+
+
+def character_count(text: str) -> int:
+    """Hanzi, letters and digits in a text; punctuation and spaces do not count."""
+    return sum(char.isalnum() for char in text)

@@ -1,0 +1,321 @@
+"""Who waits, who nods, who barges in: `python -m tests.benchmarks.turns [--half development] [--train]`.
+
+Conversations are spoken by the embedded voices (`turns_said`, `turns_heard`) and heard by this agent's decision and,
+in the same run, by plain Smart Turn v3 and by plain voice activity. No clock is involved: all see the same sound frame
+by frame, and what recognition and the audio detector cost is added as measured on this machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
+from pipecat.audio.vad.silero import SileroVADAnalyzer
+from pipecat.audio.vad.vad_analyzer import VADParams, VADState
+
+from agent.settings import Settings
+from agent.stt import FIRST_GLIMPSE, LULL, NEXT_GLIMPSE
+from agent.turns.ending import WEIGHTS, Patience, Pause, features
+from agent.turns.start import CLEARLY_SPEECH, LONGEST_NOD, is_nod, is_stop, is_unclear
+from tests.benchmarks.turns_heard import RATE, Audio, Sound, Studio, Turn, sounds
+from tts_service.kokoro.model import cache_directory
+from tts_service.recogniser import Recogniser
+
+LONGEST = 2.5
+"""Seconds of silence after which everybody gives up, as the agent's `turns.max_pause`."""
+GRACE = 0.25
+"""A recogniser's stretch begins so much before the voice was noticed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Voice between two pauses, as the agent's detectors see it."""
+
+    begin: float
+    """When the voice began, in seconds."""
+    end: float
+    """When the silence began."""
+    sound: float
+    """Smart Turn's probability of an end, after `stop_seconds` of silence."""
+    text: str
+
+
+class Ears:
+    """The agent's detectors, run over a recording as fast as they go. Results are kept in the cache folder."""
+
+    def __init__(self, settings: Settings) -> None:
+        turns = settings.turns
+        self._params = VADParams(
+            confidence=turns.confidence,
+            start_secs=turns.start_seconds,
+            stop_secs=turns.stop_seconds,
+            min_volume=turns.min_volume,
+        )
+        self.stop_seconds = turns.stop_seconds
+        self._smart_turn = LocalSmartTurnAnalyzerV3()
+        self._smart_turn.set_sample_rate(RATE)
+        self._recogniser = Recogniser(
+            **settings.ears.model_dump(include={"languages", "beam_size", "threads", "window"})
+        )
+        self._folder = cache_directory() / "turns"
+        self.costs: dict[str, list[float]] = {"recognition": [], "smart turn": [], "glimpse": []}
+
+    def stretches(self, samples: Audio) -> list[Stretch]:
+        """Where the voice was, what each stretch says, and whether it sounds like an end."""
+        key = hashlib.sha256(samples.tobytes() + repr(self._params).encode()).hexdigest()[:24]
+        file = self._folder / f"heard-{key}.json"
+        if not file.exists():
+            found = [self._look(samples, begin, end) for begin, end in self.voice(samples)]
+            file.write_text(json.dumps(found), encoding="utf-8")
+        return [Stretch(*values) for values in json.loads(file.read_text(encoding="utf-8"))]
+
+    def looks(self, samples: Audio, begin: float, end: float, likely: str | None) -> list[tuple[float, str, bool]]:
+        """What is recognised of a stretch while it is heard, and at its end: when begun, the text, whether final."""
+        key = hashlib.sha256(
+            samples.tobytes() + repr((self._params, begin, end, FIRST_GLIMPSE, likely)).encode()
+        ).hexdigest()[:24]
+        file = self._folder / f"looks-{key}.json"
+        if not file.exists():
+            found: list[tuple[float, str, bool]] = []
+            at = begin + FIRST_GLIMPSE
+            while at < min(end + self._params.stop_secs, begin + LONGEST_NOD):
+                part = samples[int(max(0, begin - 0.1) * RATE) : int(at * RATE)]
+                began = time.perf_counter()
+                found.append((at, self._recogniser.transcribe_glimpse(part, likely=likely).text, False))
+                self.costs["glimpse"].append(time.perf_counter() - began)
+                at += max(NEXT_GLIMPSE, 0.15)
+            part = samples[int(max(0, begin - 1) * RATE) : int((end + LULL) * RATE)]
+            found.append((end + LULL, self._recogniser.transcribe(part, likely=likely).text, True))
+            file.write_text(json.dumps(found), encoding="utf-8")
+        return [tuple(look) for look in json.loads(file.read_text(encoding="utf-8"))]
+
+    def voice(self, samples: Audio) -> Iterable[tuple[float, float]]:
+        """Beginning and end of every stretch of voice."""
+        begin: float | None = None
+        for at, state in self.states(samples):
+            if state == VADState.SPEAKING and begin is None:
+                begin = at - self._params.start_secs
+            elif state == VADState.QUIET and begin is not None:
+                yield begin, at - self._params.stop_secs
+                begin = None
+
+    def states(self, samples: Audio) -> Iterable[tuple[float, VADState]]:
+        """The state of the VAD after every 20 ms."""
+        vad = SileroVADAnalyzer(params=self._params)
+        vad.set_sample_rate(RATE)
+        pcm = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
+        step = RATE // 50 * 2
+        for start in range(0, len(pcm) - step + 1, step):
+            yield (start + step) / 2 / RATE, vad._run_analyzer(pcm[start : start + step])
+
+    def _look(self, samples: Audio, begin: float, end: float) -> tuple[float, float, float, str]:
+        asked = int((end + self._params.stop_secs) * RATE)
+        began = time.perf_counter()
+        sound = self._smart_turn._predict_endpoint(samples[max(0, asked - 8 * RATE) : asked])["probability"]
+        self.costs["smart turn"].append(time.perf_counter() - began)
+        began = time.perf_counter()
+        text = self._recogniser.transcribe(samples[int(max(0, begin - GRACE) * RATE) : int((end + 0.1) * RATE)]).text
+        self.costs["recognition"].append(time.perf_counter() - began)
+        return begin, end, float(sound), text
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One pause as a detector meets it."""
+
+    turn: Turn
+    at: float
+    """When the silence began."""
+    lasts: float | None
+    """Seconds until the voice goes on; None: it was the end."""
+    heard: Pause
+    unheard: Pause
+
+
+def moments(turns: Iterable[Turn], ears: Ears) -> list[Moment]:
+    """Every pause in which the VAD noticed a silence, those at the end too."""
+    found = []
+    for turn in turns:
+        stretches = ears.stretches(turn.samples)
+        texts: list[str] = []
+        for number, stretch in enumerate(stretches):
+            last = number == len(stretches) - 1
+            lasts = None if last else stretches[number + 1].begin - stretch.end
+            before = list(texts)
+            texts += [stretch.text] if stretch.text else []
+            question = turn.script.question
+            unheard = Pause(stretch.sound, before, False, question)
+            found.append(Moment(turn, stretch.end, lasts, Pause(stretch.sound, list(texts), True, question), unheard))
+    return found
+
+
+Decision = Callable[[Moment], float]
+"""Seconds of silence after which a detector takes the turn for over, all its thinking included."""
+
+
+def report(name: str, moments: list[Moment], at_once: Callable[[Moment], bool], live: Decision) -> dict[str, float]:
+    """One line of the table.
+
+    Args:
+        name: The detector.
+        moments: The pauses.
+        at_once: Whether it takes the pause for an end when 300 ms of silence have passed.
+        live: When it would end the turn, with its thinking.
+    """
+    inside = [m for m in moments if m.lasts is not None]
+    ends = [live(m) for m in moments if m.lasts is None]
+    early = [m.lasts is not None and m.lasts > 0.3 and at_once(m) for m in inside]
+    cut = [m.lasts is not None and live(m) < m.lasts for m in inside]
+    p50, p90 = np.percentile(ends, [50, 90])
+    print(
+        f"  {name:14} false cut-offs at 300 ms {np.mean(early):6.1%} of {len(inside)}, in the end {np.mean(cut):6.1%}; "
+        f"response p50 {p50:.2f} s, p90 {p90:.2f} s of {len(ends)}",
+        flush=True,
+    )
+    return {"early": float(np.mean(early)), "cut": float(np.mean(cut)), "p50": float(p50), "p90": float(p90)}
+
+
+def compare(found: list[Moment], patience: Patience, recognition: float, smart_turn: float, early_start: float) -> None:
+    """The table of one set of pauses."""
+
+    def agent(moment: Moment) -> float:
+        known = early_start + recognition
+        first = patience.wait(moment.unheard, LONGEST)
+        if first <= known:
+            return max(first, 0.2 + smart_turn)
+        return max(patience.wait(moment.heard, LONGEST), known)
+
+    def smart(moment: Moment) -> float:  # Pipecat's strategy: asked once, and it waits for the transcript
+        over = (moment.heard.sound or 0) > 0.5
+        return 0.2 + max(smart_turn, recognition) if over else LONGEST
+
+    for title, pick in KINDS.items():
+        some = [m for m in found if pick(m)]
+        if not any(m.lasts is None for m in some) or not any(m.lasts is not None for m in some):
+            continue
+        print(title)
+        report("this agent", some, lambda m: patience.wait(m.heard, LONGEST) <= 0.3, agent)
+        report("Smart Turn v3", some, lambda m: (m.heard.sound or 0) > 0.5, smart)
+        report("voice activity", some, lambda m: True, lambda m: 0.3)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a sound during the agent's speech did."""
+
+    sound: Sound
+    agent: float | None
+    """Seconds from its beginning to the interruption by this agent; None: none."""
+    by_voice: float | None
+    """The same for Pipecat's own start strategies: voice activity of 0.2 s."""
+
+
+def interruptions(sounds: Iterable[Sound], ears: Ears, glimpse: float, recognition: float) -> list[Outcome]:
+    """Let every sound be heard while the agent speaks."""
+    found = []
+    for sound in sounds:
+        agent = by_voice = None
+        for begin, end in ears.voice(sound.samples):
+            by_voice = by_voice if by_voice is not None else begin + 0.2 - sound.onset
+            nods, times = False, []
+            for at, text, final in ears.looks(sound.samples, begin, end, sound.language or "zh"):
+                known = at + (recognition if final else glimpse)
+                nods = is_nod(text) if known < begin + CLEARLY_SPEECH else nods
+                if is_stop(text) or (final and text and not is_nod(text) and not is_unclear(text)):
+                    times.append(known)
+            outlasts = begin + (LONGEST_NOD if nods else CLEARLY_SPEECH)
+            if end + ears.stop_seconds > outlasts:
+                times.append(outlasts)
+            if agent is None and times:
+                agent = min(times) - sound.onset
+        found.append(Outcome(sound, agent, by_voice))
+    return found
+
+
+def show_interruptions(outcomes: list[Outcome]) -> None:
+    """The second table."""
+    print("while the agent speaks (this agent | Pipecat's default: any voice of 0.2 s)")
+    kinds = ("nod", "command", "question", "cough", "keyboard", "music", "door", "television", "echo")
+    for kind in kinds:
+        for language in ("zh", "en", ""):
+            some = [o for o in outcomes if o.sound.kind == kind and o.sound.language == language]
+            if not some:
+                continue
+            line = []
+            for times in ([o.agent for o in some], [o.by_voice for o in some]):
+                stopped = [t for t in times if t is not None]
+                text = f"stopped by {len(stopped) / len(some):6.1%}"
+                if kind in ("command", "question") and stopped:
+                    soon = np.mean([t is not None and t <= 0.4 for t in times])
+                    p50, p95 = np.percentile(stopped, [50, 95])
+                    text += f", noticed p50 {p50:.2f} s, p95 {p95:.2f} s, within 0.4 s {soon:.0%}"
+                line.append(text)
+            print(f"  {kind:10} {language:2} of {len(some):3}: {' | '.join(line)}")
+
+
+KINDS: dict[str, Callable[[Moment], bool]] = {
+    "Mandarin": lambda m: m.turn.script.language == "zh",
+    "English": lambda m: m.turn.script.language == "en",
+    "all, 16 kHz": lambda m: m.turn.line == "wide",
+    "all, G.711": lambda m: m.turn.line == "g711",
+    "all, G.711 with 3 % loss": lambda m: m.turn.line == "lossy",
+}
+
+
+def train(found: list[Moment], file: Path = WEIGHTS) -> None:
+    """Fit the weights on pauses of the development half."""
+    rows = [(features(p), m.lasts is None) for m in found for p in (m.heard, m.unheard)]
+    names = list(rows[0][0])
+    x = np.array([[values[name] for name in names] for values, _ in rows])
+    y = np.array([over for _, over in rows], float)
+    balance = np.where(y > 0, len(y) / (2 * y.sum()), len(y) / (2 * (len(y) - y.sum())))
+    weights = np.zeros(len(names))
+    for _ in range(60):  # Newton's method; a ridge keeps rare cues modest
+        p = 1 / (1 + np.exp(-x @ weights))
+        gradient = x.T @ (balance * (p - y)) + weights
+        curvature = (x * (balance * p * (1 - p))[:, None]).T @ x + np.eye(len(names))
+        weights -= np.linalg.solve(curvature, gradient)
+    fitted = {
+        "weights": {name: round(float(w), 3) for name, w in zip(names, weights, strict=True)},
+        "sure": 0.75,
+        "middle": 1.0,
+    }
+    file.write_text(json.dumps(fitted, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(fitted))
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--half", choices=("development", "kept"), default="kept")
+    parser.add_argument("--readings", type=int, default=1, help="speakers for every script")
+    parser.add_argument("--train", action="store_true", help="fit the weights on the development half first")
+    options = parser.parse_args()
+    from loguru import logger
+
+    logger.remove()
+    logger.add(sys.stderr, level="ERROR")
+    print(f"{os.cpu_count()} cores; load before: {os.getloadavg()[0]:.1f}")
+    studio, ears = Studio(), Ears(Settings())
+    if options.train:
+        train(moments(studio.turns(False, options.readings), ears))
+    found = moments(studio.turns(options.half == "kept", options.readings), ears)
+    compare(found, Patience.packaged(), recognition=0.35, smart_turn=0.04, early_start=LULL)
+    outcomes = interruptions(sounds(studio, options.half == "kept"), ears, glimpse=0.1, recognition=0.35)
+    show_interruptions(outcomes)
+    for name, seconds in ears.costs.items():
+        if seconds:
+            print(f"{name}: median {np.median(seconds) * 1000:.0f} ms of {len(seconds)}, this run")
+
+
+if __name__ == "__main__":
+    main()
