@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 from pipecat.services.ai_service import AIService
 
 from agent.settings import SettingsError
+from pipecat_glm_tts.wording import tr
 
 Kind = TypeVar("Kind", bound=AIService)
 
@@ -46,7 +47,13 @@ class NamedService(Generic[Kind]):
         if unknown := sorted(set(given) - inherited):
             known = [*own, *sorted({p for cls in self._class.__mro__[1:3] for p in _keywords(cls)} - set(own))]
             raise SettingsError(
-                f"{field}.arguments: {self._class.__name__} takes no {', '.join(unknown)}; known: {', '.join(known)}"
+                tr(
+                    "{field}.arguments: {service} takes no {names}; known: {known}",
+                    field=field,
+                    service=self._class.__name__,
+                    names=", ".join(unknown),
+                    known=", ".join(known),
+                )
             )
         missing = [
             p for p in own
@@ -55,7 +62,14 @@ class NamedService(Generic[Kind]):
             and p not in given
         ]  # fmt: skip
         if missing:
-            raise SettingsError(f"{field}.arguments: {self._class.__name__} needs {', '.join(missing)}")
+            raise SettingsError(
+                tr(
+                    "{field}.arguments: {service} needs {names}",
+                    field=field,
+                    service=self._class.__name__,
+                    names=", ".join(missing),
+                )
+            )
 
     def make(self) -> Kind:
         """A service for one conversation.
@@ -67,7 +81,16 @@ class NamedService(Generic[Kind]):
         try:
             return self._class(**given)
         except Exception as error:  # whatever a stranger's constructor raises
-            raise SettingsError(f"{self._field}.service {self._name}: {type(error).__name__}: {error}") from error
+            kind = type(error).__name__
+            raise SettingsError(
+                tr(
+                    "{field}.service {name} refuses its arguments: {kind}: {error}",
+                    field=self._field,
+                    name=self._name,
+                    kind=kind,
+                    error=error,
+                )
+            ) from error
 
     def _filled(self) -> dict[str, Any]:
         given = {name: self._from_environment(name, value) for name, value in self._arguments.items()}
@@ -77,7 +100,9 @@ class NamedService(Generic[Kind]):
             try:
                 given["settings"] = own_settings(**settings)
             except TypeError as error:
-                raise SettingsError(f"{self._field}.arguments: settings: {error}") from None
+                raise SettingsError(
+                    tr("{field}.arguments, settings: {error}", field=self._field, error=error)
+                ) from None
         return given
 
     def _from_environment(self, name: str, value: Any) -> Any:
@@ -86,7 +111,14 @@ class NamedService(Generic[Kind]):
         if not (isinstance(value, str) and (match := re.fullmatch(r"\$(\w+)", value))):
             return value
         if not os.environ.get(match[1]):
-            raise SettingsError(f"{self._field}.arguments: {name} is {value}, but that environment variable is not set")
+            raise SettingsError(
+                tr(
+                    "{field}.arguments: {name} is {value}, but that environment variable is not set",
+                    field=self._field,
+                    name=name,
+                    value=value,
+                )
+            )
         return os.environ[match[1]]
 
 
@@ -101,8 +133,25 @@ def found_class(field: str, name: str, kind: type[Kind]) -> type[Kind]:
         module = importlib.import_module(module_name)
     except Exception as error:  # Pipecat's modules raise what they like when a package is missing
         extra = re.fullmatch(r"pipecat\.services\.(\w+)(?:\..*)?", module_name)
-        fix = f"; try pip install 'pipecat-ai[{extra[1].replace('_', '-')}]'" if extra else "; is it installed?"
-        raise SettingsError(f"{field}.service: cannot import {module_name}: {error}{fix}") from None
+        if extra is None:
+            raise SettingsError(
+                tr(
+                    "{field}.service: cannot import {module}: {error}; is it installed?",
+                    field=field,
+                    module=module_name,
+                    error=error,
+                )
+            ) from None
+        package = f"pipecat-ai[{extra[1].replace('_', '-')}]"
+        raise SettingsError(
+            tr(
+                "{field}.service: cannot import {module}: {error}; try pip install '{package}'",
+                field=field,
+                module=module_name,
+                error=error,
+                package=package,
+            )
+        ) from None
     there = {
         n: c
         for n, c in vars(module).items()
@@ -113,12 +162,30 @@ def found_class(field: str, name: str, kind: type[Kind]) -> type[Kind]:
     if not class_name and len(there) == 1:
         return next(iter(there.values()))
     if not class_name and not there:
-        raise SettingsError(f"{field}.service: {module_name} has no {kind.__name__}")
+        raise SettingsError(
+            tr("{field}.service: {module} has no {kind}", field=field, module=module_name, kind=kind.__name__)
+        )
     if class_name and isinstance(found := getattr(module, class_name, None), type) and issubclass(found, kind):
         return found
-    problem = f"{class_name} in {module_name} is no {kind.__name__}" if class_name else f"{module_name} has several"
+    known = ", ".join(f"{module_name}:{n}" for n in there) or "-"
+    if not class_name:
+        raise SettingsError(
+            tr(
+                "{field}.service: {module} has several; write one of {known}",
+                field=field,
+                module=module_name,
+                known=known,
+            )
+        )
     raise SettingsError(
-        f"{field}.service: {problem}; write one of {', '.join(f'{module_name}:{n}' for n in there) or '-'}"
+        tr(
+            "{field}.service: {name} in {module} is no {kind}; write one of {known}",
+            field=field,
+            name=class_name,
+            module=module_name,
+            kind=kind.__name__,
+            known=known,
+        )
     )
 
 

@@ -179,7 +179,9 @@ class BrainSettings(Section):
     @model_validator(mode="after")
     def _endpoint_has_a_model(self) -> BrainSettings:
         if self.service is not None and (self.base_url is not None or self.extra):
-            raise ValueError("service and base_url or extra exclude each other; what a service needs are its arguments")
+            raise ValueError(
+                tr("service and base_url or extra exclude each other; what a service needs are its arguments")
+            )
         if self.base_url is not None and self.model is None:
             raise ValueError(
                 tr("base_url is set but model is not; name the model to ask for (brain.model or OPENAI_MODEL)")

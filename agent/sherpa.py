@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError, StopSignal
 from tts_service.recogniser import SAMPLE_RATE, Listener, Transcript
 
@@ -33,14 +34,26 @@ class SherpaRecogniser(Listener):
         try:
             import sherpa_onnx
         except ImportError as error:
-            raise SpeechError(f"ears.engine {engine} needs sherpa-onnx ({error}); pip install sherpa-onnx") from None
+            raise SpeechError(
+                tr(
+                    "ears.engine {engine} needs sherpa-onnx ({error}); pip install sherpa-onnx",
+                    engine=engine,
+                    error=error,
+                )
+            ) from None
         if model is None:
-            raise SpeechError(f"ears.engine {engine} needs ears.model: a folder with model.onnx and tokens.txt")
+            raise SpeechError(
+                tr("ears.engine {engine} needs ears.model: a folder with model.onnx and tokens.txt", engine=engine)
+            )
         weights = next((file for name in ("model.int8.onnx", "model.onnx") if (file := model / name).is_file()), None)
         tokens = model / "tokens.txt"
         if weights is None or not tokens.is_file():
             raise SpeechError(
-                f"ears.model {model} has no {'tokens.txt' if weights else 'model.onnx or model.int8.onnx'}"
+                tr(
+                    "ears.model {folder} lacks {missing}",
+                    folder=model,
+                    missing="tokens.txt" if weights else "model.onnx",
+                )
             )
         check(engine, weights)
         self._languages = tuple(languages)
@@ -89,9 +102,16 @@ def check(engine: str, weights: Path) -> None:
     try:
         session = onnxruntime.InferenceSession(str(weights), providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises several
-        raise SpeechError(f"ears.model {weights} is no ONNX model: {error}") from None
+        raise SpeechError(tr("ears.model {file} is no ONNX model: {error}", file=weights, error=error)) from None
     known = session.get_modelmeta().custom_metadata_map
     wanted = {"lfr_window_size", "lfr_window_shift", "neg_mean", "inv_stddev"}
     wanted |= {"lang_auto", "with_itn"} if engine == "sensevoice" else {"vocab_size"}
     if missing := sorted(wanted - known.keys()):
-        raise SpeechError(f"ears.model {weights} is no {engine} model for sherpa-onnx: it lacks {', '.join(missing)}")
+        raise SpeechError(
+            tr(
+                "ears.model {file} is no {engine} model for sherpa-onnx: it lacks {missing}",
+                file=weights,
+                engine=engine,
+                missing=", ".join(missing),
+            )
+        )

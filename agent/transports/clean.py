@@ -11,6 +11,7 @@ from pipecat.frames.frames import FilterControlFrame, FilterEnableFrame
 
 from agent.settings import AudioSettings, SettingsError
 from agent.transports.resample import Resampler
+from pipecat_glm_tts.wording import tr
 
 RESERVE_SECONDS = 0.5
 """How much of what was sent may wait for the sound that comes in meanwhile; beyond, the two have lost each other."""
@@ -28,8 +29,11 @@ class CleanLine(BaseAudioFilter):
             from pywebrtc_audio import AudioProcessor
         except ImportError as error:
             raise SettingsError(
-                f"audio.echo_cancellation and audio.noise_suppression need pywebrtc-audio ({error}): "
-                "pip install pywebrtc-audio"
+                tr(
+                    "audio.echo_cancellation and audio.noise_suppression need pywebrtc-audio ({error}): "
+                    "pip install pywebrtc-audio",
+                    error=error,
+                )
             ) from None
         self._make = AudioProcessor
         self._settings = settings

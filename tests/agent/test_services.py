@@ -27,7 +27,7 @@ OPENAI = "pipecat.services.openai.llm:OpenAILLMService"
         (STTService, "json", {}, "json has no STTService"),
         (LLMService, OPENAI, {"api_kee": "x"}, "takes no api_kee; known: .*api_key"),
         (LLMService, OPENAI, {"api_key": "$NOT_SET_ANYWHERE"}, r"api_key is \$NOT_SET_ANYWHERE.*not set"),
-        (LLMService, OPENAI, {"settings": {"temprature": 1}}, "brain.arguments: settings: .*temprature"),
+        (LLMService, OPENAI, {"settings": {"temprature": 1}}, "brain.arguments, settings: .*temprature"),
     ],
 )
 def test_what_cannot_be_made_is_told_with_the_fix(kind, name, arguments, complaint):

@@ -73,7 +73,7 @@ def test_what_is_missing_is_told(folder):
     with pytest.raises(SpeechError, match="is no ONNX model"):
         ears(folder)
     (folder / "tokens.txt").unlink()
-    with pytest.raises(SpeechError, match=r"has no tokens\.txt"):
+    with pytest.raises(SpeechError, match=r"lacks tokens\.txt"):
         ears(folder)
     with pytest.raises(SpeechError, match=r"needs ears\.model"):
         load_ears(Settings.load(overrides=["ears.engine=sensevoice"]).ears)
