@@ -31,7 +31,7 @@ def never():
 class Deaf:
     """Stands where the flow would be, and never asks for anything."""
 
-    ready, pending = False, 0
+    ready, pending, missing = False, 0, 1
 
     def add(self, tokens):
         pass

@@ -266,6 +266,11 @@ class FlowStream:
         return len(self._pending) >= self._reach or (self._ended and self.pending > 0)
 
     @property
+    def missing(self) -> int:
+        """Tokens that the next chunk still needs."""
+        return 0 if self.ready else self._reach - self.pending
+
+    @property
     def pending(self) -> int:
         """Tokens that are not settled yet."""
         return len(self._pending)

@@ -17,8 +17,9 @@ VOICE = 220 * _FRAME
 NETWORKS = 1_552_009_216 * 2 + 32769 * 2048 * 4 + 225_299_792 * 4 + 20_821_295 * 4
 """The language model in 16 bits and what of its head speaks in 32, the flow, the vocoder. The speech tokenizer is on
 the GPU only while a voice is heard, if there is room for it just then."""
-WORK = 700_000_000
-"""The CUDA process itself and what its computations need for a moment."""
+WORK = 1_700_000_000
+"""The CUDA process itself, and what computations need for a moment: a gigabyte of it by reckoning in the graphs, for
+eight chunks with the longest past at once."""
 _MOST_SLOTS = 16
 
 

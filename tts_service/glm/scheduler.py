@@ -2,7 +2,7 @@
 
 Every utterance's generator pulls, and what it pulls is made for all who can share it: a group of decoding steps for
 all that are running, a chunk of the flow for all whose chunk of that length is due. The others find theirs when it is
-their turn. So whoever calls the generators decides who comes first, and nothing here has a thread or a clock to obey.
+their turn. What is done next is the planner's decision, from what each listener has left to hear.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from tts_service.engine import Busy
 from tts_service.glm.decode import GROUP, Decoder, Limits, SpeechHead
 from tts_service.glm.fetch import Fetch
 from tts_service.glm.flow_stream import FlowStream, work_through
+from tts_service.glm.planner import Costs, Picture, Place, Work, plan
 
+_HELD_BACK = 0.405
+"""Seconds of mel that the vocoder does not make heard yet."""
 TOGETHER = 8
 """Chunks of the flow in one batch, at most."""
 
@@ -47,6 +50,10 @@ class Segment:
         self.error: Exception | None = None
         self.mels: deque[Tensor] = deque()
         """Made along with somebody else's, not yet asked for."""
+        self._handed = 0
+        """Frames handed out."""
+        self._heard: float | None = None
+        """When the first of them were."""
         self.scheduled = 0
         """Tokens drawn or being drawn."""
         self.born = time.monotonic()
@@ -55,6 +62,22 @@ class Segment:
     def finished(self) -> bool:
         """Whether all of its mel has been handed out."""
         return self.spoken and not self.mels and not (self.stream and self.stream.pending)
+
+    def hand_out(self) -> Tensor:
+        """The next mel, which its listener begins to hear now if it is the first."""
+        mel = self.mels.popleft()
+        self._heard, self._handed = self._heard or time.monotonic(), self._handed + mel.shape[2]
+        return mel
+
+    def place(self, number: int, now: float) -> Place | None:
+        """Where it stands; None if nothing has to be done for it."""
+        stream = self.stream
+        if self.mels or (self.spoken and not (stream and stream.pending)):
+            return None
+        lead = None if self._heard is None else self._handed / 50 - _HELD_BACK - (now - self._heard)
+        if stream is None:
+            return Place(number, lead, None, 1, now - self.born)
+        return Place(number, lead, stream.frames if stream.ready else None, stream.missing, now - self.born)
 
     def take(self, tokens: Sequence[int]) -> None:
         """Note drawn tokens, up to the end or to the greatest length."""
@@ -83,9 +106,19 @@ class Scheduler:
         waiting: Segments that may wait for a slot; more are refused.
         together: Chunks of the flow in one batch, at most.
         flight: Groups that are launched before the oldest is looked at, so that the device need not wait for the host.
+        costs: What the planner reckons with.
     """
 
-    def __init__(self, decoder: Decoder, *, waiting: int = 64, together: int = TOGETHER, flight: int = 0) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        *,
+        waiting: int = 64,
+        together: int = TOGETHER,
+        flight: int = 0,
+        costs: Costs | None = None,
+    ) -> None:
+        self._costs = costs or Costs()
         self._decoder, self._waiting_limit, self._together, self._flight = decoder, waiting, together, flight
         self._running: list[Segment] = []
         """The segment in each slot, without gaps."""
@@ -132,7 +165,7 @@ class Scheduler:
             self._present.remove(segment)
 
     def advance(self, segment: Segment) -> Tensor | None:
-        """Do one unit of work for a segment, and the same for all who can share it.
+        """Do the unit of work that is due next, unless the segment's mel is there already.
 
         Returns:
             The segment's next mel [1, 80, frames]; None if it is not there yet, or if it was stopped.
@@ -141,13 +174,19 @@ class Scheduler:
             Exception: What went wrong with this segment.
         """
         if not segment.mels and segment.error is None:
-            if segment.stream and segment.stream.ready:
-                self._work_through(segment, segment.stream.frames)
+            decision = plan(self.picture(time.monotonic()))
+            if decision.work is Work.CHUNK:
+                self._work_through([self._present[number] for number in decision.members])
             else:
                 self.step()
         if segment.error is not None:
             raise segment.error
-        return segment.mels.popleft() if segment.mels else None
+        return segment.hand_out() if segment.mels else None
+
+    def picture(self, now: float) -> Picture:
+        """How everybody stands."""
+        places = (segment.place(number, now) for number, segment in enumerate(self._present))
+        return Picture(tuple(place for place in places if place), self._costs, self._together)
 
     def step(self) -> None:
         """Draw a group of tokens for everyone who has a slot; newcomers get theirs first."""
@@ -208,18 +247,8 @@ class Scheduler:
             if segment.spoken:
                 self._release(segment)
 
-    def _work_through(self, segment: Segment, frames: int) -> None:
-        """Make the next mel of a segment, and of those whose chunk is as long and due as well."""
-        others = [
-            other
-            for other in self._present
-            if other is not segment
-            and not other.mels
-            and other.stream
-            and other.stream.ready
-            and other.stream.frames == frames
-        ]
-        group = [segment, *others][: self._together]
+    def _work_through(self, group: Sequence[Segment]) -> None:
+        """Make the next mel of segments whose chunks are of one length."""
         try:
             self._solve(group)
         except Exception:  # as in `_launch`
@@ -229,7 +258,7 @@ class Scheduler:
                 except Exception as error:
                     self._fail(member, error)
 
-    def _solve(self, segments: list[Segment]) -> None:
+    def _solve(self, segments: Sequence[Segment]) -> None:
         streams = [segment.stream for segment in segments if segment.stream]
         mels = work_through(streams, [segment.should_stop for segment in segments])
         for segment, mel in zip(segments, mels, strict=True):

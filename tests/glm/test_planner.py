@@ -1,0 +1,106 @@
+"""Decisions by table: who is served, and what a newcomer may cost the others."""
+
+import pytest
+
+from tests.benchmarks.glm_simulated import ASSUMED, PREFILL, simulate
+from tts_service.glm.planner import Costs, Picture, Place, Work, plan
+
+FAST = Costs(group=0.014, chunk=0.008, further=0.002, push=0.002)
+SLOW = Costs(group=0.028, chunk=0.020, further=0.012, push=0.004)
+
+TABLE = [
+    ("nobody has a chunk", FAST, [Place(0, None, None, 30)], Work.TOKENS, ()),
+    ("a lone newcomer begins", FAST, [Place(0, None, 96)], Work.CHUNK, (0,)),
+    (
+        "whose sound ends comes before a newcomer",
+        FAST,
+        [Place(0, None, 96), Place(1, 0.03, 80)],
+        Work.CHUNK,
+        (1,),
+    ),
+    (
+        "whose sound ends gets his tokens before a newcomer his chunk",
+        FAST,
+        [Place(0, None, 96), Place(1, 0.05, None, 8)],
+        Work.TOKENS,
+        (),
+    ),
+    (
+        "a newcomer comes before those who are safe",
+        FAST,
+        [Place(0, 3.0, 80), Place(1, None, 96)],
+        Work.CHUNK,
+        (1,),
+    ),
+    (
+        "tokens for a newcomer come before chunks of those who are safe",
+        FAST,
+        [Place(0, 3.0, 80), Place(1, None, None, 6)],
+        Work.TOKENS,
+        (),
+    ),
+    (
+        "those who are safe go together, the least safe first",
+        FAST,
+        [Place(0, 3.0, 80), Place(1, 2.0, 80), Place(2, 1.0, None, 5)],
+        Work.CHUNK,
+        (1, 0),
+    ),
+    (
+        "all newcomers begin at once where the second chunks are made in time",
+        FAST,
+        [Place(n, None, 96) for n in range(8)],
+        Work.CHUNK,
+        tuple(range(8)),
+    ),
+    (
+        "fewer where they would be too late",
+        SLOW,
+        [Place(n, None, 96) for n in range(8)],
+        Work.CHUNK,
+        (0, 1, 2, 3, 4),
+    ),
+    (
+        "company only as far as the first can wait for it",
+        SLOW,
+        [Place(0, 0.061, 80), *(Place(n, 0.3, 80) for n in range(1, 6))],
+        Work.CHUNK,
+        (0, 1),
+    ),
+    ("chunks of another length are no company", FAST, [Place(0, 0.03, 80), Place(1, 0.04, 48)], Work.CHUNK, (0,)),
+    (
+        "who has waited too long is no newcomer any more",
+        FAST,
+        [Place(0, 0.0, 80), Place(1, None, 96, waited=3.0), Place(2, -0.1, None, 20)],
+        Work.TOKENS,
+        (),
+    ),
+    (
+        "dry listeners come by how long they have been dry",
+        FAST,
+        [Place(0, 0.0, 80), Place(1, -0.5, 96)],
+        Work.CHUNK,
+        (1,),
+    ),
+]
+
+
+@pytest.mark.parametrize(("case", "costs", "places", "work", "members"), TABLE, ids=[row[0] for row in TABLE])
+def test_decisions(case, costs, places, work, members):
+    decision = plan(Picture(tuple(places), costs))
+    assert (decision.work, decision.members) == (work, members), decision.reason
+    assert decision.reason
+
+
+def test_a_simulated_caller_alone_waits_for_four_groups_a_chunk_and_a_push():
+    costs = ASSUMED["H100, recorded"]
+    heard = simulate(1, costs, seconds=40)
+    assert heard.first == pytest.approx([PREFILL + 4 * costs.group + costs.chunks(1)] * len(heard.first))
+    assert heard.silences == 0
+
+
+@pytest.mark.parametrize(("card", "callers", "worst"), [("H100, recorded", 32, 0.2), ("RTX 4090, recorded", 16, 0.4)])
+def test_simulated_callers_hear_no_gap_for_the_newcomers(card, callers, worst):
+    heard = simulate(callers, ASSUMED[card], seconds=40)
+    assert heard.silences == 0
+    assert sorted(heard.first)[int(0.95 * len(heard.first))] <= worst
