@@ -12,16 +12,22 @@ import functools
 import locale
 import os
 from collections.abc import Iterable
+from contextvars import ContextVar
 from pathlib import Path
 
+reader: ContextVar[str | None] = ContextVar("reader", default=None)
+"""`zh` or `en` where somebody far away is spoken to, whose language is not this computer's: a browser."""
 TABLE = Path(__file__).with_name("messages.tsv")
 
 
 def in_chinese() -> bool:
     """Whether messages are to be in Chinese.
 
-    `GLM_TTS_LANG` (`zh` or `en`) decides, else the user's locale (`LC_ALL`, `LC_MESSAGES`, `LANG`), else the system's.
+    The `reader` decides, else `GLM_TTS_LANG` (`zh` or `en`), else the user's locale (`LC_ALL`, `LC_MESSAGES`, `LANG`),
+    else the system's.
     """
+    if language := reader.get():
+        return language == "zh"
     for variable in ("GLM_TTS_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
         if value := os.environ.get(variable):
             return value.lower().startswith(("zh", "chinese"))

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -83,7 +83,7 @@ class Batch:
             problem = self.maker.check(item) if isinstance(item, Task) else None
             yield Flaw(item.number, item.line, "voice", problem) if problem else item
 
-    def run(self) -> Iterator[Outcome]:
+    def run(self) -> Generator[Outcome, None, None]:
         """Speak every task that is not finished yet; outcomes come as they are known.
 
         A file appears under its name when it is complete; its label carries the hash of its task, so that any later run

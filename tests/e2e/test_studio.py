@@ -65,7 +65,7 @@ def studio(browser, address):
     pages, strangers, alerts = [], [], []
 
     def open(width=1280, height=900):
-        page = browser().new_page(viewport={"width": width, "height": height})
+        page = browser().new_page(viewport={"width": width, "height": height}, locale="zh-CN")
         page.set_default_timeout(SECONDS)
         page.on(
             "request",
@@ -109,9 +109,7 @@ def test_a_text_is_read_spoken_and_downloaded(studio, width, tmp_path):
     page.wait_for_selector("#live audio")
     page.wait_for_function("document.querySelector('#live audio').currentTime > 0.3")
     page.wait_for_selector("#mel img")
-    assert re.search(
-        r"First audio [\d.]+ s.*Length [\d.]+ s.*RTF [\d.]+.*kokoro / lian", page.locator("#stats").inner_text()
-    )
+    assert re.search(r"首音 [\d.]+ s.*时长 [\d.]+ s.*RTF [\d.]+.*kokoro / lian", page.locator("#stats").inner_text())
     with page.expect_download() as waiting:
         page.locator("#download a").first.click()
     path = tmp_path / waiting.value.suggested_filename
@@ -165,7 +163,7 @@ def test_a_batch(studio, tmp_path):
     page.wait_for_selector("#batch-result a")
     log = page.locator("#batch-log textarea").input_value()
     assert "[✓] 1 -> output_001.wav" in log
-    assert "missing.wav not found" in log
+    assert "missing.wav" in log
     with page.expect_download() as waiting:
         page.locator("#batch-result a").first.click()
     path = tmp_path / "result.zip"
@@ -183,7 +181,7 @@ def test_an_archive_that_leads_out_is_refused(studio, tmp_path, folder):
     upload(page, "#tasks", tasks)
     upload(page, "#recordings", archive)
     page.locator("#batch-go").click()
-    page.get_by_text("leads out of its folder").first.wait_for()
+    page.get_by_text("指向文件夹之外").first.wait_for()
     assert not Path("/tmp/evil-from-the-studio.wav").exists()
 
 
@@ -196,7 +194,7 @@ def test_the_dictionary_is_checked_and_effective_at_once(studio, folder):
     text.fill(good + '{"word": "重庆"}\n')
     page.wait_for_selector("#problems", state="visible")
     page.locator("#save-dictionary").click()
-    page.get_by_text("nothing was saved").first.wait_for()
+    page.get_by_text("没有保存").first.wait_for()
     assert (folder / "dict.jsonl").read_text(encoding="utf-8") == good
     text.fill(good + '{"word": "重庆", "phoneme": "zhòng qìng"}\n')
     page.locator("#save-dictionary").click()
@@ -224,7 +222,7 @@ def test_a_voice_is_added_kept_with_its_consent_and_matched(studio, address, fol
     page.locator("#new-name input, #new-name textarea").first.fill("../我")
     page.locator("#new-consent textarea").fill("本人<script>alert(1)</script>同意")
     page.locator("#add-voice").click()
-    page.get_by_text("cannot be a name").first.wait_for()
+    page.get_by_text("不能作名字").first.wait_for()
     page.locator("#new-name input, #new-name textarea").first.fill("我")
     page.locator("#add-voice").click()
     page.wait_for_function("document.querySelector('#card').innerText.includes('同意')")
@@ -232,7 +230,7 @@ def test_a_voice_is_added_kept_with_its_consent_and_matched(studio, address, fol
     assert "同意" in (folder / "voices" / "我" / "voice.yaml").read_text(encoding="utf-8")
     page.locator("#match").click()
     page.wait_for_function(
-        "document.querySelector('#card').innerText.includes('voice matching (embedded)')", timeout=5 * SECONDS
+        "document.querySelector('#card').innerText.includes('声音匹配（内置）')", timeout=5 * SECONDS
     )
     listed = {voice["id"]: voice for voice in httpx.get(f"{address}/v1/voices").json()["data"]}
     assert "voice matching (embedded)" in listed["我"]["description"]

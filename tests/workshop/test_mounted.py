@@ -69,7 +69,7 @@ def test_the_studio_asks_for_the_token_and_loads_nothing_from_elsewhere(tone):
         assert browser.post("/studio/login", data={"username": "studio", "password": "wrong"}).status_code == 400
         assert browser.post("/studio/login", data={"username": "studio", "password": TOKEN}).status_code == 200
         config = browser.get("/studio/config").json()
-        assert any("合成" in str(component["props"].get("label")) for component in config["components"])
+        assert any("Synthesize" in str(component["props"].get("label")) for component in config["components"])
         assert browser.get("/studio/live/guess").status_code == 404
         assert browser.get("/").headers["Content-Security-Policy"] != page.headers["Content-Security-Policy"]
         assert browser.get("/metrics").status_code == 401

@@ -1,35 +1,40 @@
-"""The tab 水印 / Watermark."""
+"""The tab Watermark."""
 
 from __future__ import annotations
 
 import gradio as gr
 
+from pipecat_glm_tts.wording import tr
 from tts_service.detector import Mark, detect
-from tts_service.studio.desk import told
-
-SAID = {
-    Mark.MARKED: "✅ 有水印 / marked",
-    Mark.NOT_MARKED: "没有水印 / not marked",
-    Mark.UNKNOWN: "无法判断 / cannot tell",
-}
+from tts_service.studio.desk import Desk
+from tts_service.studio.words import told
 
 
-def tab() -> None:
+def tab(desk: Desk) -> None:
     """A place to drop a recording, and what it tells."""
     recording = gr.File(
-        label="录音 / Recording (WAV, FLAC, MP3, Opus, M4A)",
+        label=desk.label("Recordings: WAV, FLAC, MP3, Opus, M4A"),
         file_types=[".wav", ".flac", ".mp3", ".opus", ".ogg", ".m4a"],
         elem_id="suspect",
     )
     found = gr.Markdown(elem_id="found")
-    recording.upload(_found, recording, found)
+    recording.upload(told(look), recording, found)
 
 
-def _found(path: str) -> str:
-    with told():
-        detection = detect(path)
-    made = "有 AIGC 字段 / with an AIGC field" if detection.label else "无标识 / none"
-    return (
-        f"**{SAID[detection.mark]}** · {detection.begin:.0f}–{detection.end:.0f} s · "
-        f"得分 / score {detection.score:.1f} · 偶然 / by chance {detection.chance:.0e} · 元数据 / metadata: {made}"
+def look(path: str) -> str:
+    """What is found in a recording, in words."""
+    said = {
+        Mark.MARKED: tr("marked"),
+        Mark.NOT_MARKED: tr("not marked"),
+        Mark.UNKNOWN: tr("cannot tell"),
+    }
+    detection = detect(path)
+    return tr(
+        "**{mark}** · score {score:.1f}, by chance {chance:.0e}, from {begin:.0f} to {end:.0f} s · {metadata}",
+        mark=said[detection.mark],
+        score=detection.score,
+        chance=detection.chance,
+        begin=detection.begin,
+        end=detection.end,
+        metadata=tr("with an AIGC field") if detection.label else tr("without an AIGC field"),
     )

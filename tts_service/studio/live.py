@@ -5,21 +5,26 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from io import RawIOBase
+from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, cast
 
 from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 
 from tts_service.audio_file import SpeechWriter
-from tts_service.engine import AudioChunk
+from tts_service.engine import AudioChunk, SynthesisOptions, Voice
 from tts_service.label import Label
+from tts_service.synthesizer import Synthesizer
+from tts_service.utterance import Report
 
 KEPT_SECONDS = 60.0
 """For how long speech can be fetched after its end: a page may ask more than once before it plays."""
 PATIENCE = 30.0
 """Seconds that a listener waits for the next piece."""
+TICK = 0.25
+"""Seconds after which a long callback yields at the latest: only then can it be stopped, or its page be found gone."""
 
 
 class Broadcast(RawIOBase):
@@ -97,3 +102,40 @@ class Station:
             return StreamingResponse(broadcast.pieces(), media_type="audio/wav", headers={"Cache-Control": "no-store"})
 
         return router
+
+
+def speech(
+    synthesizer: Synthesizer, text: str, voice: Voice, reports: list[Report], **options: Any
+) -> Generator[AudioChunk | None, None, None]:
+    """What is said, as `Synthesizer.stream` has it; None whenever nothing has come for a tick.
+
+    Args:
+        synthesizer: Speaks.
+        text: All of it.
+        voice: Who.
+        reports: Gets what it cost, when all has been said or the iterator is closed.
+        **options: Fields of `SynthesisOptions`.
+    """
+    items: SimpleQueue[AudioChunk | Exception | None] = SimpleQueue()
+    asked = SynthesisOptions(**options)
+    utterance = synthesizer.open(
+        on_chunk=items.put, on_end=items.put, voice=voice, options=asked, max_lead=30.0, real_time=False
+    )
+    try:
+        utterance.feed(text)
+        utterance.end()
+        while True:
+            try:
+                item = items.get(timeout=TICK)
+            except Empty:
+                yield None
+                continue
+            if item is None:
+                return
+            if isinstance(item, Exception):
+                raise item
+            yield item
+            utterance.played(item.seconds)
+    finally:
+        utterance.cancel()
+        reports.append(utterance.report)

@@ -10,6 +10,7 @@ from PIL import Image
 from pypinyin.contrib.tone_convert import tone3_to_tone
 
 import g2p
+from pipecat_glm_tts.wording import tr
 from tts_service.utterance import Report
 
 MAX_RUBY = 2000
@@ -67,6 +68,11 @@ def numbers(report: Report, engine: str) -> str:
     first = "–" if report.first_audio is None else f"{report.first_audio:.2f} s"
     factor = "–" if report.real_time_factor is None else f"{report.real_time_factor:.2f}"
     return (
-        f"首音 / First audio **{first}** · 时长 / Length **{report.audio:.1f} s** · RTF **{factor}** · "
-        f"{engine} / {report.voice}"
+        tr(
+            "First audio **{first}** · length **{length:.1f} s** · RTF **{factor}**",
+            first=first,
+            length=report.audio,
+            factor=factor,
+        )
+        + f" · {engine} / {report.voice}"
     )
