@@ -162,5 +162,5 @@ def test_who_comes_before_the_voice_is_loaded_waits_for_it(browser, synthesizer,
         loaded.append(synthesizer)
         page.locator("#download a").first.wait_for()
         page.close()
-    [made] = (tmp_path / "outputs").iterdir()
+    [made] = (tmp_path / "outputs").glob("*.wav")
     assert re.fullmatch(r"tts_\d{8}_\d{6}\.wav", made.name)
