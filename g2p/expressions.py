@@ -131,6 +131,8 @@ def _range(match: re.Match[str]) -> str:
 
 RULES: tuple[Rule, ...] = (
     # -- Numbers that name: each digit by itself. They come first, for their hyphens and spaces join, they part nothing. --
+    rule("discount", r"(?<=满)[¥￥]?(?P<a>\d{2,6})[-−](?P<b>\d{1,5})(?![\d.]|元[^优]|岁|年|月|天|人|分)", lambda m: f"{counted(m['a'])}减{counted(m['b'])}", "全场满199-20 → 全场满一百九十九减二十"),
+    rule("day of today", r"(?:(?<=[今明昨后]天)|(?<=[今明昨后]天是))(?P<m>1[0-2]|0?[1-9])/(?P<d>3[01]|[12]\d|0?[1-9])(?![\d/])", lambda m: f"{cardinal(m['m'].lstrip('0'))}月{cardinal(m['d'].lstrip('0'))}日", "今天3/15 → 今天三月十五日"),
     rule("masked number", r"(?P<a>\d{2,})[ -]?(?:\*{2,}|[xX×]{3,})[ -]?(?P<b>\d{2,})(?!\d)", lambda m: f"{digits(m['a'], yao=True)}，{digits(m['b'], yao=True)}",
          "手机138****1234 → 手机幺三八，幺二三四", "卡号6222****0123 → 卡号六二二二，零幺二三"),
     rule("card number in groups", r"(?<![\d.-])\d{4}(?:[ -]\d{4}){2,5}(?:[ -]\d{1,4})?(?![\d.])", lambda m: telephone(m[0]),
@@ -235,6 +237,7 @@ RULES: tuple[Rule, ...] = (
     rule("aircraft", r"(?<=波音)\d{3}", lambda m: digits(m[0]), "波音747 → 波音七四七"),
     rule("pattern by its year", r"(?<![\d.])\d{2}(?=式)", lambda m: digits(m[0]), "99式坦克 → 九九式坦克"),
     rule("lines of a picture", r"(?<![\d.])(?:480|540|720|1080|1440|2160)(?=[pPi](?![A-Za-z]))", lambda m: digits(m[0]), "1080P → 一零八零P"),
+    rule("half and half", r"(?<![\d/])50\s?/\s?50(?![\d/])", lambda m: "五十比五十", "按50/50分成 → 按五十比五十分成"),
     rule("round the clock", r"24\s?/\s?7(?!\d|/)", lambda m: "二十四七", "24/7在线 → 二十四七在线"),
     rule("round the clock", r"(?<!\d)7\s?[xX×*]\s?24(?!\d)", lambda m: "七乘二十四", "7x24小时 → 七乘二十四小时"),
     rule("abbreviation", "e\\.g[. ]", lambda m: "例如", "水果（e.g. 苹果） → 水果，例如苹果，"),
@@ -286,6 +289,7 @@ RULES: tuple[Rule, ...] = (
     rule("root", rf"√(?P<a>{N})?", lambda m: "根号" + (number(m["a"]) if m["a"] else ""), "√2 → 根号二"),
     rule("plus or minus", rf"±\s?(?P<a>{N})", lambda m: "正负" + number(m["a"]), "±5 → 正负五"),
     rule("triangle and angle", r"[△∠⊙](?=[A-Za-z\d])", lambda m: {"△": "三角形 ", "∠": "角 ", "⊙": "圆 "}[m[0]], "△ABC → 三角形A B C", "∠A → 角A"),
+    rule("ion", rf"(?<![A-Za-z\d])(?P<f>(?:{ELEMENT}[\d₀-₉]{{0,3}}){{1,4}})(?P<n>[²³⁴])?(?P<s>[⁺⁻])", lambda m: f"{formula(m['f'])} {cardinal(m['n'].translate(SUPERSCRIPTS)) if m['n'] else ''}{'正' if m['s'] == '⁺' else '负'}", "SO₄²⁻ → S O四二负", "Na⁺ → N a正"),
     rule("formula", rf"(?<![A-Za-z\d])(?=[A-Za-z]*[\d₀-₉])(?:{ELEMENT}[\d₀-₉]{{0,3}}){{2,}}(?![A-Za-z\d])|(?<![A-Za-z\d])(?:O[23₂₃]|[HN][2₂]|Cl[2₂]|NaCl|NaOH|KCl|KOH|HCl|CaO)(?![A-Za-z\d])", lambda m: formula(m[0]), "H₂SO₄ → H二S O四"),
     rule("index", r"[₀-₉]+", lambda m: cardinal(m[0].translate(SUBSCRIPTS)), "x₁+x₂ → x一加x二"),
     rule("arithmetic", rf"(?P<a>[-−]?{N})(?P<o>\s?(?:[+×÷±=≠≈≥≤]|[<>!=]=|[<>])\s?|\s[-−*]\s|(?<=\d)[-−*](?=\d[\d.]*\s?=))(?=[-−(（√]?[\dA-Za-z])", lambda m: number(m["a"]) + OPERATORS[m["o"].strip()], "10-3=7 → 十减三等于七"),
@@ -298,7 +302,8 @@ RULES: tuple[Rule, ...] = (
     rule("mixed fraction", rf"(?P<w>\d+)\s?(?P<f>[{_FRACTION_SIGNS}])", lambda m: f"{cardinal(m['w'])}又{fraction(m['f'])}", "2½ → 二又二分之一"),
     rule("fraction", r"(?<![\d/])(?P<a>\d{1,4})[/⁄](?P<b>[1-9]\d{0,3})(?![\d/])", lambda m: fraction(m[0].replace("⁄", "/")), "3/4杯 → 四分之三杯"),
     rule("fraction in words", r"(?P<b>\d+)分之(?P<a>\d+(?:\.\d+)?)", lambda m: f"{cardinal(m['b'])}分之{number(m['a'])}", "2分之1 → 二分之一"),
-    rule("per unit", rf"(?<=[元块角分万亿克升次人㎡㎥²³⁰-⁹])/(?:(?P<u>{UNIT})(?![A-Za-z])|(?P<w>[天日周月年次人]))", lambda m: "每" + (m["w"] or mandarin(m["u"])), "3000元/㎡ → 三千元每平方米", "45元/㎡/月 → 四十五元每平方米每月", "6.5×10⁹/L → 六点五乘十的九次方每升"),
+    rule("per piece", r"(?<=\d)/(?P<w>[台件瓶盒箱套间晚只本份斤杯])", lambda m: "每" + m["w"], "￥1,299.00/台 → 一千二百九十九元每台"),
+    rule("per unit", rf"(?<=[元块角分万亿克升次人㎡㎥²³⁰-⁹])/(?:(?P<u>{UNIT})(?![A-Za-z])|(?P<w>[天日周月年次人台件瓶盒箱套间晚只本份斤杯张]))", lambda m: "每" + (m["w"] or mandarin(m["u"])), "3000元/㎡ → 三千元每平方米", "45元/㎡/月 → 四十五元每平方米每月", "6.5×10⁹/L → 六点五乘十的九次方每升"),
     # -- Ordinals --
     rule("ordinals", rf"(?<=第)(?P<a>\d+){TO}(?:第)?(?P<b>\d+)", lambda m: f"{cardinal(m['a'])}到第{cardinal(m['b'])}", "第2-3名 → 第二到第三名"),
     rule("ordinal", r"(?<=第)\d+", lambda m: cardinal(m[0]), "第2名 → 第二名"),

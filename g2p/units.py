@@ -58,18 +58,21 @@ CURRENCIES = {sign: mandarin for sign, mandarin, _ in rows("currencies.tsv")}
 ENGLISH_CURRENCIES = {sign: english for sign, _, english in rows("currencies.tsv")}
 SERIES = frozenset(name for (name,) in rows("series.tsv"))
 _SYMBOL = "|".join(sorted(map(re.escape, UNITS), key=len, reverse=True))
-SYMBOL = rf"(?:(?:{_SYMBOL})(?:[·⋅/](?:{_SYMBOL})(?![A-Za-z])){{0,2}})"
-"""A pattern for a unit or a compound of units: `km/h`, `μmol/L`, `N·m`."""
+_GROUP = rf"/\((?:{_SYMBOL})(?:[·⋅](?:{_SYMBOL}|K|℃)){{1,2}}\)"
+_DEGREES = {"K": Unit("开尔文", "kelvin", ""), "℃": Unit("摄氏度", "degree Celsius", "")}
+"""Units only within a group: elsewhere 4K is a screen."""
+SYMBOL = rf"(?:(?:{_SYMBOL})(?:{_GROUP}|(?:[·⋅/](?:{_SYMBOL})(?![A-Za-z])){{0,2}}))"
+"""A pattern for a unit or a compound of units: `km/h`, `μmol/L`, `N·m`, `W/(m·K)`."""
 
 
 def mandarin(symbol: str) -> str:
     """What a unit or a compound of units is called: `μmol/L` -> 微摩尔每升, `N·m` -> 牛米."""
     if symbol in UNITS:
         return UNITS[symbol].mandarin
-    parts = re.split("([·⋅/])", symbol)
+    parts = re.split("([·⋅/])", re.sub("[()]", "", symbol))
     spoken = UNITS[parts[0]].mandarin
     for sign, part in zip(parts[1::2], parts[2::2], strict=True):
-        spoken += ("每" if sign == "/" else "") + UNITS[part].mandarin
+        spoken += ("每" if sign == "/" else "") + (UNITS.get(part) or _DEGREES[part]).mandarin
     return spoken
 
 
@@ -82,10 +85,11 @@ def english(symbol: str, value: str) -> str:
         elif value == "1":
             first = _singular(first)
         return f"{first} {rest}".strip()
-    parts = re.split("([·⋅/])", symbol)
+    parts = re.split("([·⋅/])", re.sub("[()]", "", symbol))
     spoken = english(parts[0], value if parts[1] == "/" else "1")
     for sign, part in zip(parts[1::2], parts[2::2], strict=True):
-        spoken += (" per " if sign == "/" else " ") + english(part, "1" if sign == "/" else value)
+        told = _DEGREES[part].english if part in _DEGREES else english(part, "1" if sign == "/" else value)
+        spoken += (" per " if sign == "/" else " ") + told
     return spoken
 
 
