@@ -1,6 +1,6 @@
 """Which voice should speak? Every packaged voice, measured: how well it is understood, how it sounds, its tones.
 
-    python -m tests.benchmarks.voices [--voices lian,rose] [--all] [--sentences 40] [--stock]
+    python -m tests.benchmarks.voices [--voices lian,rose] [--all] [--sentences 40] [--stock] [--speed 2]
 
 Without options the cast says eight sentences of either language; a voice's own language is marked. Columns: syllables
 (toneless) and words that Whisper base misheard; DNSMOS P.835 overall quality where the package `speechmos` is
@@ -32,6 +32,7 @@ from tts_service.kokoro.model import cache_directory
 from tts_service.kokoro.network import open_session
 from tts_service.kokoro.rendering import Renderer
 from tts_service.recogniser import Recogniser
+from tts_service.tempo import shared, stretched
 
 OTHERWISE = str.maketrans("著乾", "着干")
 """Whisper's spelling of what is said here in simplified characters, and its own."""
@@ -41,10 +42,11 @@ OVERALL = (-0.06766283, 1.11546468, 0.04602535)
 """The polynomial of P.835's overall quality (Reddy et al. 2022), highest power first."""
 
 
-def said(engine: KokoroEngine, voice: Voice, text: str) -> NDArray[np.float32]:
-    """A text in a voice, [n] at 24 kHz."""
-    chunks = engine.synthesize(g2p.analyze(text), voice, SynthesisOptions(), StopSignal())
-    return np.concatenate([chunk.samples for chunk in chunks])
+def said(engine: KokoroEngine, voice: Voice, text: str, speed: float = 1.0) -> NDArray[np.float32]:
+    """A text in a voice at a tempo, [n] at 24 kHz."""
+    tempo, stretch = shared(speed, engine.tempi)
+    chunks = engine.synthesize(g2p.analyze(text), voice, SynthesisOptions(speed=tempo), StopSignal())
+    return np.concatenate([chunk.samples for chunk in stretched(chunks, stretch)])
 
 
 def counted(text: str) -> list[str]:
@@ -78,9 +80,10 @@ def row(
     language: str,
     recogniser: Recogniser,
     judge: Callable[[NDArray[np.float32]], float] | None,
+    speed: float = 1.0,
 ) -> str:
     """Mistakes, quality, level and rate of one voice in one language."""
-    spoken = [said(engine, voice, text) for text in texts]
+    spoken = [said(engine, voice, text, speed) for text in texts]
     low = [soxr.resample(samples, 24000, 16000) for samples in spoken]
     wrong = sum(
         errors(counted(recogniser.transcribe(samples, language=language).text), counted(text))
@@ -105,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--voices", help="names, separated by commas")
     parser.add_argument("--all", action="store_true", help="all 54, under their own names")
     parser.add_argument("--sentences", type=int, default=8)
+    parser.add_argument("--speed", type=float, default=1.0)
     parser.add_argument("--stock", action="store_true")
     parser.add_argument("--mixed", action="store_true")
     options = parser.parse_args(arguments)
@@ -123,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for language, texts in (("zh", MANDARIN), ("en", ENGLISH)):
             mark = "*" if native(tables[name]) == language else " "
             for kind, engine in engines.items():
-                cells = row(engine, known[name], texts[: options.sentences], language, recogniser, judge)
+                cells = row(engine, known[name], texts[: options.sentences], language, recogniser, judge, options.speed)
                 tone = f"{clear[tables[name]]:6.1%}" if language == "zh" else ""
                 print(f"{name + kind:20} {language}{mark} {cells}  {tone}", flush=True)
         if options.mixed:

@@ -66,6 +66,16 @@ def _run() -> int | str | None:
         for console in (out, err):
             os.dup2(os.open(os.devnull, os.O_WRONLY), console.file.fileno())
         return EXIT_READER_LEFT
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # Named files are written by `files`, which tells of its own; what is left are the streams that we were given.
+        err.print(
+            tr("the output cannot be written ({reason}); make room or choose another place", reason=error.strerror),
+            style="red",
+            markup=False,
+        )
+        return EXIT_FAILED
 
 
 def _open_streams() -> None:
