@@ -289,7 +289,7 @@ RULES: tuple[Rule, ...] = (
     rule("root", rf"√(?P<a>{N})?", lambda m: "根号" + (number(m["a"]) if m["a"] else ""), "√2 → 根号二"),
     rule("plus or minus", rf"±\s?(?P<a>{N})", lambda m: "正负" + number(m["a"]), "±5 → 正负五"),
     rule("triangle and angle", r"[△∠⊙](?=[A-Za-z\d])", lambda m: {"△": "三角形 ", "∠": "角 ", "⊙": "圆 "}[m[0]], "△ABC → 三角形A B C", "∠A → 角A"),
-    rule("ion", rf"(?<![A-Za-z\d])(?P<f>(?:{ELEMENT}[\d₀-₉]{{0,3}}){{1,4}})(?P<n>[²³⁴])?(?P<s>[⁺⁻])", lambda m: f"{formula(m['f'])} {cardinal(m['n'].translate(SUPERSCRIPTS)) if m['n'] else ''}{'正' if m['s'] == '⁺' else '负'}", "SO₄²⁻ → S O四二负", "Na⁺ → N a正"),
+    rule("ion", rf"(?<![A-Za-z\d])(?P<f>(?:{ELEMENT}[\d₀-₉]{{0,3}}){{1,4}})(?P<n>[²³⁴])?(?P<s>[⁺⁻])(?:离子)?", lambda m: f"{formula(m['f'])} {cardinal(m['n'].translate(SUPERSCRIPTS)) if m['n'] else ''}{'正' if m['s'] == '⁺' else '负'}离子", "SO₄²⁻ → S O四二负离子", "Na⁺ → N a正离子"),
     rule("formula", rf"(?<![A-Za-z\d])(?=[A-Za-z]*[\d₀-₉])(?:{ELEMENT}[\d₀-₉]{{0,3}}){{2,}}(?![A-Za-z\d])|(?<![A-Za-z\d])(?:O[23₂₃]|[HN][2₂]|Cl[2₂]|NaCl|NaOH|KCl|KOH|HCl|CaO)(?![A-Za-z\d])", lambda m: formula(m[0]), "H₂SO₄ → H二S O四"),
     rule("index", r"[₀-₉]+", lambda m: cardinal(m[0].translate(SUBSCRIPTS)), "x₁+x₂ → x一加x二"),
     rule("arithmetic", rf"(?P<a>[-−]?{N})(?P<o>\s?(?:[+×÷±=≠≈≥≤]|[<>!=]=|[<>])\s?|\s[-−*]\s|(?<=\d)[-−*](?=\d[\d.]*\s?=))(?=[-−(（√]?[\dA-Za-z])", lambda m: number(m["a"]) + OPERATORS[m["o"].strip()], "10-3=7 → 十减三等于七"),
