@@ -250,8 +250,10 @@ class GLMTTSService(TTSService):
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Note what the LLM writes, before an aggregator takes the spaces from it."""
-        if isinstance(frame, LLMTextFrame) and not frame.skip_tts and not self._is_streaming_tokens:
-            self._transcript.note(frame.text)
+        if isinstance(frame, LLMTextFrame):
+            if not (frame.skip_tts or self._is_streaming_tokens):
+                self._transcript.note(frame.text)
+            await asyncio.sleep(0)  # a queue full of tokens never waits by itself, and others want their turn
         await super().process_frame(frame, direction)
 
     async def flush_audio(self, context_id: str | None = None) -> None:

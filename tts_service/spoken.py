@@ -16,8 +16,10 @@ from tts_service.engine import AudioChunk, CharTiming
 from tts_service.segmenter import Segment
 from tts_service.utterance import Utterance
 
-BEGUN_SECONDS = 0.04
+BEGUN_SECONDS = 0.06
 """When so much of a word has sounded it has been heard."""
+FIRST_BEGUN_SECONDS = 0.02
+"""Likewise for the first word of an answer: of what was heard at all, something must be remembered."""
 _OPENING = "“‘（《【「『〈([{<"
 
 
@@ -166,10 +168,10 @@ class Speech:
         start, begin = self.seconds, 0
         self.seconds += len(sound.pcm) / 2 / self._rate
         self._silent_at = max(self._silent_at, self._loop.time()) + self.seconds - start
-        while self._due and self._due[0][0] + BEGUN_SECONDS < self.seconds:
-            seconds, place = self._due.popleft()
+        while self._due and (heard_at := self._due[0][0] + self._begun_seconds) < self.seconds:
+            place = self._due.popleft()[1]
             if place > self._told:
-                cut = max(begin, 2 * round((seconds + BEGUN_SECONDS - start) * self._rate))
+                cut = max(begin, 2 * round((heard_at - start) * self._rate))
                 yield sound.pcm[begin:cut], self._tell(place)
                 begin = cut
         yield sound.pcm[begin:], ""
@@ -179,6 +181,10 @@ class Speech:
         while self._due:
             if (place := self._due.popleft()[1]) > self._told:
                 yield self._tell(place)
+
+    @property
+    def _begun_seconds(self) -> float:
+        return BEGUN_SECONDS if self._told else FIRST_BEGUN_SECONDS
 
     def _tell(self, end: int) -> str:
         while end < len(self._text) and not (self._text[end].isalnum() or self._text[end] in _OPENING):
