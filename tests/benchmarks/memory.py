@@ -80,7 +80,7 @@ def letters(text):
 
 
 async def interruption(seed, peer):
-    """Characters heard and remembered, whether what is remembered is the beginning of the text."""
+    """Characters heard and remembered, and what is remembered if it is not the beginning of the text."""
     chance = random.Random(seed)
     text, llm_speed = chance.choice(TEXTS), chance.choice(LLM_SPEEDS)
     speed, moment = chance.uniform(0.8, 2.0), chance.uniform(0.1, 4.0)
@@ -106,7 +106,7 @@ async def interruption(seed, peer):
     whole, begun = divmod(sounded, seconds_each)
     count = min(int(whole) + (begun >= BEGUN), len(tokens))
     heard = text[: tokens[count - 1].end] if count else ""
-    return letters(heard), letters(it.remembered), text.startswith(it.remembered)
+    return letters(heard), letters(it.remembered), "" if text.startswith(it.remembered) else it.remembered
 
 
 async def measure(count, peer):
@@ -126,8 +126,10 @@ def tell(name, found):
     print(
         f"{name:10} {len(found)} interruptions: at most 2 characters apart {100 * close:.1f} %, "
         f"all forgotten {forgotten}, 3 or more remembered unheard {sum(gap < -2 for gap in apart)}, "
-        f"not as written {sum(not exact for *_, exact in found)}"
+        f"not as written {sum(bool(wrong) for *_, wrong in found)}"
     )
+    for wrong in filter(None, (wrong for *_, wrong in found)):
+        print("           remembered:", repr(wrong))
     print("           heard minus remembered:", dict(sorted(collections.Counter(apart).items())))
     return 1 - close
 
