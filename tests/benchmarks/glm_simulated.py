@@ -33,7 +33,7 @@ ASSUMED = {
 }
 
 
-@dataclass
+@dataclass(eq=False)
 class Speech:
     """One utterance, from its text to the end of its sound."""
 
@@ -109,7 +109,13 @@ def simulate(callers: int, costs: Costs, *, seconds: float = 120.0, slots: int =
             done.append(speech)
             over = speech.begun + speech.sound + dice.uniform(0, 0.5)  # heard to its end, then the next
             coming = sorted([*coming, max(now, over)])
-        places = [place for number, speech in enumerate(present) if (place := speech.place(number, now))]
+        drawing = sum(speech.has_slot and speech.drawn < speech.length for speech in present)
+        slotless = [speech for speech in present if not speech.has_slot][max(0, slots - drawing) :]
+        places = [
+            place
+            for number, speech in enumerate(present)
+            if speech not in slotless and (place := speech.place(number, now))
+        ]
         if not places:
             if not coming:
                 break
@@ -122,11 +128,10 @@ def simulate(callers: int, costs: Costs, *, seconds: float = 120.0, slots: int =
                 present[number].settle(now + spent)
         else:
             spent = costs.group
-            drawing = [speech for speech in present if speech.has_slot and speech.drawn < speech.length]
-            for speech in [speech for speech in present if not speech.has_slot][: max(0, slots - len(drawing))]:
-                speech.has_slot, spent = True, spent + PREFILL
-                drawing.append(speech)
-            for speech in drawing:
+            for speech in present:
+                if not speech.has_slot and speech not in slotless:
+                    speech.has_slot, spent = True, spent + PREFILL
+            for speech in [speech for speech in present if speech.has_slot]:
                 speech.drawn = min(speech.length, speech.drawn + GROUP)
         now, busy = now + spent, busy + spent
     heard = [speech for speech in [*done, *present] if speech.first is not None and speech.born < seconds - 15]

@@ -104,3 +104,8 @@ def test_simulated_callers_hear_no_gap_for_the_newcomers(card, callers, worst):
     heard = simulate(callers, ASSUMED[card], seconds=40)
     assert heard.silences == 0
     assert sorted(heard.first)[int(0.95 * len(heard.first))] <= worst
+
+
+def test_who_finds_no_slot_keeps_nobody_from_his_sound():
+    heard = simulate(48, ASSUMED["H100, recorded"], seconds=40, slots=2)
+    assert heard.silences == 0

@@ -184,8 +184,9 @@ class Scheduler:
         return segment.hand_out() if segment.mels else None
 
     def picture(self, now: float) -> Picture:
-        """How everybody stands."""
-        places = (segment.place(number, now) for number, segment in enumerate(self._present))
+        """How everybody stands but those for whom there is no slot: nothing can be done for them."""
+        slotless = [*self._waiting][max(0, self.slots - len(self._running)) :]
+        places = (s.place(number, now) for number, s in enumerate(self._present) if s not in slotless)
         return Picture(tuple(place for place in places if place), self._costs, self._together)
 
     def step(self) -> None:
