@@ -39,7 +39,8 @@ def witness():
 async def agent(models, request):
     """With a short greeting, except where the greeting is what the test is about."""
     long = "greeting" in request.node.name
-    settings = Settings() if long else Settings.load(overrides=["brain.greeting=你好。"])
+    nods = ["turns.interrupt=auto"] if "nod" in request.node.name else []
+    settings = Settings() if long else Settings.load(overrides=["brain.greeting=你好。", *nods])
     async with Agent(models, settings).served() as agent:
         yield agent
 
