@@ -305,7 +305,7 @@ async def converse(
     """
     tell = on_event or (lambda name, data: None)
     context = LLMContext(tools=[*TOOLS])
-    ears = await asyncio.to_thread(make_ears, models, settings.ears)
+    ears = await asyncio.to_thread(make_ears, models, settings.ears, settings.turns.interrupt == "auto")
     brain = await asyncio.to_thread(make_brain, settings.brain)
     turns = await asyncio.to_thread(turn_taking, settings.turns, context)
     params = PipelineParams(
@@ -380,10 +380,10 @@ def load_ears(settings: EarsSettings) -> Listener:
     return Recogniser(**settings.model_dump(exclude={"service", "arguments", "engine"}))
 
 
-def make_ears(models: Models, settings: EarsSettings) -> STTService:
-    """The ears for one conversation."""
+def make_ears(models: Models, settings: EarsSettings, glimpses: bool = False) -> STTService:
+    """The ears for one conversation, with interim words during the agent's speech if they are asked for."""
     named = named_ears(settings)
-    return named.make() if named else WhisperSTT(models.recogniser)
+    return named.make() if named else WhisperSTT(models.recogniser, glimpses=glimpses)
 
 
 def make_brain(settings: BrainSettings) -> LLMService[Any]:

@@ -63,7 +63,7 @@ class WhisperSTT(SegmentedSTTService):
     the agent speaks, interim transcripts of what the user begins to say tell a nod from an interruption.
     """
 
-    def __init__(self, recogniser: Listener, **kwargs: Any) -> None:
+    def __init__(self, recogniser: Listener, *, glimpses: bool = True, **kwargs: Any) -> None:
         super().__init__(
             settings=STTSettings(model="whisper", language=None),
             trailing_silence_secs=0,  # the recogniser pads by itself
@@ -71,6 +71,7 @@ class WhisperSTT(SegmentedSTTService):
             **kwargs,
         )
         self._recogniser = recogniser
+        self._tells_interim_words = glimpses
         self._bot_speaks = False
         self._language: str | None = None
         """Of what was said last."""
@@ -118,7 +119,7 @@ class WhisperSTT(SegmentedSTTService):
         await super()._handle_user_started_speaking(frame)
         self._lull = Lull()
         await self._stop_glimpses()
-        if self._bot_speaks:
+        if self._bot_speaks and self._tells_interim_words:
             before = int((frame.start_secs + 0.1) * self.sample_rate) * 2
             onset = max(0, len(self._audio_buffer) - before)
             self._glimpses = self.create_task(self._glimpse(onset), "glimpses")
