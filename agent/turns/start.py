@@ -27,7 +27,7 @@ _NODS = (
     "u+h+ hu+h+ m+ m+h+m+ hm+ a+h+ o+h+ yeah yep yes yup right ok okay sure really wow aha isee gotit ofcourse exactly "
     "true great good alright allright indeed cool nice"
 ).split()
-_NOD = re.compile(rf"(?:{'|'.join(sorted(_NODS, key=len, reverse=True))})+")
+_NOD = re.compile(rf"(?:(?:{'|'.join(sorted(_NODS, key=len, reverse=True))})[呀啊哈嘛呐]?)+")
 
 
 _STOPS = re.compile(

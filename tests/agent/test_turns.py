@@ -121,6 +121,7 @@ async def test_what_was_a_nod_is_forgotten():
         "对对对！",
         "哦，好的。",
         "是的，是的。",
+        "对对呀",
         "没错",
         "Uh-huh.",
         "Mm-hmm",
