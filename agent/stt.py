@@ -91,9 +91,13 @@ class WhisperSTT(SegmentedSTTService):
         return True
 
     async def cleanup(self) -> None:
-        """End what runs."""
+        """End what runs, also what began behind the frame that ends it all: a caller may hang up at once."""
         await super().cleanup()
+        await self._cancel_segment_task()
         await self._drop_early()
+        while self._begun:
+            if early := self._begun.popleft():
+                await self.cancel_task(early)
         await self._stop_glimpses()
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:

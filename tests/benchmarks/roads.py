@@ -1,24 +1,34 @@
-"""How much later a road speaks than the Python API: `python -m tests.benchmarks.roads [--rounds 10]`.
+"""How much later a road speaks than the Python API: `python -m tests.benchmarks.roads [--rounds 10] [--callers 100]`.
 
 The same texts, in turns, by `Synthesizer.astream` in this process and over a websocket of a server in it: from the
 moment that the text is given to the first samples. And whether the times in server-sent events are those of `stream`.
+Then callers of the Realtime API who come, hear a word (every second one not even that) and hang up, with an engine of
+tones: the memory of the process after every fifth of them.
 
-Goals: 20 ms at most at the median, and the same times.
+Goals: 20 ms at most at the median, the same times, and memory that stays where it was after the first fifth.
 """
 
 import argparse
 import asyncio
+import gc
 import json
 import statistics
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import uvicorn
 from fastapi import FastAPI
+from loguru import logger
 from websockets.asyncio.client import connect
 
 import tts_service
+from agent.pipeline import Models
+from tests.agent.endpoint import Endpoint
+from tests.realtime import serving
+from tests.tts_service.tone_engine import ToneEngine
+from tts_service import Synthesizer
 from tts_service.speech_api import router
 
 TEXTS = [
@@ -94,10 +104,36 @@ def apart(voice, address):
     return worst
 
 
+async def come_and_go(callers):
+    """Resident memory in MiB after every fifth of the callers."""
+    memory, brain = [], Endpoint()
+    brain.text = "一二三四五六七八九十" * 5
+    with Synthesizer(ToneEngine()) as voice:
+        async with (
+            brain.running() as url,
+            serving(Models(voice, None), f"brain.base_url={url}", "brain.model=fake") as address,
+        ):
+            for caller in range(callers):
+                async with connect(f"{address.replace('http', 'ws')}/v1/realtime") as socket:
+                    await socket.send('{"type": "response.create"}')
+                    last = "response.output_audio.delta" if caller % 2 else "response.created"
+                    while json.loads(await socket.recv())["type"] != last:
+                        pass
+                if (caller + 1) % max(1, callers // 5) == 0:
+                    while voice.active:
+                        await asyncio.sleep(0.01)
+                    await asyncio.sleep(0.5)
+                    gc.collect()
+                    memory.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20)
+    return memory
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--callers", type=int, default=100)
+    asked = parser.parse_args()
+    rounds = asked.rounds
     with tts_service.load("kokoro") as voice:
         server, address = served(voice)
         python, websocket = asyncio.run(compare(voice, address, rounds))
@@ -110,6 +146,9 @@ def main() -> None:
     print(f"later by websocket: median {1000 * later:.1f} ms of {len(differences)} pairs (goal {1000 * GOAL:.0f} ms)")
     print(f"ratio {statistics.median(websocket) / statistics.median(python):.3f}")
     print(f"times in server-sent events: within {1000 * worst:.3f} ms of those of stream")
+    logger.remove()
+    memory = asyncio.run(come_and_go(asked.callers))
+    print(f"memory along {asked.callers} Realtime callers: " + ", ".join(f"{mib:.0f}" for mib in memory) + " MiB")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from agent.realtime.wire import Decoder, Encoder
 from tests.agent.endpoint import Endpoint, delta
 from tests.realtime import client, message, serving
 from tests.tts_service.tone_engine import TOKEN_SECONDS, ToneEngine
+from tests.workshop.conftest import PacedEngine
 from tts_service import Synthesizer
 
 TEXT_ONLY = {"type": "realtime", "output_modalities": ["text"]}
@@ -319,6 +320,28 @@ async def test_who_hangs_up_stops_the_engine_and_leaves_nothing_behind(url, mode
         while any(made() for made in conversations):
             gc.collect()
             await asyncio.sleep(0.05)
+
+
+async def test_who_hangs_up_or_cancels_stops_the_engine_within_a_step(brain):
+    brain.text = "一二三四五六七八九十" * 3
+    with Synthesizer(PacedEngine()) as synthesizer:
+        engine = synthesizer.engine
+        models = Models(synthesizer, None)
+        async with serving(models, f"brain.base_url={brain.url}", "brain.model=fake") as url:
+            for leave in ("cancel", "hang up"):
+                engine.stopped.clear()
+                engine.steps.clear()
+                async with client(url) as talking:
+                    await talking.connection.response.create()
+                    while not engine.steps:
+                        await asyncio.sleep(0.01)
+                    engine.permits.release()
+                    await talking.until("response.output_audio.delta")
+                    if leave == "cancel":
+                        await talking.connection.response.cancel()
+                        assert await asyncio.to_thread(engine.stopped.wait, 10)
+                assert await asyncio.to_thread(engine.stopped.wait, 10), leave
+                assert len(engine.steps) <= 3, leave
 
 
 async def test_no_seat_is_told_and_closed(url):

@@ -474,9 +474,7 @@ class GLMEngine:
             timings = pacer.heard(samples / rate, last)
             return AudioChunk(wave, rate, timings) if len(wave) or timings else None
 
-        if options.kv_cache:
-            models.scheduler.join(segment)
-        else:
+        if not options.kv_cache:
             for tokens in speech_tokens(
                 models.lm,
                 models.head,
@@ -490,6 +488,7 @@ class GLMEngine:
                 segment.take(tokens)
                 yield BREATH
             segment.say_no_more()
+        models.scheduler.join(segment)
         try:
             while not segment.finished:
                 mel = models.scheduler.advance(segment)

@@ -144,9 +144,15 @@ class Scheduler:
     def join(self, segment: Segment) -> None:
         """Take a segment in; it gets a slot as soon as one is free, in the order of arrival.
 
+        One whose tokens are all there already needs none.
+
         Raises:
             Busy: Too many are waiting already.
         """
+        if segment.spoken:
+            segment.waited = 0.0
+            self._present.append(segment)
+            return
         if len(self._waiting) >= self._waiting_limit:
             raise Busy(
                 tr(
