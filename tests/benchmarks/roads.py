@@ -104,6 +104,11 @@ def apart(voice, address):
     return worst
 
 
+def resident():
+    """MiB of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+
 async def come_and_go(callers):
     """Resident memory in MiB after every fifth of the callers."""
     memory, brain = [], Endpoint()
@@ -124,7 +129,7 @@ async def come_and_go(callers):
                         await asyncio.sleep(0.01)
                     await asyncio.sleep(0.5)
                     gc.collect()
-                    memory.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20)
+                    memory.append(resident())
     return memory
 
 
