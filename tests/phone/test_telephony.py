@@ -41,7 +41,7 @@ class Switchboard:
 
     def seat(self, transport):
         if self.full:
-            raise Refused("full", "满", "full")
+            raise Refused("full", "the house is full")
         return transport
 
     async def converse(self, seat, transport, *, rtvi, audio_in_sample_rate, audio_out_sample_rate):
