@@ -201,8 +201,8 @@ class Synthesizer:
     def _forsaken(self) -> Utterance:
         """The utterance whose listener has taken nothing for the longest time; Busy if all have of late."""
         now = time.monotonic()
-        forsaken = max(self._utterances, key=lambda utterance: utterance.forsaken(now))
-        if forsaken.forsaken(now) < FORSAKEN_SECONDS:
+        forsaken = max(self._utterances, key=lambda utterance: utterance.forsaken(now), default=None)
+        if forsaken is None or forsaken.forsaken(now) < FORSAKEN_SECONDS:
             raise Busy(
                 tr("{capacity} utterances are being spoken already; try again in a moment", capacity=self._capacity),
                 self._seconds(1),
