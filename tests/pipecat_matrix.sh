@@ -19,5 +19,5 @@ for version; do
   "$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$site/rest.pth"
   "$environment/bin/python" -c 'import importlib.metadata as m; print("Pipecat", m.version("pipecat-ai"))'
   PYTHONPATH=$PWD "$environment/bin/python" -m pytest -q -p no:cacheprovider \
-    tests/tts_service/test_service.py tests/tts_service/test_turns.py tests/agent tests/test_examples.py
+    tests/tts_service/test_service.py tests/tts_service/test_turns.py tests/agent tests/server/test_realtime.py tests/test_examples.py
 done

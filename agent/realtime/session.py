@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from loguru import logger
-from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
+from pipecat.adapters.schemas.function_schema import FunctionSchema
 from pipecat.audio.vad.vad_analyzer import VADParams
 from pipecat.frames.frames import (
     AggregatedTextFrame,
