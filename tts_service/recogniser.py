@@ -190,14 +190,7 @@ class Recogniser(Listener):
         language: str | None = None,
         likely: str | None = None,
     ) -> Transcript:
-        """Transcribe, blocking.
-
-        Args:
-            samples: [n] mono at 16 kHz.
-            gone: Set when nobody waits for the answer any more.
-            language: That is spoken; None: one of those that may be heard.
-            likely: As in `hear`.
-        """
+        """Transcribe, blocking; see `Listener.transcribe`."""
         heard = [self._transcribe_piece(piece, gone or StopSignal(), language, likely) for piece in pieces(samples)]
         good = [t for t in heard if self._is_speech(t)]
         language = good[0].language if good else self._languages[0]

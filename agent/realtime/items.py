@@ -136,6 +136,14 @@ class Items:
                 return True
         return False
 
+    def last_said(self) -> str:
+        """What the user said last, as the brain has it; empty if that has its item already."""
+        for message in reversed(self._context.messages):
+            if isinstance(message, dict) and message.get("role") == "user":
+                known = any(item.message is message for item in self._items)
+                return "" if known or not isinstance(message["content"], str) else message["content"]
+        return ""
+
     def awaiting(self, text: str) -> Item | None:
         """The spoken answer with this text whose message is not known yet."""
         return next(

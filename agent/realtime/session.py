@@ -123,6 +123,7 @@ class Session(FrameSerializer):
         self._buffer = bytearray()
         """Sound that waits for a `commit`."""
         self._user: Item | None = None
+        self._answered_ahead = False
         """What the user is saying."""
         self._spoke_at = self._silent_at = 0
         """Where in the sound the user began to speak, and fell silent, last."""
@@ -341,7 +342,7 @@ class Session(FrameSerializer):
         heard = await self._models.recogniser.hear(pcm, IN_RATE)
         item = Item("message", "user", "input_audio", heard.text)
         self._items.insert(item, None)
-        await self._tell(*self._said(item, len(pcm)))
+        await self._tell(*self._placed(item), self._transcribed(item, len(pcm)))
 
     async def _create(self, asked: ItemCreate) -> None:
         parts = [await self._text_of(part) for part in asked.item.content]
@@ -425,15 +426,16 @@ class Session(FrameSerializer):
             case UserStoppedSpeakingFrame():
                 await self._user_stopped()
             case LLMContextUserTurnFrame():
-                await self._user_stopped()
-                item, self._user = self._user or Item("message", "user", "input_audio"), None
-                item.text, item.status = frame.text, "completed"
-                self._items.append(item)
-                self._items.remembered(item, frame.text)
-                await self._tell(*self._said(item, max(0, self._silent_at - self._spoke_at)))
+                if self._user is not None or not self._answered_ahead:
+                    await self._user_said(frame.text)
+                self._answered_ahead = False
             case InterruptionFrame() if answer is not None:
                 answer.started = False
             case LLMFullResponseStartFrame():
+                if self._user is not None and self._user.status == "incomplete" and (text := self._items.last_said()):
+                    # The brain began on a likely end: the frame with the words comes behind the whole answer.
+                    self._answered_ahead = True
+                    await self._user_said(text)
                 if answer is None:
                     answer = self._answer = Answer(self._items, self._conversation_id, self._now, ResponseAsked())
                     await self._tell(*answer.created())
@@ -465,22 +467,33 @@ class Session(FrameSerializer):
             end = self._milliseconds(max(self._silent_at, self._spoke_at))
             await self._tell(event("input_audio_buffer.speech_stopped", audio_end_ms=end, item_id=self._user.id))
 
-    def _said(self, item: Item, length: int) -> list[Event]:
-        """The user has said something: `length` bytes of sound."""
-        before = self._items.last(item)
-        shown = item.shown()
+    async def _user_said(self, text: str) -> None:
+        """The user's turn is over, and these were its words."""
+        await self._user_stopped()
+        item, self._user = self._user or Item("message", "user", "input_audio"), None
+        item.text, item.status = text, "completed"
+        self._items.append(item)
+        self._items.remembered(item, text)
+        length = max(0, self._silent_at - self._spoke_at)
+        await self._tell(*self._placed(item), self._transcribed(item, length))
+
+    def _placed(self, item: Item) -> list[Event]:
+        before, shown = self._items.last(item), item.shown()
         return [
             event("input_audio_buffer.committed", previous_item_id=before, item_id=item.id),
             event("conversation.item.added", previous_item_id=before, item=shown),
             event("conversation.item.done", previous_item_id=before, item=shown),
-            event(
-                "conversation.item.input_audio_transcription.completed",
-                item_id=item.id,
-                content_index=0,
-                transcript=item.text,
-                usage={"type": "duration", "seconds": length / 2 / IN_RATE},
-            ),
         ]
+
+    def _transcribed(self, item: Item, length: int) -> Event:
+        """The words of `length` bytes of sound."""
+        return event(
+            "conversation.item.input_audio_transcription.completed",
+            item_id=item.id,
+            content_index=0,
+            transcript=item.text,
+            usage={"type": "duration", "seconds": length / 2 / IN_RATE},
+        )
 
     async def _on_interrupted(self, *_: Any) -> None:
         """The whole pipeline has fallen silent, and the brain remembers how far the answer came."""
