@@ -32,6 +32,10 @@ def main() -> None:
             code = 128 + signal.SIGINT
         except SystemExit as end:
             code = end.code
+        except Exception:
+            if not taken:  # libraries wrap what ends them, and what they then say is of no use
+                raise
+            code = EXIT_FAILED
         if taken:
             code = 128 + taken[0]
         sys.exit(code)
@@ -96,8 +100,8 @@ def _heeding_signals() -> Iterator[list[int]]:
     """End on SIGTERM and SIGHUP as on Ctrl-C; yields the signals taken. Those that the parent ignores stay ignored."""
     taken: list[int] = []
 
-    def end(number: int, _: FrameType | None) -> None:
-        if taken:
+    def end(number: int, frame: FrameType | None) -> None:
+        if taken or _importing(frame):
             os._exit(128 + number)
         taken.append(number)
         raise KeyboardInterrupt
@@ -118,6 +122,18 @@ def _heeding_signals() -> Iterator[list[int]]:
             for number, handler in before.items():
                 signal.signal(number, handler)
             signal.set_wakeup_fd(waking)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    """Whether that code runs inside of an import, where an exception may be wrapped, swallowed or printed.
+
+    Whoever imports a module for the first time has begun nothing yet that would have to be ended.
+    """
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "importlib._bootstrap":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _insist(signals: socket.socket) -> None:
