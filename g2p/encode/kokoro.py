@@ -42,6 +42,7 @@ _ENGLISH = [
     ("r", "ɹ"), ("x", "k"), ("ç", "k"), ("ɐ", "ə"), ("ɬ", "l"), ("\u0303", ""), ("e", "A"), ("o", "ɔ"), ("ɾ", "T"),
     ("ʔ", "t"),
 ]  # fmt: skip
+_STOPS = re.compile(r"(?<!s)([ptk])(?=[ˈˌ]?[^ptkbdɡsʃzʒ\s])")
 _SYLLABIC = re.compile("(\\S)\u0329")
 
 
@@ -108,11 +109,17 @@ def _english_phones(tokens: tuple[Token, ...]) -> dict[int, str]:
             phrase.append(i)
         elif phrase:
             words = tuple(tokens[j].text for j in phrase)
-            spoken.update(zip(phrase, map(_american, english.phones(words)), strict=True))
+            letters_of = _breathed if any(token.kind == "hanzi" for token in tokens) else _american
+            spoken.update(zip(phrase, map(letters_of, english.phones(words)), strict=True))
             asked = {j: letters for j in phrase if (letters := kokoro_letters(tokens[j].reading))}
             spoken.update(asked)
             phrase = []
     return spoken
+
+
+def _breathed(ipa: str) -> str:
+    """English beside Mandarin, whose p, t and k are unaspirated: English ones need the breath written down."""
+    return _STOPS.sub("\\1ʰ", _american(ipa).replace("T", "t"))
 
 
 def _american(ipa: str) -> str:

@@ -51,6 +51,8 @@ CAST = (
 language is that language's."""
 FORMER = {"mei": "jf_gongitsune", "lan": "jf_alpha", "zhu": "jf_nezumi", "ju": "jf_tebukuro", "song": "jm_kumo"}
 """Names under which Japanese speakers were offered before there were native ones; they keep their sound."""
+ENGLISH = "af_heart"
+"""On whom the native speakers of Mandarin lean for an English word."""
 _LANGUAGES = {
     "a": ("美式英语", "American English"),
     "b": ("英式英语", "British English"),
@@ -108,7 +110,8 @@ class Packaged(Mapping[str, "KokoroVoice"]):
         from tts_service.kokoro.voice import KokoroVoice
 
         table = self._tables[name]
-        return KokoroVoice(style_table(table), self._normalisations[table])
+        english = style_table(ENGLISH) if native(table) == "zh" else None
+        return KokoroVoice(style_table(table), self._normalisations[table], english=english)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tables)

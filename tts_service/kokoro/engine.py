@@ -187,7 +187,7 @@ class KokoroEngine:
         if should_stop():
             raise Stopped
         silence = history[-1] / (speed * voice.rate) if history else 0.0  # what the piece before is to be followed by
-        utterance = self._network.begin(piece.tokens(), voice, speed, should_stop)
+        utterance = self._network.begin(piece.tokens(), voice, speed, should_stop, piece.english(pronunciation))
         ends = 2 * np.cumsum(utterance.durations)
         first, last = utterance.audible
         start, end = max(0, first - PREROLL), min(int(ends[-1]), last + TAIL)

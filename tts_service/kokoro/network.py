@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -16,10 +17,12 @@ from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError, StopSignal
 from tts_service.kokoro.forecast import Forecast, summary
 from tts_service.kokoro.front_graph import DURATIONS, ENERGY, FRAMES, PITCH
-from tts_service.kokoro.voice import FRAME, KokoroVoice, Styling
+from tts_service.kokoro.voice import FRAME, VOICED, KokoroVoice, Styling
 
 CONTEXT, INNER_CONTEXT = 4, 1
 """Frames on either side that the 800 Hz and the 4,800 Hz stage compute beside those that are asked for."""
+ENGLISH_TEMPO = 0.7
+"""Of English words inside Mandarin: that fast as the voice would say them."""
 SHORTEST = 6
 """Frames that a core of its own is worth."""
 
@@ -50,13 +53,51 @@ class Utterance(Protocol):
 class Network(Protocol):
     """The model behind the engine."""
 
-    def begin(self, tokens: NDArray[np.int64], voice: KokoroVoice, speed: float, should_stop: StopSignal) -> Utterance:
-        """Start an utterance of `tokens` [T], pads included.
+    def begin(
+        self,
+        tokens: NDArray[np.int64],
+        voice: KokoroVoice,
+        speed: float,
+        should_stop: StopSignal,
+        english: NDArray[np.bool_] | None = None,
+    ) -> Utterance:
+        """Start an utterance of `tokens` [T], pads included; those that are English inside Mandarin are marked.
 
         Raises:
             Stopped: The signal was set.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What the front tells of an utterance."""
+
+    frames: NDArray[np.float32]
+    """[512, n], 80 a second."""
+    pitch: NDArray[np.float32]
+    """Hz, [n]."""
+    energy: NDArray[np.float32]
+    """Logarithmic, [n]."""
+    durations: NDArray[np.int64]
+    """Of the tokens [T], in units of two frames."""
+
+    def with_stretches(self, other: Front, tokens: NDArray[np.bool_]) -> Front:
+        """This one, but for the tokens [T] that are marked: those as the other one says them, at this one's height."""
+        ends, others = (2 * np.append(0, np.cumsum(one.durations)) for one in (self, other))
+        heights = [one.pitch[one.pitch > VOICED] for one in (self, other)]
+        height = np.median(heights[0]) / np.median(heights[1]) if all(map(len, heights)) else 1.0
+        parts = []
+        for marked, run_of in itertools.groupby(range(len(tokens)), key=lambda i: bool(tokens[i])):
+            group = list(run_of)
+            source, at = (other, others) if marked else (self, ends)
+            stretch = slice(at[group[0]], at[group[-1] + 1])
+            pitch = source.pitch[stretch]
+            lifted = np.where(pitch > VOICED, pitch * height, pitch) if marked else pitch
+            parts.append((source.frames[:, stretch], lifted.astype(np.float32), source.energy[stretch]))
+        frames, pitches, energies = zip(*parts, strict=True)
+        durations = np.where(tokens, other.durations, self.durations)
+        return Front(np.concatenate(frames, axis=1), np.concatenate(pitches), np.concatenate(energies), durations)
 
 
 class StreamingNetwork:
@@ -86,17 +127,54 @@ class StreamingNetwork:
         self.threads = threads
         self.others = ThreadPoolExecutor(max(1, threads - 1), "kokoro")
 
-    def begin(self, tokens: NDArray[np.int64], voice: KokoroVoice, speed: float, should_stop: StopSignal) -> Utterance:
-        """Run the front."""
-        style = voice.style(len(tokens) - 2)
-        feeds = {"tokens": tokens[None], "style": style[None], "speed": np.array([speed * voice.rate], np.float32)}
-        frames, pitch, energy, durations = run(self._front, [FRAMES, PITCH, ENERGY, DURATIONS], feeds, should_stop)
+    def begin(
+        self,
+        tokens: NDArray[np.int64],
+        voice: KokoroVoice,
+        speed: float,
+        should_stop: StopSignal,
+        english: NDArray[np.bool_] | None = None,
+    ) -> Utterance:
+        """Run the front, beside it once more for English inside Mandarin if the voice leans on somebody for that."""
+        style, tempo = voice.style(len(tokens) - 2), speed * voice.rate
+        leaning = voice.english_style(len(tokens) - 2) if english is not None and english.any() else None
+        if english is None or leaning is None:
+            front = self._run_front(tokens, style, tempo, should_stop)
+        else:
+            front = self._run_fronts(tokens, (style, leaning), (tempo, tempo * ENGLISH_TEMPO), should_stop, english)
         own = voice.normalisation
-        deviation = summary(frames[0]) - own.summary
+        deviation = summary(front.frames) - own.summary
         affines = self.styling.affines(style, own.statistics + self.forecast(deviation))
-        utterance = _StreamingUtterance(self, voice, affines, frames[0], pitch[0])
-        utterance.durations, utterance.audible, utterance.onsets = durations, audible(energy[0]), _onsets(energy[0])
+        utterance = _StreamingUtterance(self, voice, affines, front.frames, front.pitch)
+        utterance.durations = front.durations
+        utterance.audible, utterance.onsets = audible(front.energy), _onsets(front.energy)
         return utterance
+
+    def _run_fronts(
+        self,
+        tokens: NDArray[np.int64],
+        styles: tuple[NDArray[np.float32], NDArray[np.float32]],
+        speeds: tuple[float, float],
+        should_stop: StopSignal,
+        english: NDArray[np.bool_],
+    ) -> Front:
+        """In two styles at once, the second for the tokens that are marked."""
+        if self.threads == 1:
+            own, other = (self._run_front(tokens, *each, should_stop) for each in zip(styles, speeds, strict=True))
+            return own.with_stretches(other, english)
+        beside = self.others.submit(self._run_front, tokens, styles[1], speeds[1], should_stop)
+        try:
+            own = self._run_front(tokens, styles[0], speeds[0], should_stop)
+        finally:
+            wait([beside])
+        return own.with_stretches(beside.result(), english)
+
+    def _run_front(
+        self, tokens: NDArray[np.int64], style: NDArray[np.float32], speed: float, should_stop: StopSignal
+    ) -> Front:
+        feeds = {"tokens": tokens[None], "style": style[None], "speed": np.array([speed], np.float32)}
+        frames, pitch, energy, durations = run(self._front, [FRAMES, PITCH, ENERGY, DURATIONS], feeds, should_stop)
+        return Front(frames[0], pitch[0], energy[0], durations)
 
 
 class _StreamingUtterance:
@@ -145,12 +223,19 @@ class _StreamingUtterance:
 
 
 class WholeNetwork:
-    """The stock graph, whole: the reference of tests and benchmarks."""
+    """The stock graph, whole: the reference of tests and benchmarks. It leans on nobody for English words."""
 
     def __init__(self, stock: ort.InferenceSession) -> None:
         self._stock = stock
 
-    def begin(self, tokens: NDArray[np.int64], voice: KokoroVoice, speed: float, should_stop: StopSignal) -> Utterance:
+    def begin(
+        self,
+        tokens: NDArray[np.int64],
+        voice: KokoroVoice,
+        speed: float,
+        should_stop: StopSignal,
+        english: NDArray[np.bool_] | None = None,
+    ) -> Utterance:
         """Compute everything."""
         feeds = {
             "tokens": tokens[None],

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2p.encode.kokoro import Symbols
+from g2p.pronunciation import Pronunciation
 
 VOCABULARY: dict[str, int] = json.loads(files(__package__).joinpath("vocab.json").read_text(encoding="utf-8"))
 LONGEST_PIECE = 180
@@ -36,6 +37,14 @@ class Piece:
     def mark(self) -> str:
         """The punctuation mark at its end, or an empty string."""
         return self.symbols[-1] if self.symbols[-1] in MARKS else ""
+
+    def english(self, pronunciation: Pronunciation) -> NDArray[np.bool_]:
+        """Which of the tokens [T] are English, where there is Mandarin, too."""
+        kinds = ["pause", *(pronunciation.tokens[owner].kind for owner in self.owners)]
+        found = np.array([kind == "english" for kind in kinds])
+        found[1:] &= np.array([symbol != " " for symbol in self.symbols])
+        found &= "hanzi" in kinds
+        return np.append(found, np.zeros(len(self.tokens()) - len(found), np.bool_))
 
     def tokens(self) -> NDArray[np.int64]:
         """The model's tokens [T], a pad on either side.

@@ -1,0 +1,53 @@
+"""English words inside Mandarin: a voice that grew up with Mandarin leans on a native speaker of English for them."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from g2p import analyze
+from g2p.encode.kokoro import encode
+from tts_service.engine import StopSignal
+from tts_service.kokoro.cast import Packaged
+from tts_service.kokoro.network import Front
+from tts_service.kokoro.symbols import Piece
+
+
+def piece_of(text):
+    pronunciation = analyze(text)
+    symbols = encode(pronunciation)
+    return Piece(symbols.text, symbols.tokens), pronunciation
+
+
+def test_english_is_marked_where_there_is_mandarin():
+    piece, pronunciation = piece_of("今天的meeting改到三点。")
+    marked = piece.english(pronunciation)
+    assert len(marked) == len(piece.tokens())
+    assert "".join(symbol for symbol, one in zip(piece.symbols, marked[1:], strict=False) if one) == "mˈitʰɪŋ"
+    for text in ("Please come in.", "请进。"):
+        piece, pronunciation = piece_of(text)
+        assert not piece.english(pronunciation).any()
+
+
+def test_stretches_of_another_front_are_set_in_at_this_ones_height():
+    here, there = (
+        Front(np.full((2, 2 * sum(d)), value), np.full(2 * sum(d), hertz), np.zeros(2 * sum(d)), np.array(d))
+        for value, hertz, d in ((0.0, 100.0, [1, 2, 1]), (1.0, 200.0, [2, 3, 2]))
+    )
+    mixed = here.with_stretches(there, np.array([False, True, False]))
+    assert mixed.durations.tolist() == [1, 3, 1]
+    assert mixed.frames[0].tolist() == [0, 0, *[1] * 6, 0, 0]
+    assert mixed.pitch.tolist() == [100] * 10
+
+
+def test_only_the_english_word_changes(engine):
+    voice, network = Packaged()["lian"], engine._network
+    alone = replace(voice, english=None)
+    for text in ("今天的meeting改到三点。", "今天的会议改到三点。"):
+        piece, pronunciation = piece_of(text)
+        marked = piece.english(pronunciation)
+        leaning, plain = (
+            network.begin(piece.tokens(), one, 1.0, StopSignal(), marked).durations for one in (voice, alone)
+        )
+        np.testing.assert_array_equal(leaning[~marked], plain[~marked])
+        assert not marked.any() or leaning[marked].sum() > 1.15 * plain[marked].sum()
+    assert Packaged()["rose"].english is None
