@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
+from typing import Any, Literal
 
 from aiortc.exceptions import InvalidStateError
 from aiortc.sdp import SessionDescription
@@ -22,6 +22,10 @@ CONNECT_SECONDS = 15.0
 VANISHED_SECONDS = 12.0
 """How long a connected caller may be silent on the data channel. Long enough to come back after a change of network."""
 CLOSE_SECONDS = 1.0
+LOOK_SECONDS = 0.5
+"""Between two looks for a caller."""
+CLOSED_LOOKS = 3
+"""How many looks in a row find the connection closed until the caller counts as gone."""
 MAX_MEDIA = 4
 
 
@@ -48,6 +52,7 @@ class WebRTC:
 
     async def open(self) -> None:
         """Calls come in as HTTP requests; there is nothing to start."""
+        asyncio.get_running_loop().set_exception_handler(_report)
 
     async def close(self) -> None:
         """Hang up on everybody."""
@@ -103,33 +108,54 @@ class WebRTC:
         self._connections[connection.pc_id] = self._connections.pop(old)
 
     async def _call(self, seat: Seat, connection: SmallWebRTCConnection) -> None:
-        """One call from its answer to its end."""
+        """One call from its answer to its end.
+
+        A caller may go at any moment, also before the conversation listens for that: what ends the call for certain is
+        that the caller is looked for, and the conversation cancelled when nobody is there.
+        """
         params = TransportParams(audio_in_enabled=True, audio_out_enabled=True, audio_out_10ms_chunks=OUTPUT_CHUNKS)
-        watch = asyncio.create_task(_hang_up_when_gone(connection))
+        talk = asyncio.create_task(self._switchboard.converse(seat, SmallWebRTCTransport(connection, params)))
+        watch = asyncio.create_task(_until_gone(connection))
         try:
-            await self._switchboard.converse(seat, SmallWebRTCTransport(connection, params))
+            await asyncio.wait((talk, watch), return_when=asyncio.FIRST_COMPLETED)
         finally:
             seat.leave()
             watch.cancel()
+            talk.cancel()
+            await asyncio.wait((talk,), timeout=CLOSE_SECONDS)
             self._connections.pop(connection.pc_id, None)
             await connection.disconnect()
 
 
-async def _hang_up_when_gone(connection: SmallWebRTCConnection) -> None:
-    """Close the connection of a caller who never arrives, or who goes without saying so.
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report what no task awaited, as the loop does, but for callers who leave while they are being connected.
+
+    aiortc connects in a task of its own that nobody awaits; its error tells only that the other side has gone.
+    """
+    task = context.get("future")
+    connecting = isinstance(task, asyncio.Task) and "RTCPeerConnection" in getattr(task.get_coro(), "__qualname__", "")
+    if connecting and isinstance(context.get("exception"), (InvalidStateError, ConnectionError)):
+        logger.info("a caller left while being connected: {}", context["exception"])
+    else:
+        loop.default_exception_handler(context)
+
+
+async def _until_gone(connection: SmallWebRTCConnection) -> None:
+    """Return when the caller never arrived, has hung up, or has gone without saying so.
 
     ICE alone takes half a minute to notice that a browser is gone; the page's pings tell in seconds. `is_connected`
-    covers both.
+    covers both. A closed connection is one that stays closed: a call that is renewed has none for a moment.
     """
     clock = asyncio.get_running_loop().time
     patience = CONNECT_SECONDS
     last_seen = clock()
-    while clock() - last_seen < patience:
-        await asyncio.sleep(0.5)
+    closed = 0
+    while closed < CLOSED_LOOKS and clock() - last_seen < patience:
+        await asyncio.sleep(LOOK_SECONDS)
+        closed = closed + 1 if connection.pc.connectionState == "closed" else 0
         if connection.is_connected():
             patience, last_seen = VANISHED_SECONDS, clock()
     logger.info("the caller is gone; hanging up")
-    await connection.disconnect()
 
 
 def check_offer(sdp: str) -> None:

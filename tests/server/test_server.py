@@ -2,10 +2,13 @@
 
 import asyncio
 import socket
+from types import SimpleNamespace
 
 import pytest
+from aiortc import RTCPeerConnection, RTCSessionDescription
 from prometheus_client.parser import text_string_to_metric_families
 
+from agent.transports.webrtc import Offer, WebRTC
 from tests.agent_process import get, post
 from tts_service.serving import gate
 from tts_service.serving.gate import MAX_BODY, Gate
@@ -135,12 +138,38 @@ async def test_ten_callers_at_once_get_four_calls_and_six_clear_refusals(agent, 
 
     for one in callers:
         await one.peer.close()
-    await asyncio.to_thread(agent.wait_for_metric, SESSIONS, 0)
+    # Who leaves while the connection is being made says no goodbye: ICE itself takes half a minute to notice.
+    await asyncio.to_thread(agent.wait_for_metric, SESSIONS, 0, 90)
     assert (await caller(agent.url).offer()).status_code == 200
 
 
+async def test_a_caller_that_hangs_up_before_anybody_listens_leaves_the_seat():
+    class Deaf:
+        """A switchboard whose conversation never hears that its client has gone."""
+
+        left = asyncio.Event()
+
+        def seat(self, transport):
+            return SimpleNamespace(leave=self.left.set)
+
+        async def converse(self, seat, transport):
+            await asyncio.Event().wait()
+
+    line, peer = WebRTC(Deaf()), RTCPeerConnection()
+    peer.addTransceiver("audio", direction="sendrecv")
+    connected = asyncio.Event()
+    peer.on("connectionstatechange", lambda: peer.connectionState == "connected" and connected.set())
+    await peer.setLocalDescription(await peer.createOffer())
+    answer = await line.answer(Offer(sdp=peer.localDescription.sdp, type="offer"))
+    await peer.setRemoteDescription(RTCSessionDescription(answer["sdp"], answer["type"]))
+    await asyncio.wait_for(connected.wait(), 20)
+    await peer.close()
+    await asyncio.wait_for(Deaf.left.wait(), 20)
+    await line.close()
+
+
 async def test_callers_that_never_arrive_or_vanish_lose_their_seats(agent, caller):
-    await asyncio.to_thread(agent.wait_for_metric, SESSIONS, 0)
+    await asyncio.to_thread(agent.wait_for_metric, SESSIONS, 0, 90)
     vanishing, absent = caller(agent.url), caller(agent.url)
     opened = asyncio.Event()
     vanishing.channel.on("open", opened.set)
