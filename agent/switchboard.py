@@ -6,6 +6,8 @@ Pipecat transport and hands both to `converse`; cancelling that ends the call.
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from typing import Any, Literal, Self
 
 from loguru import logger
@@ -17,6 +19,8 @@ from agent.record import CallRecord
 from agent.settings import Settings
 from pipecat_glm_tts.wording import chinese
 
+GARBAGE_SECONDS = 1.0
+"""From the end of a call until its memory is given back."""
 State = Literal["loading", "ready", "failed"]
 
 
@@ -59,6 +63,7 @@ class Switchboard:
         """What is being loaded now, or why loading failed."""
         self.models: Models | None = None
         self._seats: set[Seat] = set()
+        self._kept = False
         metrics.session_limit.set(settings.server.max_sessions)
 
     @property
@@ -83,7 +88,22 @@ class Switchboard:
             self.state, self.step = "failed", str(error)
             raise
         self.models.synthesizer.on_report.append(self.metrics.report)
+        self.keep()
         self.state, self.step = "ready", ""
+
+    def keep(self) -> None:
+        """Let the search for garbage pass over what has been loaded for good, as soon as no call is in the way.
+
+        Going through all of it would hold up the event loop at the end of every call.
+        """
+        self._kept = False
+        self._collect()
+
+    def _collect(self) -> None:
+        gc.collect()
+        if not self._kept and not self._seats:
+            gc.freeze()
+            self._kept = True
 
     def close(self) -> None:
         """Free the models. Every line has hung up by now."""
@@ -151,3 +171,7 @@ class Switchboard:
             except Exception:
                 self.metrics.errors.inc()
                 logger.exception(f"a {seat.transport} call ended with an error")
+            finally:
+                # A pipeline is full of circles and holds a model of its own for voice activity: more than 10 MB, which
+                # Python would look for only after many calls. A moment later whoever else held it has let go.
+                asyncio.get_running_loop().call_later(GARBAGE_SECONDS, self._collect)

@@ -50,6 +50,7 @@ def add_workshop(app: FastAPI, switchboard: Switchboard) -> None:
             transcribe=transcribe,
             token=token.get_secret_value() if token else None,
         )
+        switchboard.keep()
         return inner
 
     voices = switchboard.settings.api.voices

@@ -154,6 +154,8 @@ class GLMTTSService(TTSService):
         self._audible = replace(audible, at="beginning")
         self._max_lead = max_lead
         self._speeches: dict[str, Speech] = {}
+        self._pumps: set[asyncio.Task[None]] = set()
+        """Those of speeches that were interrupted, too: they end a moment later."""
         self._revision = 0
         """Of the settings."""
         self._aggregated_frame_sequencer = self._transcript = Transcript(str(self))
@@ -237,7 +239,9 @@ class GLMTTSService(TTSService):
         speech = self._speeches.get(context_id)
         if speech is None:
             speech = self._speeches[context_id] = Speech(context_id, self.sample_rate)
-            speech.pump = self.create_task(self._pump(speech), name=f"speech {context_id}")
+            pump = self.create_task(self._pump(speech), name=f"speech {context_id}")
+            self._pumps.add(pump)
+            pump.add_done_callback(self._pumps.discard)
         try:
             self._cast(speech)
         except SpeechError as error:
@@ -436,12 +440,10 @@ class GLMTTSService(TTSService):
             speech.cancel()
 
     async def _abandon_all(self) -> None:
-        speeches = list(self._speeches.values())
-        for speech in speeches:
-            self._abandon(speech.context_id)
-        for speech in speeches:
-            if speech.pump is not None:
-                await self.cancel_task(speech.pump)
+        for context_id in list(self._speeches):
+            self._abandon(context_id)
+        for pump in list(self._pumps):
+            await self.cancel_task(pump)
 
 
 def _given(value: Any) -> Any:

@@ -104,7 +104,6 @@ class Speech:
         self.context_id = context_id
         self.passages: asyncio.Queue[Passage | None] = asyncio.Queue()
         """One after the other, and None once no more will come."""
-        self.pump: asyncio.Task[None] | None = None
         self.revision = -1
         """Of the settings that the present passage is said with."""
         self.failed = self.faulty = False

@@ -128,14 +128,16 @@ class WebRTC:
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Report what no task awaited, as the loop does, but for callers who leave while they are being connected.
+    """Report what no task awaited, as the loop does, but for callers who have left.
 
-    aiortc connects in a task of its own that nobody awaits; its error tells only that the other side has gone.
+    aiortc connects, and sends again what was lost, in tasks of its own that nobody awaits; their errors tell only that
+    the other side has gone.
     """
     task = context.get("future")
-    connecting = isinstance(task, asyncio.Task) and "RTCPeerConnection" in getattr(task.get_coro(), "__qualname__", "")
-    if connecting and isinstance(context.get("exception"), (InvalidStateError, ConnectionError)):
-        logger.info("a caller left while being connected: {}", context["exception"])
+    name = getattr(task.get_coro(), "__qualname__", "") if isinstance(task, asyncio.Task) else ""
+    aiortcs = name.startswith(("RTCPeerConnection.", "RTCSctpTransport."))
+    if aiortcs and isinstance(context.get("exception"), (InvalidStateError, ConnectionError)):
+        logger.info("a caller has left: {}", context["exception"])
     else:
         loop.default_exception_handler(context)
 

@@ -12,9 +12,11 @@ It needs nothing else of this agent:
 from __future__ import annotations
 
 import asyncio
+import functools
 from dataclasses import dataclass
 
 import numpy as np
+import soxr
 from loguru import logger
 from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
 from pipecat.frames.frames import (
@@ -37,6 +39,8 @@ from pipecat.turns.user_stop import BaseUserTurnStopStrategy, NormalizedMatch
 
 from agent.turns.ending import Patience, Pause
 
+MODEL_RATE = 16000
+"""Hz that Smart Turn hears at."""
 BEFORE_VOICE = 0.7
 """Seconds of sound before the voice was noticed that the audio detector is given."""
 
@@ -52,14 +56,13 @@ class SoundOfAnEnd:
     SECONDS = 8
 
     def __init__(self) -> None:
-        self._model = LocalSmartTurnAnalyzerV3()
+        self._model = _smart_turn()
         self._heard = bytearray()
-        self._rate = 16000
+        self._rate = MODEL_RATE
 
     def set_rate(self, rate: int) -> None:
         """Hz of what will be heard."""
         self._rate = rate
-        self._model.set_sample_rate(rate)
 
     def hear(self, pcm: bytes) -> None:
         """Add 16-bit mono samples."""
@@ -78,11 +81,15 @@ class SoundOfAnEnd:
 
     def _ask(self, pcm: bytes) -> float:
         samples = np.frombuffer(pcm, np.int16).astype(np.float32) / 32768
+        if self._rate != MODEL_RATE:
+            samples = soxr.resample(samples, self._rate, MODEL_RATE)
         return float(self._model._predict_endpoint(samples)["probability"])
 
-    async def close(self) -> None:
-        """Free what the model holds."""
-        await self._model.cleanup()
+
+@functools.cache
+def _smart_turn() -> LocalSmartTurnAnalyzerV3:
+    """The model for all conversations: it remembers nothing from one question to the next, and takes 27 MB."""
+    return LocalSmartTurnAnalyzerV3()
 
 
 class EndOfTurnStop(BaseUserTurnStopStrategy):
@@ -144,7 +151,6 @@ class EndOfTurnStop(BaseUserTurnStopStrategy):
         """End what runs."""
         await super().cleanup()
         await self._stop_waiting()
-        await self._sound.close()
 
     async def handle_user_turn_started(self) -> None:
         """A new turn: nothing is known of it yet."""

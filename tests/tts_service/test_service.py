@@ -369,3 +369,15 @@ async def test_a_synthesizer_that_is_closed_says_so_and_what_it_did_not_say_is_n
         assert not it.tts.is_usable
         await it.end()
         assert len([c for c in it.remembered if c.isalnum()]) <= round(it.loudspeaker.seconds / TOKEN_SECONDS)
+
+
+async def test_a_session_that_ends_while_the_engine_is_still_leaving_leaves_no_task_behind():
+    async with stage() as it:
+        await it.say("一二三四五六七八九十，" * 10)
+        await it.loudspeaker.heard.wait()
+        it.synthesizer.engine.gate.clear()  # the engine is in the middle of a long step
+        await it.worker.queue_frame(InterruptionFrame())
+        await it.downstream.saw(InterruptionFrame)
+        await it.tts.cleanup()
+        assert not [task.get_name() for task in asyncio.all_tasks() if "::speech" in task.get_name()]
+        it.synthesizer.engine.gate.set()
