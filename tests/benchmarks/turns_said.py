@@ -1,6 +1,7 @@
 """What is said to the agent in the bench of turn-taking: `|` is a pause inside the turn, the end is the turn's end.
 
-Every other script of a kind is for development, the rest for the figure. They were written for this bench.
+`_SAID` is for development, `_KEPT` for the figure: other topics, written after the rules and not looked at by them.
+All of it was written for this bench.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ class Script:
     """What the agent had asked; empty for nothing."""
     text: str
     kept: bool
-    """Kept for the figure: not looked at while the rules were made."""
+    """Kept for the figure."""
 
 
-_SAID = {
+_SAID: dict[tuple[str, str], str] = {
     ("zh", "numbers"): """
 请问您的手机号码是多少？	一三八|零零一三|八零零零。
 请留一下您的联系电话。	我的电话是一三九|二二五八|七七六一。
@@ -209,10 +210,94 @@ How old are you?	Twenty eight.
 """,
 }
 
+_KEPT: dict[tuple[str, str], str] = {
+    ("zh", "numbers"): """
+您预留的手机号是？	一七七|三二零五|六六一四。
+请提供一下学号。	学号是二零二二|一一零|四五七。
+麻烦报一下您的医保卡号。	好，零零三五|八八二一|九七。
+	我把座机告诉你，零二一|五四三八|二二六九。
+请问航班号和日期？	东航|五一零二|后天上午的。
+""",
+    ("zh", "search"): """
+	我孩子最近|最近晚上老是|睡不着觉。
+	医生说我这个属于|叫什么|轻度的脂肪肝。
+您想投保哪一种？	我听朋友推荐过|一种|意外险。
+	能不能把这盆花|搬到|阳台上去？
+	厨房的水龙头|好像有点|漏水。
+	我们班主任|就是教数学的|刘老师。
+""",
+    ("zh", "list"): """
+请问您都有哪些工作经验？	做过销售|做过客服|也带过团队。
+您对什么过敏？	花生|海鲜|还有青霉素。
+	做这个菜要准备土豆|胡萝卜|和一点牛肉。
+	我养了两只猫|一条狗|还有几只仓鼠。
+""",
+    ("zh", "clause"): """
+	既然材料都交齐了|那什么时候能批下来？
+	只要发烧不超过三十八度五|就先不用吃药。
+	我跟房东商量过了|他说下个月|可以便宜两百块。
+	虽说是二手的|但是跟新的差不多。
+	我把密码忘了|现在怎么也进不去。
+""",
+    ("zh", "plain"): """
+您的预约需要改期吗？	不用改。
+	最近的医院在哪儿？
+	帮我充五十块钱话费。
+请问您是本人办理吗？	对，是我本人。
+	这种药一天吃几次？
+您要靠窗还是靠过道？	靠窗的。
+	签证一般多久能下来？
+	麻烦你讲慢一点。
+请问您做什么工作？	我是老师。
+	把这段话翻译成英文。
+""",
+    ("en", "numbers"): """
+What's the number on your insurance card?	It's three seven two|eight one|five five oh four.
+Which extension should I connect you to?	Two two|six one.
+Can I have a callback number?	Area code six oh two|nine one four|seven seven three eight.
+	My student number is four four one|zero eight|two nine.
+What's the tracking number?	One Z|nine nine nine|eight four seven.
+""",
+    ("en", "search"): """
+	My son has been having|um|trouble sleeping lately.
+	The doctor said it was a|what do you call it|a pulled muscle.
+What kind of policy are you after?	A friend recommended|some kind of|travel insurance.
+	Could somebody carry this plant to|to the balcony|please?
+	The tap in our kitchen|is sort of|dripping.
+	I talked to my professor|the one who|teaches chemistry.
+""",
+    ("en", "list"): """
+What work experience do you have?	I've done sales|customer support|and I've led a small team.
+What are you allergic to?	Peanuts|shellfish|and penicillin.
+	For this recipe we need potatoes|carrots|and a bit of beef.
+	I have two cats|a dog|and a couple of hamsters.
+""",
+    ("en", "clause"): """
+	Since all the papers are in|when will it be approved?
+	As long as the fever stays low|you don't need the pills.
+	I talked to the landlord|he says from next month|it could be cheaper.
+	Even though it's secondhand|it looks brand new.
+	I forgot my password|and now I can't get in at all.
+""",
+    ("en", "plain"): """
+Do you need to move your appointment?	No, it's fine as it is.
+	Where is the nearest hospital?
+	Add fifty dollars to my phone.
+Am I speaking with the account holder?	Yes, that's me.
+	How often should I take this medicine?
+Window or aisle?	Window, please.
+	How long does a visa take?
+	Speak a bit slower, please.
+What do you do for a living?	I'm a teacher.
+	Translate this paragraph into Chinese.
+""",
+}
+
 SCRIPTS = [
-    Script(language, kind, *line.split("\t"), kept=bool(number % 2))
-    for (language, kind), lines in _SAID.items()
-    for number, line in enumerate(lines.strip("\n").splitlines())
+    Script(language, kind, *line.split("\t"), kept=kept)
+    for kept, table in ((False, _SAID), (True, _KEPT))
+    for (language, kind), lines in table.items()
+    for line in lines.strip("\n").splitlines()
 ]
 
 NODS = {
