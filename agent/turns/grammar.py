@@ -42,7 +42,7 @@ PREPOSITION = _last(
 DETERMINER = _last(
     "[这那哪每某] [这那哪每某]个 [这那各某一]种 [这那某]些 一个 (?<!等)(?<!等我)一下",
     "the, a, an, my, your, his, her, its, our, their, every, some, double, triple, "
-    "(?:the|a|an|my|your|our|this|that) (?:big|small|large|little|new|old|main|whole|other|certain|different)",
+    "(?:the|a|an|my|your|our|this|that) (?:big|small|large|new|old|main|whole|other|certain|different)",
 )
 SUBJECT = _last(
     "(?<!谢谢)(?<!感谢)(?<!告诉)(?<!通知)(?<!联系)(?<!喜欢)(?<![爱找等问陪])[我你您他她它咱]们?",
@@ -76,9 +76,9 @@ SHORT_ANSWER = re.compile(
 """Yes and no in whole sentences: they end in a verb and are complete."""
 ATTRIBUTE = re.compile(r"(?<![是好对真行])的$")
 """大的, 我妈妈喜欢的: a noun will follow, unless it was asked which one, or 是 opened the sentence (是昨天买的)."""
-COMPLETE_ATTRIBUTE = re.compile(r"是[^，。,.]+的$|(?:可以|没有|不会|会|不是)的$")
+COMPLETE_ATTRIBUTE = re.compile(r"[是都也][^，。,.]+的$|(?:可以|没有|不会|会|不是)的$")
 TOPIC = re.compile(
-    r"(?:[上下这那本每](?:个?月|周|个?星期|个?礼拜|次|学期|季度)|[明去今]年)$"
+    r"^[^到在是等]*(?:[上下这那本每](?:个?月|周|个?星期|个?礼拜|次|学期|季度)|[明去今]年)$"
     r"|^(?:and |so |well )?(?:next|last|this|every) (?:week|weekend|month|year|time|semester|spring|summer|fall"
     r"|winter)$"
 )

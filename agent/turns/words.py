@@ -10,11 +10,11 @@ from agent.turns import grammar
 
 _LIST_ASKED = re.compile(
     r"[哪些]些|[有带去学看]过?.?什么(?!可以|能)|都.{0,4}(?:什么|谁)|[买点要吃喝].?什么|哪[几两]"
-    r"|\b(?:which|what) (?:\w+ ){0,2}\w+s\b|what (?:do|did|would|will) you (?:need|want|like|have|buy|bring)"
-    r"|who (?:is|are|was|were|will)"
+    r"|\b(?:which|what) \w+s (?:do|did|have|are|were|can|will)\b|what are\b"
+    r"|what (?:do|did|would|will) you (?:need|want|like|have|buy|bring)|who (?:is|are|was|were|will)\b"
 )
 _LIST_BEGUN = re.compile(
-    r"[两三四五六几][样件种项点个位]|^第?一[是要、，]|^第一|分别是|[都有]以下|、"
+    r"[两三四五六几][样件种项]|^第?一[是要、，]|^第一|分别是|[都有]以下|、"
     r"|\bfirst\b(?!.*\b(?:second|then)\b)|\b(?:two|three|four|several|some|following) things\b"
 )
 _ITEMS = re.compile(
