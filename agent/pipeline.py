@@ -63,6 +63,7 @@ from pipecat.workers.runner import WorkerRunner
 
 import tts_service
 from agent import demo_brain
+from agent.functions import named_functions
 from agent.greeting import opening
 from agent.keypad import Keypad
 from agent.llm import INSTRUCTIONS, TOOLS, EndpointLLM
@@ -107,6 +108,7 @@ class Models:
         for service in (named_ears(settings.ears), named_brain(settings.brain)):
             if service:  # refuses now what it would refuse in the first conversation
                 await asyncio.to_thread(service.make)
+        named_functions(settings.brain.functions)
         progress(tr("loading the voice ({engine})", engine=settings.voice.engine))
         place = {"glm": "checkpoint", "remote": "address"}.get(settings.voice.engine, "model")
         chosen: dict[str, Any] = {place: settings.voice.model, "watermark": settings.label.watermark}
@@ -304,7 +306,7 @@ async def converse(
         observers: See every frame of the pipeline.
     """
     tell = on_event or (lambda name, data: None)
-    context = LLMContext(tools=[*TOOLS])
+    context = LLMContext(tools=[*TOOLS, *named_functions(settings.brain.functions)])
     ears = await asyncio.to_thread(make_ears, models, settings.ears, settings.turns.interrupt == "auto")
     brain = await asyncio.to_thread(make_brain, settings.brain)
     turns = await asyncio.to_thread(turn_taking, settings.turns, context)

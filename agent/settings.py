@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -170,6 +170,8 @@ class BrainSettings(Section):
     """Seconds that a model may think before the agent says that it is thinking; None: it keeps silent."""
     extra: dict[str, Any] = {}
     """Further fields of every request, such as `reasoning_effort` or `chat_template_kwargs`."""
+    functions: tuple[Annotated[str, Field(pattern=SERVICE)], ...] = ()
+    """What it may call besides the clock, `module:function` or `module`: see `agent.functions`."""
 
     @field_validator("base_url", "api_key", "model", mode="before")
     @classmethod

@@ -13,6 +13,7 @@ class Endpoint:
     def __init__(self):
         self.manner = "answer"
         self.text = "今天天气很好。"
+        self.call = ("get_current_time", "{}")
         self.requests = []
         self.disconnected = asyncio.Event()
 
@@ -51,7 +52,8 @@ class Endpoint:
     async def _tool(self, request):
         if any(message["role"] == "tool" for message in self.requests[-1]["messages"]):
             return await self._answer(request)
-        call = {"index": 0, "id": "call_1", "function": {"name": "get_current_time", "arguments": "{}"}}
+        name, arguments = self.call
+        call = {"index": 0, "id": "call_1", "function": {"name": name, "arguments": arguments}}
         return await self._stream(request, delta(tool_calls=[call]), b"data: [DONE]\n\n")
 
     async def _thinking(self, request):

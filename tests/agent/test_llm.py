@@ -18,6 +18,7 @@ from pipecat.pipeline.pipeline import Pipeline
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
 
+from agent.functions import named_functions
 from agent.llm import LONGEST_TOOL_CHAIN, THINKING, TOOLS, EndpointLLM, Trouble, is_chinese
 from agent.settings import BrainSettings
 from tests.agent.endpoint import Endpoint
@@ -148,6 +149,23 @@ async def test_the_model_can_ask_for_the_time(endpoint):
     assert date.fromisoformat(result["date"]) in days
     assert re.fullmatch(r"\d\d:\d\d", result["time"])
     assert context.get_messages()[-1] == {"role": "assistant", "content": endpoint.text}
+
+
+async def test_a_function_of_ones_own_is_called(endpoint, monkeypatch):
+    monkeypatch.syspath_prepend("examples")
+    endpoint.manner = "tool"
+    endpoint.call = ("book_table", '{"table": "窗边", "time": "2030-01-01 19:00", "name": "陈"}')
+    question = {"role": "user", "content": "那就订窗边的"}
+    context = LLMContext([question], tools=[*TOOLS, *named_functions(["table"])])
+    user, assistant = LLMContextAggregatorPair(context)
+    answered = until(lambda: context.get_messages()[-1]["role"] == "assistant" and len(endpoint.requests) == 2)
+    pipeline = Pipeline([user, brain(endpoint.url), assistant])
+    await run_test(pipeline, frames_to_send=chain([LLMContextFrame(context)], answered))
+    tools = [tool["function"] for tool in endpoint.requests[0]["tools"]]
+    assert [tool["name"] for tool in tools] == ["get_current_time", "find_tables", "book_table"]
+    assert tools[1]["parameters"]["properties"]["people"]["type"] == "integer"
+    [result] = [json.loads(m["content"]) for m in endpoint.requests[1]["messages"] if m["role"] == "tool"]
+    assert result == {"booked": "窗边", "time": "2030-01-01 19:00", "name": "陈", "number": 1}
 
 
 async def test_what_a_model_thinks_is_not_spoken(endpoint):

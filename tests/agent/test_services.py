@@ -5,6 +5,7 @@ from pipecat.services.llm_service import LLMService
 from pipecat.services.openai.llm import OpenAILLMService
 from pipecat.services.stt_service import STTService
 
+from agent.functions import named_functions
 from agent.pipeline import make_brain, make_ears
 from agent.services import NamedService
 from agent.settings import Settings, SettingsError
@@ -69,3 +70,24 @@ def test_ears_by_the_name_of_their_module(tmp_path):
 def test_an_endpoint_and_a_service_exclude_each_other():
     with pytest.raises(SettingsError, match="exclude each other"):
         Settings.load(overrides=[f"brain.service={OPENAI}", "brain.model=m", "brain.base_url=http://localhost:1/v1"])
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("no_such_module", "cannot import no_such_module.*PYTHONPATH"),
+        ("table:cancel", "table:cancel names no .*table:find_tables, table:book_table"),
+        ("json", "json names no"),
+    ],
+)
+def test_functions_that_are_not_there(name, complaint, monkeypatch):
+    monkeypatch.syspath_prepend("examples")
+    with pytest.raises(SettingsError) as error:
+        named_functions([name])
+    assert re.search(complaint, str(error.value)), error.value
+
+
+def test_a_module_names_all_its_functions(monkeypatch):
+    monkeypatch.syspath_prepend("examples")
+    settings = Settings.load(overrides=["brain.functions=[table]"])
+    assert [f.__name__ for f in named_functions(settings.brain.functions)] == ["find_tables", "book_table"]
