@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -119,6 +120,11 @@ COMMANDS = [
     ("printf 'a\\0\\1b' | glm-tts g2p -", 0, ""),
     ("glm-tts say 好 --bitrate 99999 -o x.mp3", 2, "8 to 320 kbit/s"),
     ("glm-tts detect latin.txt nowhere.wav", 1, "read as audio"),
+    ("GLM_TTS_LANG=zh glm-tts say 好 --seed x", 2, "--seed: 不是整数"),
+    ("GLM_TTS_LANG=zh glm-tts say 好 --speed x", 2, "--speed: 不是数字"),
+    ("GLM_TTS_LANG=zh glm-tts say 好 --seed", 2, "--seed 后面缺少值"),
+    ("GLM_TTS_LANG=zh glm-tts say 好 多 余", 2, "多出来的：多 余"),
+    ("GLM_TTS_LANG=zh glm-tts say 好 --stream=3", 2, "--stream 后面不带值"),
 ]
 
 
@@ -161,6 +167,14 @@ def test_no_traceback_no_harm_no_hang(place, command, codes, said):
     assert said in output
     assert {path: path.read_bytes() for path in before} == before, "nothing that was there has changed"
     assert not list(place.rglob("*.part"))
+
+
+@pytest.mark.parametrize("command", ["", "voices", "voices add", "dict"])
+def test_help_is_in_one_language(place, command):
+    helped = shell(place, f"GLM_TTS_LANG=zh glm-tts {command} --help")
+    assert helped.returncode == 0
+    english = {"Usage", "OPTIONS", "COMMAND", "Options", "Commands", "Arguments", "Show", "default", "env", "required"}
+    assert english & set(re.findall(r"\w+", helped.stdout.decode())) == set()
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith((".jsonl", ".json", ".csv", ".bin"))])

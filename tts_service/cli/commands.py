@@ -7,7 +7,7 @@ import typer
 from pipecat_glm_tts.wording import tr
 from tts_service.cli import checkpoint, reading, serving, voices
 from tts_service.cli.batch import batch
-from tts_service.cli.console import Commands
+from tts_service.cli.console import App
 from tts_service.cli.detect import detect
 from tts_service.cli.say import say
 
@@ -20,15 +20,13 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-app = typer.Typer(
+app = App(
     name="glm-tts",
     help=tr("A streaming Chinese and English voice."),
     epilog=tr(
         "Exit codes: 0 all went well; 1 something failed or a check found problems; 2 wrong usage; 130 ended by "
         "Ctrl-C (129 SIGHUP, 143 SIGTERM); 141 nobody reads the output any more."
     ),
-    cls=Commands,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

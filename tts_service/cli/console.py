@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import io
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 from rich.console import Console
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from pipecat_glm_tts.extras import needs
 from pipecat_glm_tts.wording import nearest, tr
@@ -53,11 +55,25 @@ def usage(error: Any) -> str:
         case "MissingParameter":
             told = tr("{name} is missing", name=what)
         case "BadParameter" if what:
-            told = f"{what}: {error.message}"
+            told = f"{what}: {_in_our_words(error.message)}"
         case _:
-            told = error.message
+            told = _in_our_words(error.message)
     command = error.ctx.command_path if error.ctx else "glm-tts"
     return f"{told}\n" + tr("see: {command} --help", command=command)
+
+
+def _in_our_words(message: str) -> str:
+    """What Typer and the libraries below it say of arguments, as far as it is known."""
+    for pattern, said in (
+        (r"valid int", tr("this is no whole number")),
+        (r"valid (number|float)", tr("this is no number")),
+        (r"'(.+)' requires an argument", tr("a value is missing behind {name}", name=r"\1")),
+        (r"'(.+)' does not take a value", tr("{name} takes no value", name=r"\1")),
+        (r"unexpected extra argument\S* \((.*)\)", tr("too much: {words}; put texts in quotes", words=r"\1")),
+    ):
+        if found := re.search(pattern, message):
+            return found.expand(said)
+    return message
 
 
 class _Console(Console):
@@ -65,8 +81,47 @@ class _Console(Console):
         raise ReaderLeft
 
 
-class Commands(TyperGroup):
-    """Typer would end with 1 when a pipe is closed, and name no near command."""
+class _InOurWords:
+    """The help of Typer, whose own words are in English only, in the language of all messages."""
+
+    def get_usage(self, ctx: Any) -> str:
+        """How the command is called."""
+        line: str = super().get_usage(ctx)  # type: ignore[misc]
+        words = {
+            "Usage: ": tr("Usage: "),
+            "[OPTIONS]": tr("[OPTIONS]"),
+            "COMMAND [ARGS]...": tr("COMMAND [ARGS]..."),
+        }
+        return functools.reduce(lambda told, word: told.replace(word, words[word], 1), words, line)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help."""
+        from typer import rich_utils
+
+        rich_utils.ARGUMENTS_PANEL_TITLE = tr("Arguments")
+        rich_utils.OPTIONS_PANEL_TITLE = tr("Options")
+        rich_utils.COMMANDS_PANEL_TITLE = tr("Commands")
+        rich_utils.DEFAULT_STRING = f"[{tr('default: ')}{{}}]"
+        rich_utils.ENVVAR_STRING = f"[{tr('variable: ')}{{}}]"
+        rich_utils.REQUIRED_LONG_STRING = f"[{tr('required')}]"
+        helps = {
+            "Show this message and exit.": tr("Show this help"),
+            "Install completion for the current shell.": tr("Let the shell complete these commands"),
+            "Show completion for the current shell, to copy it or customize the installation.": tr(
+                "Print what --install-completion would install"
+            ),
+        }
+        for parameter in self.get_params(ctx):  # type: ignore[attr-defined]
+            parameter.help = helps.get(parameter.help, parameter.help)
+        super().format_help(ctx, formatter)  # type: ignore[misc]
+
+
+class Command(_InOurWords, TyperCommand):
+    """One command."""
+
+
+class Commands(_InOurWords, TyperGroup):
+    """A group of commands. Typer would end with 1 when a pipe is closed, and name no near command."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -80,6 +135,17 @@ class Commands(TyperGroup):
         if args[0] not in self.commands and not args[0].startswith("-"):
             ctx.fail(tr("there is no command {name}", name=args[0]) + nearest(args[0], self.commands))
         return super().resolve_command(ctx, args)
+
+
+class App(typer.Typer):
+    """A group of commands that is told about in our words."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(cls=Commands, no_args_is_help=True, **settings)
+
+    def command(self, name: str | None = None, **settings: Any) -> Any:
+        """Add a command."""
+        return super().command(name, cls=Command, **settings)
 
 
 out = _Console(highlight=False, soft_wrap=True)

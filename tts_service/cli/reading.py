@@ -11,7 +11,7 @@ from rich.text import Text
 from pipecat_glm_tts.wording import tr
 from tts_service.cli import EXIT_FAILED
 from tts_service.cli.console import (
-    Commands,
+    App,
     DictOption,
     JsonOption,
     LanguageOption,
@@ -22,7 +22,7 @@ from tts_service.cli.console import (
     text_source,
 )
 
-dictionary = typer.Typer(help=tr("The custom dictionary."), no_args_is_help=True, cls=Commands)
+dictionary = App(help=tr("The custom dictionary."))
 _WHY = {
     "markup": tr("markup in the text"),
     "dictionary": tr("custom dictionary"),

@@ -13,7 +13,7 @@ from pipecat_glm_tts.extras import needs
 from pipecat_glm_tts.wording import side, tr
 from tts_service.cli import EXIT_FAILED
 from tts_service.cli.console import (
-    Commands,
+    App,
     EngineOption,
     JsonOption,
     LibraryOption,
@@ -30,11 +30,7 @@ from tts_service.engine import SpeechError
 if TYPE_CHECKING:
     from tts_service.voices import Library
 
-app = typer.Typer(
-    help=tr("The voice library: list, add, show, check, remove."),
-    no_args_is_help=True,
-    cls=Commands,
-)
+app = App(help=tr("The voice library: list, add, show, check, remove."))
 QualityOption = Annotated[
     str,
     typer.Option(help=tr("Voice matching: fast, half a minute; best, minutes with torch and a closer match")),
