@@ -375,7 +375,12 @@ def main() -> None:
     parser.add_argument("--concurrency", help="numbers of callers, as 1,4,16,32; see glm_callers")
     parser.add_argument("--slots", type=int, help="with --concurrency: segments decoded at once")
     parser.add_argument("--stress", type=float, help="with --concurrency: seconds of cancels and injected errors")
+    parser.add_argument("--evaluations", action="store_true", help="fewer steps of the flow; see glm_steps")
     arguments = parser.parse_args()
+    if arguments.evaluations:
+        from tests.benchmarks import glm_steps
+
+        return glm_steps.main()
     if arguments.concurrency:
         from tests.benchmarks import glm_callers
 

@@ -31,14 +31,14 @@ from tests.glm import callers
 from tests.glm.conftest import CHECKPOINT, make_audio
 from tts_service import Synthesizer
 from tts_service.engine import SynthesisOptions
-from tts_service.glm import engine as engine_module
 from tts_service.glm import memory
 from tts_service.glm import scheduler as scheduler_module
 from tts_service.glm.decode import Decoder, SpeechHead
-from tts_service.glm.engine import GLMEngine, Models
+from tts_service.glm.engine import GLMEngine
 from tts_service.glm.flow_stream import Chunking
 from tts_service.glm.hift_stream import HiFTStream
 from tts_service.glm.memory import Room
+from tts_service.glm.models import Models, in_fixed_shapes, new_decoder
 from tts_service.voices import Library
 
 TEXT = "今天天气很好我们去公园散步吧"
@@ -63,14 +63,14 @@ def random_engine(size: Size, device: torch.device, slots: int | None, voices: L
         if device.type == "cuda":
             networks.flow.estimator.rounded, networks.flow.past_dtype = True, torch.bfloat16
         head = SpeechHead(networks.lm, models.text.speech)
-        decoder = engine_module._decoder(networks.lm, head, slots)
+        decoder = new_decoder(networks.lm, head, slots)
         if device.type == "cuda":
             from tts_service.glm.cuda import warm_up
             from tts_service.glm.graphs import cuda_recorder
 
             models.sound = torch.cuda.Stream(device)
             free = torch.cuda.mem_get_info(device)[0] - memory.WORK
-            models.graphs, models.windows, room = engine_module.in_fixed_shapes(
+            models.graphs, models.windows, room = in_fixed_shapes(
                 networks.flow, networks.hift, Chunking(), free, cuda_recorder
             )
             warm_up(

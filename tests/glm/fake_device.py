@@ -20,8 +20,7 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 from tests.benchmarks.glm import FULL
 from tts_service.glm.checkpoint import FlowConfig
 from tts_service.glm.decode import GROUP, Decoder, Limits, SpeechHead
-from tts_service.glm.engine import CONTEXT
-from tts_service.glm.flow import STEPS, Flow
+from tts_service.glm.flow import Flow
 from tts_service.glm.flow_graph import FlowGraphs
 from tts_service.glm.flow_pool import FramePool
 from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice, work_through
@@ -30,6 +29,7 @@ from tts_service.glm.hift import HiFT
 from tts_service.glm.hift_graph import HiFTGraphs, HiFTWindow
 from tts_service.glm.hift_stream import HiFTStream
 from tts_service.glm.lm import SpeechLM
+from tts_service.glm.models import CONTEXT
 from tts_service.glm.tokenizer import SpeechIds
 
 DEVICE = "fakegpu"
@@ -148,8 +148,8 @@ def main() -> None:
         with counted("prompt of 200 ids", waits=0):
             decoder.prefill(1, list(range(200)), Limits(10, 100), "topk", 7)
         chunking = Chunking()
-        pool = FramePool(FULL.dit, STEPS, 6000, device, torch.bfloat16)
-        flow.schedule = lambda steps: [number / steps for number in range(steps + 1)]  # type: ignore[method-assign]
+        pool = FramePool(FULL.dit, flow.solver.steps, 6000, device, torch.bfloat16)
+        flow.schedule = lambda steps=10: [number / steps for number in range(steps + 1)]  # type: ignore[method-assign]
         graphs = FlowGraphs(flow, chunking.lengths, 2100, pool, 8, recorder)
         windows = HiFTGraphs(hift, 8, recorder)
         tokens, mel = torch.zeros(125, dtype=torch.long), torch.zeros(250, 80, device=device)

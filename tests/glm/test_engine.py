@@ -18,6 +18,7 @@ from tts_service import voices
 from tts_service.engine import BREATH, SpeechError, StopSignal, SynthesisOptions, UnknownVoice, Voice
 from tts_service.glm import GLMEngine
 from tts_service.glm import engine as engine_module
+from tts_service.glm import ready as ready_module
 from tts_service.glm import voice as voice_module
 from tts_service.glm.checkpoint import VOCODER_32K
 from tts_service.glm.voice import FeatureCache
@@ -66,7 +67,7 @@ def speak(engine, voice, options=SHORT, text=TEXT, history=None, stop=None):
 def heard(engine, voice):
     """What the engine knows of a voice."""
     speak(engine, voice, SynthesisOptions(max_length=1))
-    return next(reversed(engine._ready.values()))
+    return next(reversed(engine._known().known.values()))
 
 
 def samples_of(chunks):
@@ -302,7 +303,7 @@ def test_features_are_kept_beside_the_recording(engine, voice, library, monkeypa
     speak(engine, voice)
     kept = list(voice.folder.glob(".glm-*.safetensors"))
     assert len(kept) == 1
-    monkeypatch.setattr(engine_module, "listen", lambda *args: pytest.fail("the features were worked out again"))
+    monkeypatch.setattr(ready_module, "listen", lambda *args: pytest.fail("the features were worked out again"))
     again = GLMEngine.load(CHECKPOINT, voices=library.folder, device="cpu")
     expected = samples_of(speak(engine, voice))
     assert np.array_equal(samples_of(speak(again, voice)), expected)
@@ -426,5 +427,5 @@ def test_in_fixed_shapes_it_says_the_same(library, engine):
     assert len(ours) == len(reference)
     assert np.abs(ours - reference).mean() < 1e-3
     models = fixed._loaded()
-    assert models.room.taken == next(iter(fixed._ready.values())).size
+    assert models.room.taken == next(iter(fixed._known().known.values())).size
     fixed.unload()

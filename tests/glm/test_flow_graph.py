@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.glm.conftest import CHECKPOINT, Case
-from tts_service.glm.flow import STEPS, load_flow
+from tts_service.glm.flow import load_flow
 from tts_service.glm.flow_graph import FlowGraphs
 from tts_service.glm.flow_pool import FramePool
 from tts_service.glm.flow_stream import FRAMES, Chunking, FlowStream, FlowVoice, work_through
@@ -42,7 +42,7 @@ def flow():
 
 
 def graphs_of(flow, record=None, frames=700, past=250):
-    pool = FramePool(flow.estimator.sizes, STEPS, frames, "cpu")
+    pool = FramePool(flow.estimator.sizes, flow.solver.steps, frames, "cpu")
     return FlowGraphs(flow, CHUNKING.lengths, past, pool, 4, record)
 
 

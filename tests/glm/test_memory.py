@@ -16,10 +16,11 @@ from tts_service.engine import QUEUED, SpeechError, StopSignal
 from tts_service.glm import flow_stream, memory
 from tts_service.glm.decode import GROUP
 from tts_service.glm.dit import DiTSizes
-from tts_service.glm.engine import CONTEXT, GLMEngine
+from tts_service.glm.engine import GLMEngine
 from tts_service.glm.flow import load_flow
 from tts_service.glm.flow_cache import FlowCache
 from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice, stream_size, voice_size
+from tts_service.glm.models import CONTEXT
 from tts_service.voices import Library
 
 
@@ -64,7 +65,7 @@ def watched(monkeypatch):
 def sizes(engine, text=TEXT):
     """Bytes of a voice and of a stream."""
     models = engine._loaded()
-    ready = next(iter(engine._ready.values()))
+    ready = next(iter(engine._known().known.values()))
     expected = round(1.2 * 25 * ready.pace * len(text.text))
     return ready.size, stream_size(models.flow, Chunking(), expected, len(ready.features.tokens))
 

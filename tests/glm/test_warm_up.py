@@ -9,7 +9,7 @@ import torch
 from tests.glm.conftest import CHECKPOINT, make_audio
 from tts_service import Synthesizer
 from tts_service.glm import cuda, flow_stream
-from tts_service.glm import engine as engine_module
+from tts_service.glm import ready as ready_module
 from tts_service.glm.decode import GROUP, Decoder, SpeechHead
 from tts_service.glm.engine import GLMEngine
 from tts_service.glm.flow import load_flow
@@ -18,6 +18,7 @@ from tts_service.glm.hift import load_hift
 from tts_service.glm.hift_graph import HiFTWindow
 from tts_service.glm.hift_stream import HiFTStream
 from tts_service.glm.lm import load_lm
+from tts_service.glm.models import in_fixed_shapes
 from tts_service.glm.tokenizer import TextTokenizer
 from tts_service.voices import Library
 
@@ -62,9 +63,7 @@ def test_every_shape_that_an_utterance_can_have_is_run_beforehand(monkeypatch):
 
 def test_every_graph_that_an_utterance_can_need_is_recorded_beforehand():
     flow, hift, recorded = load_flow(CHECKPOINT / "flow"), load_hift(CHECKPOINT / "hift"), []
-    graphs, windows, _ = engine_module.in_fixed_shapes(
-        flow, hift, CHUNKING, 3e7, lambda: lambda work: recorded.append(work) or work
-    )
+    graphs, windows, _ = in_fixed_shapes(flow, hift, CHUNKING, 3e7, lambda: lambda work: recorded.append(work) or work)
     for kind in graphs.kinds:
         graphs.rehearse(kind)
     for kind in windows.kinds:
@@ -88,7 +87,7 @@ def test_the_first_caller_pays_for_no_voice(tmp_path, monkeypatch):
     library = Library(tmp_path / "library")
     library.add(tmp_path / "recording.wav", name="tong", transcript="今天天气很好。", consent="a synthetic sound")
     made = Counter()
-    for module, name in ((engine_module, "FlowVoice"), (engine_module, "listen")):
+    for module, name in ((ready_module, "FlowVoice"), (ready_module, "listen")):
         work = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *args, name=name, work=work: (made.update([name]), work(*args))[1])
     engine = GLMEngine.load(CHECKPOINT, voices=library.folder, device="cpu")

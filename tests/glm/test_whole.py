@@ -48,7 +48,7 @@ def test_the_same_seed_gives_the_same_tokens_and_they_are_worked_on_as_a_whole(e
     assert len(whole.samples) == len(streamed)
     assert not np.array_equal(whole.samples, streamed)
     assert [timing.start for timing in whole.timings] == [t.start for chunk in chunks for t in chunk.timings]
-    models, voice = engine._loaded(), next(iter(engine._ready.values())).features
+    models, voice = engine._loaded(), next(iter(engine._known().known.values())).features
     noise = torch.cat(
         [
             frame_noise(0, Purpose.FLOW_PROMPT, 0, 2 * len(voice.tokens), "cpu"),

@@ -20,6 +20,8 @@ from tts_service.glm.joined import joined
 from tts_service.glm.precision import tf32
 
 HEAD_DIM = 64
+BRANCHES = 2
+"""Of classifier-free guidance: one knows voice and prompt, the other does not."""
 _POSITIONS = 4096
 
 

@@ -15,14 +15,50 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipecat_glm_tts.wording import tr
+from tts_service.engine import SpeechError
 from tts_service.glm.checkpoint import CheckpointError, FlowConfig, fill, read_flow_config, read_tensors, require
-from tts_service.glm.dit import HEAD_DIM, DiT, DiTSizes
+from tts_service.glm.dit import BRANCHES, HEAD_DIM, DiT, DiTSizes
 from tts_service.glm.tokenizer import SPEECH_TOKENS
 
 GUIDANCE = 0.7
-STEPS = 10
 SPEAKER = 192
 """Numbers in a speaker vector."""
+
+
+@dataclass(frozen=True, slots=True)
+class Solver:
+    """How often the flow's ODE is evaluated; less is faster, and no longer what was published."""
+
+    steps: int = 10
+    """Euler steps."""
+    guided: int = 10
+    """The first of them, in which the unconditional branch is worked on too and what sets the voice apart from it is
+    exaggerated. It shapes the beginning; what follows is detail (Castillo et al. 2023, "Adaptive Guidance")."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= 50 or not 0 <= self.guided <= self.steps:
+            raise SpeechError(
+                tr(
+                    "the flow cannot take {steps} steps with {guided} of them guided; use 1 to 50 steps, of which none "
+                    "to all are guided",
+                    steps=self.steps,
+                    guided=self.guided,
+                )
+            )
+
+    @property
+    def evaluations(self) -> int:
+        """Of the network, each branch counted."""
+        return self.steps + self.guided
+
+    def branches(self, step: int) -> int:
+        """Of the network in a step."""
+        return BRANCHES if step < self.guided else 1
+
+
+def combined(velocity: Tensor, branches: int) -> Tensor:
+    """What the branches [branches * B, T, 80], side by side, say together: [B, T, 80]."""
+    return velocity if branches == 1 else (1 + GUIDANCE) * velocity[::2] - GUIDANCE * velocity[1::2]
 
 
 class Flow(nn.Module):
@@ -36,10 +72,11 @@ class Flow(nn.Module):
         self.spk_embed_affine_layer = nn.Linear(SPEAKER, config.spk_embed_dim) if concatenated else None
         self.past_dtype = torch.float32
         """In which a stream keeps the keys and values of its past."""
+        self.solver = Solver()
 
-    def schedule(self, steps: int) -> list[float]:
+    def schedule(self, steps: int | None = None) -> list[float]:
         """Euler times in the reference's float32 accumulation, from 0: [steps + 1]."""
-        grid = torch.linspace(0, 1, steps + 1)
+        grid = torch.linspace(0, 1, (steps or self.solver.steps) + 1)
         if self.config.t_scheduler == "cosine":
             grid = 1 - torch.cos(grid * 0.5 * math.pi)
         time, times = grid[0], [grid[0]]
@@ -135,7 +172,7 @@ def whole_size(flow: Flow, frames: int) -> int:
     What a layer has in hand in both branches, what enters the first, and the mel of every step.
     """
     sizes = flow.estimator.sizes
-    return 4 * frames * (20 * sizes.width + 3 * sizes.mix + (STEPS + 10) * 80)
+    return 4 * frames * (20 * sizes.width + 3 * sizes.mix + (flow.solver.steps + 10) * 80)
 
 
 @torch.inference_mode()
@@ -147,7 +184,7 @@ def solve(
     speaker: Tensor,
     noise: Callable[[int], Tensor],
     *,
-    steps: int = STEPS,
+    steps: int | None = None,
     blocks: Sequence[int] | None = None,
     previous: Trajectory | None = None,
     pinned: int = 0,
@@ -162,7 +199,7 @@ def solve(
         prompt_mel: Of the reference audio, [P, 80].
         speaker: Raw speaker vector [192], or [448] in the wavlm variant.
         noise: Called once with the number of frames T; answers [1, T, 80].
-        steps: Euler steps.
+        steps: Euler steps, all of them guided; None: as the flow's solver says.
         blocks: Block sizes in tokens for the block-causal mask; None for full attention.
         previous: An earlier call's trajectory, for the first `pinned` frames to follow.
         pinned: See `previous`.
@@ -191,16 +228,19 @@ def solve(
     if blocks is not None:
         extent = visible_frames([mask_block_frames(size) for size in blocks], total).to(x.device)
         visible = torch.arange(total, device=x.device) < extent[:, None]
-    times, trajectory = flow.schedule(steps), Trajectory()
-    for number in range(steps):
+    solver = flow.solver if steps is None else Solver(steps, steps)
+    times, trajectory = flow.schedule(solver.steps), Trajectory()
+    for number in range(solver.steps):
         if should_stop():
             break
         if previous is not None and pinned:
             overlap = min(total, pinned)
             x = torch.cat([previous.states[number][:, :overlap], x[:, overlap:]], dim=1)
         trajectory.states.append(x)
-        now = torch.full((2,), times[number], device=x.device)
-        modulation = dit.modulate(now, speakers if config.spkr_emb_adaLN else None)
-        guided, free = dit([x.expand(2, -1, -1), *parts], modulation, visible=visible).chunk(2)
-        x = x + (times[number + 1] - times[number]) * ((1 + GUIDANCE) * guided - GUIDANCE * free)
+        branches = solver.branches(number)
+        now = torch.full((branches,), times[number], device=x.device)
+        modulation = dit.modulate(now, speakers[:branches] if config.spkr_emb_adaLN else None)
+        seen = [x.expand(branches, -1, -1), *(part[:branches] for part in parts)]
+        velocity = combined(dit(seen, modulation, visible=visible), branches)
+        x = x + (times[number + 1] - times[number]) * velocity
     return x[:, len(prompt_mel) :].transpose(1, 2), trajectory

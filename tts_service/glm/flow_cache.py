@@ -21,9 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tts_service.glm.dit import HEAD_DIM, DiTSizes
+from tts_service.glm.dit import BRANCHES, HEAD_DIM, DiTSizes
 from tts_service.glm.fetch import sent
-from tts_service.glm.flow_pool import BRANCHES, FramePool, PooledPast
+from tts_service.glm.flow_pool import FramePool, PooledPast
 
 CONV_REACH, TOKEN_REACH = 15, 3
 
@@ -71,11 +71,11 @@ class Past(Protocol):
         ...
 
     def write(self, step: int, layer: int, places: Tensor, kv: Tensor) -> None:
-        """Keep keys and values [2, 2, heads, n, 64]."""
+        """Keep keys and values [2, branches, heads, n, 64]."""
         ...
 
     def read(self, step: int, layer: int, parts: Sequence[slice]) -> list[Tensor]:
-        """What was kept, [2, 2, heads, n, 64] of each part."""
+        """What was kept, [2, BRANCHES, heads, n, 64] of each part; nothing is known of branches never written."""
         ...
 
 
@@ -94,7 +94,7 @@ class OwnPast:
 
     def write(self, step: int, layer: int, places: Tensor, kv: Tensor) -> None:
         """See `Past`."""
-        self.kept[step, layer][:, :, :, places] = kv.to(self.kept.dtype)
+        self.kept[step, layer][:, : kv.shape[1], :, places] = kv.to(self.kept.dtype)
 
     def read(self, step: int, layer: int, parts: Sequence[slice]) -> list[Tensor]:
         """See `Past`."""
@@ -194,17 +194,20 @@ class FlowCache:
         return max(0, forgotten), self._first + self._stay, self._window // 2
 
     def extend(self, step: int, number: int, x: Tensor) -> Tensor:
-        """Put the frames before in front of a position convolution's input [2, width, T]."""
-        return _extend(self.left[step, number], x, self.next_left[step, number], self.settling)
+        """Put the frames before in front of a position convolution's input [branches, width, T]."""
+        branches = len(x)
+        left, following = self.left[step, number, :branches], self.next_left[step, number, :branches]
+        return _extend(left, x, following, self.settling)
 
     def attend(self, step: int, layer: int, q: Tensor, kv: Tensor) -> Tensor:
-        """Attention [2, heads, T, 64] of a chunk to itself and to all that it may look back on.
+        """Attention [branches, heads, T, 64] of a chunk to itself and to all that it may look back on.
 
-        Keys and values [2, 2, heads, T, 64] go together: a GPU has half as many copies to launch.
+        Keys and values [2, branches, heads, T, 64] go together: a GPU has half as many copies to launch.
         """
         self.past.write(step, layer, self._places, kv[:, :, :, : self.settling])
         before = self.after.past.read(step, layer, [slice(None)]) if self.after else []
-        seen = torch.cat([*before, *self.past.read(step, layer, self.seen), kv], dim=3)
+        kept = [part[:, : kv.shape[1]] for part in (*before, *self.past.read(step, layer, self.seen))]
+        seen = torch.cat([*kept, kv], dim=3)
         return F.scaled_dot_product_attention(q, seen[0], seen[1], attn_mask=self._weights)
 
     def finish(self) -> None:
@@ -235,10 +238,12 @@ class StepMemory:
 
     caches: Sequence[FlowCache]
     step: int
+    branches: int = BRANCHES
+    """That are worked on in this step."""
 
     def extend(self, number: int, x: Tensor) -> Tensor:
-        """Put the frames before in front of a position convolution's input [2 * utterances, width, T]."""
-        pairs = zip(self.caches, x.split(BRANCHES), strict=True)
+        """Put the frames before in front of a position convolution's input [branches * utterances, width, T]."""
+        pairs = zip(self.caches, x.split(self.branches), strict=True)
         return torch.cat([cache.extend(self.step, number, own) for cache, own in pairs])
 
     def attend(self, layer: int, q: Tensor, kv: Tensor) -> Tensor:
@@ -246,10 +251,10 @@ class StepMemory:
 
         Args:
             layer: Of the network.
-            q: [2 * utterances, heads, T, 64], as the result.
-            kv: Keys and values, [2, 2 * utterances, heads, T, 64].
+            q: [branches * utterances, heads, T, 64], as the result.
+            kv: Keys and values, [2, branches * utterances, heads, T, 64].
         """
-        parts = zip(self.caches, q.split(BRANCHES), kv.split(BRANCHES, dim=1), strict=True)
+        parts = zip(self.caches, q.split(self.branches), kv.split(self.branches, dim=1), strict=True)
         return torch.cat([cache.attend(self.step, layer, *own) for cache, *own in parts])
 
 

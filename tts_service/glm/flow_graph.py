@@ -19,11 +19,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tts_service.glm.dit import HEAD_DIM, Modulation
+from tts_service.glm.dit import BRANCHES, HEAD_DIM, Modulation
 from tts_service.glm.fetch import sent
-from tts_service.glm.flow import GUIDANCE, STEPS, Flow
+from tts_service.glm.flow import Flow, combined
 from tts_service.glm.flow_cache import CONV_REACH, TOKEN_REACH, FlowCache
-from tts_service.glm.flow_pool import BRANCHES, NOBODY, NOTHING, FramePool, PooledPast
+from tts_service.glm.flow_pool import NOBODY, NOTHING, FramePool, PooledPast
 from tts_service.glm.graphs import Graphs, Recorder
 from tts_service.glm.noise import Purpose, normal
 
@@ -72,8 +72,8 @@ class FlowGraphs:
         self._frames = sorted({_up(length, 16) for length in frames})
         self._pasts = [*_doubling(256, _up(past, 256))]
         self._begins, self._steps = Graphs(record), Graphs(record)
-        sizes, device, spans = flow.estimator.sizes, pool.rows.device, torch.tensor(flow.schedule(STEPS)).diff()
-        longest = self._frames[-1]
+        sizes, device, spans = flow.estimator.sizes, pool.rows.device, torch.tensor(flow.schedule()).diff()
+        longest, steps = self._frames[-1], flow.solver.steps
 
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(shape, device=device)
@@ -85,9 +85,9 @@ class FlowGraphs:
         )
         self._x, self._condition = zeros(together, longest, _MEL), zeros(together, longest, _MEL)
         self._features = zeros(together, longest, sizes.token_dim)
-        self._blocks = zeros(STEPS, sizes.depth, BRANCHES * together, 1, 6 * sizes.width)
-        self._out = zeros(STEPS, BRANCHES * together, 1, 2 * sizes.width)
-        self._left, self._next_left = (zeros(STEPS, 2, BRANCHES * together, sizes.width, CONV_REACH) for _ in range(2))
+        self._blocks = zeros(steps, sizes.depth, BRANCHES * together, 1, 6 * sizes.width)
+        self._out = zeros(steps, BRANCHES * together, 1, 2 * sizes.width)
+        self._left, self._next_left = (zeros(steps, 2, BRANCHES * together, sizes.width, CONV_REACH) for _ in range(2))
         self._token_left, self._next_token_left = (
             zeros(sizes.token_blocks, together, sizes.token_dim, TOKEN_REACH) for _ in range(2)
         )
@@ -116,7 +116,9 @@ class FlowGraphs:
         """Record the graphs of a kind, with nobody in the batch."""
         self._send(kind, [])
         self._begins((kind.rows, kind.frames), partial(self._begin, kind))
-        self._steps(kind, partial(self._step, kind))
+        for branches in sorted({self.flow.solver.branches(number) for number in range(self.flow.solver.steps)}):
+            self._counter.zero_()
+            self._steps((kind, branches), partial(self._step, kind, branches))
 
     @torch.inference_mode()
     def solve(self, chunks: Sequence[Chunk]) -> list[Tensor | None]:
@@ -129,10 +131,11 @@ class FlowGraphs:
         self._send(kind, chunks)
         self._load(kind, chunks)
         self._begins((kind.rows, kind.frames), partial(self._begin, kind))
-        for _ in range(STEPS):
+        for number in range(self.flow.solver.steps):
             if all(chunk.should_stop() for chunk in chunks):
                 return [None] * len(chunks)
-            self._steps(kind, partial(self._step, kind))
+            branches = self.flow.solver.branches(number)
+            self._steps((kind, branches), partial(self._step, kind, branches))
         going = [row for row, chunk in enumerate(chunks) if not chunk.should_stop()]
         self._keep([(row, chunks[row].cache) for row in going])
         made = self._x[: len(chunks), : kind.frames].clone()  # which the next batch writes over
@@ -224,23 +227,24 @@ class FlowGraphs:
         self._features[:rows, :frames] = self.flow.estimator.embed_tokens(batch.ids, batch["start"][:, None], memory)
         self._counter.zero_()
 
-    def _step(self, kind: Kind) -> None:
+    def _step(self, kind: Kind, branches: int) -> None:
         rows, frames = kind.rows, kind.frames
-        memory = _Frames(self, _Batch(self, kind))
+        memory = _Frames(self, _Batch(self, kind), branches)
+        every = memory.every
         x, condition = self._x[:rows, :frames], self._condition[:rows, :frames]
         modulation = Modulation(
-            self._blocks[:, :, : BRANCHES * rows].index_select(0, self._counter)[0],
-            self._out[:, : BRANCHES * rows].index_select(0, self._counter)[0],
+            self._blocks[:, :, every].index_select(0, self._counter)[0],
+            self._out[:, every].index_select(0, self._counter)[0],
         )
         parts = [
-            x.repeat_interleave(BRANCHES, dim=0),
-            torch.stack([condition, torch.zeros_like(condition)], dim=1).flatten(0, 1),
-            self._features[:rows, :frames].repeat_interleave(BRANCHES, dim=0),
+            x.repeat_interleave(branches, dim=0),
+            torch.stack([condition, torch.zeros_like(condition)][:branches], dim=1).flatten(0, 1),
+            self._features[:rows, :frames].repeat_interleave(branches, dim=0),
         ]
-        start = memory.batch["start"].repeat_interleave(BRANCHES)[:, None]
+        start = memory.batch["start"].repeat_interleave(branches)[:, None]
         velocity = self.flow.estimator(parts, modulation, start=start, memory=memory)
         span = self._spans.index_select(0, self._counter)
-        x += span * ((1 + GUIDANCE) * velocity[::2] - GUIDANCE * velocity[1::2])
+        x += span * combined(velocity, branches)
         self._counter += 1
 
 
@@ -295,13 +299,15 @@ class _Tokens:
 class _Frames:
     """The past of a batch at the ODE step that the counter tells (a `dit.FrameMemory`)."""
 
-    def __init__(self, graphs: FlowGraphs, batch: _Batch) -> None:
-        self._graphs, self.batch, pool = graphs, batch, graphs.pool
-        self._pairs = BRANCHES * batch.kind.rows
+    def __init__(self, graphs: FlowGraphs, batch: _Batch, branches: int) -> None:
+        self._graphs, self.batch, self._branches, pool = graphs, batch, branches, graphs.pool
+        self.every = slice(0, BRANCHES * batch.kind.rows, BRANCHES // branches)
+        """The branches that are worked on, among all."""
+        self._width = branches * pool.sizes.width
         real = batch.real()
-        self._real = real.repeat_interleave(BRANCHES, dim=0)[:, None].float()
-        self._settling = batch["settling"].repeat_interleave(BRANCHES)
-        self._left = graphs._left[:, :, : self._pairs].index_select(0, graphs._counter)[0]
+        self._real = real.repeat_interleave(branches, dim=0)[:, None].float()
+        self._settling = batch["settling"].repeat_interleave(branches)
+        self._left = graphs._left[:, :, self.every].index_select(0, graphs._counter)[0]
         # rows of keys and of values in the first layer
         first = graphs._counter * (pool.sizes.depth * 2 * pool.frames)
         kinds = (first + torch.arange(2, device=first.device) * pool.frames)[:, None, None]
@@ -318,20 +324,20 @@ class _Frames:
         graphs = self._graphs
         extended = torch.cat([self._left[number], x * self._real], dim=-1)
         following = _reached(extended, self._settling, CONV_REACH)[None]
-        graphs._next_left[:, number, : self._pairs].index_copy_(0, graphs._counter, following)
+        graphs._next_left[:, number, self.every].index_copy_(0, graphs._counter, following)
         return extended
 
     def attend(self, layer: int, q: Tensor, kv: Tensor) -> Tensor:
-        pool, kind = self._graphs.pool, self.batch.kind
-        shift = layer * 2 * pool.frames
+        kind, branches = self.batch.kind, self._branches
+        kept, shift = self._graphs.pool.rows[:, : self._width], layer * 2 * self._graphs.pool.frames
         # the branches of an utterance are more heads: they look at the same frames
-        own = kv.unflatten(1, (kind.rows, BRANCHES)).permute(0, 1, 4, 2, 3, 5)
-        pool.rows.index_copy_(0, self._written + shift, own.reshape(-1, pool.rows.shape[1]).to(pool.rows.dtype))
-        past = pool.rows.index_select(0, self._read + shift).view(2, kind.rows, kind.past, -1, HEAD_DIM)
+        own = kv.unflatten(1, (kind.rows, branches)).permute(0, 1, 4, 2, 3, 5)
+        kept.index_copy_(0, self._written + shift, own.reshape(-1, self._width).to(kept.dtype))
+        past = kept.index_select(0, self._read + shift).view(2, kind.rows, kind.past, -1, HEAD_DIM)
         keys, values = torch.cat([past.to(q.dtype), own.flatten(3, 4)], dim=2).transpose(2, 3)
-        asked = q.unflatten(0, (kind.rows, BRANCHES)).flatten(1, 2)
+        asked = q.unflatten(0, (kind.rows, branches)).flatten(1, 2)
         mixed = F.scaled_dot_product_attention(asked, keys, values, attn_mask=self._weights)
-        return mixed.unflatten(1, (BRANCHES, -1)).flatten(0, 1)
+        return mixed.unflatten(1, (branches, -1)).flatten(0, 1)
 
 
 def _slots(cache: FlowCache) -> NDArray[np.int64]:

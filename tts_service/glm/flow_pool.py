@@ -14,10 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tts_service.glm.dit import HEAD_DIM, DiTSizes
+from tts_service.glm.dit import BRANCHES, HEAD_DIM, DiTSizes
 from tts_service.glm.fetch import sent
 
-BRANCHES = 2
 NOTHING, NOBODY = 0, 1
 """Slots of zeros, to look at where there is nothing, and of what nobody will look at, to write what is not kept."""
 
@@ -80,10 +79,10 @@ class PooledPast:
         return sent(self.slots[list(frames)].tolist(), self.pool.rows.device)
 
     def write(self, step: int, layer: int, places: Tensor, kv: Tensor) -> None:
-        """Keep keys and values [2, 2, heads, n, 64]."""
-        self.pool.part(step, layer)[:, places] = kv.permute(0, 3, 1, 2, 4).to(self.pool.rows.dtype)
+        """Keep keys and values [2, branches, heads, n, 64]."""
+        self.pool.part(step, layer)[:, places, : kv.shape[1]] = kv.permute(0, 3, 1, 2, 4).to(self.pool.rows.dtype)
 
     def read(self, step: int, layer: int, parts: Sequence[slice]) -> list[Tensor]:
-        """What was kept, [2, 2, heads, n, 64] of each part."""
+        """What was kept, [2, BRANCHES, heads, n, 64] of each part."""
         kept = self.pool.part(step, layer)
         return [kept[:, self.slots[part]].permute(0, 2, 3, 1, 4) for part in parts]

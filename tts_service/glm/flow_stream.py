@@ -15,9 +15,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from tts_service.glm.dit import Modulation
+from tts_service.glm.dit import BRANCHES, Modulation
 from tts_service.glm.fetch import sent
-from tts_service.glm.flow import GUIDANCE, STEPS, Flow
+from tts_service.glm.flow import Flow, combined
 from tts_service.glm.flow_cache import FlowCache, StepMemory
 from tts_service.glm.flow_graph import FlowGraphs
 from tts_service.glm.foresight import Foresight
@@ -59,15 +59,15 @@ class Chunking:
 def stream_size(flow: Flow, chunking: Chunking, expected: int, prompt: int) -> int:
     """Bytes that a stream keeps: about `expected` tokens of speech after a reference of `prompt` tokens."""
     frames = FRAMES * (min(prompt, PROMPT_TAIL) + chunking.reach(expected)) + chunking.region
-    return FlowCache.size(flow.estimator.sizes, STEPS, frames, flow.past_dtype)
+    return FlowCache.size(flow.estimator.sizes, flow.solver.steps, frames, flow.past_dtype)
 
 
 def voice_size(flow: Flow, prompt: int) -> int:
     """Bytes that a voice with a reference of so many tokens keeps."""
-    sizes, frames = flow.estimator.sizes, FRAMES * max(0, prompt - PROMPT_TAIL)
-    modulations = STEPS * 2 * (sizes.depth * 6 + 2) * sizes.width
+    sizes, steps, frames = flow.estimator.sizes, flow.solver.steps, FRAMES * max(0, prompt - PROMPT_TAIL)
+    modulations = steps * 2 * (sizes.depth * 6 + 2) * sizes.width
     return (
-        FlowCache.size(sizes, STEPS, frames, flow.past_dtype) + 4 * modulations + Foresight.size(sizes, FRAMES * prompt)
+        FlowCache.size(sizes, steps, frames, flow.past_dtype) + 4 * modulations + Foresight.size(sizes, FRAMES * prompt)
     )
 
 
@@ -96,7 +96,7 @@ class FlowVoice:
         self.flow, self.frames, self.graphs = flow, len(mel), graphs
         ids: list[int] = tokens.tolist()
         self.tail_tokens, self.mel = ids[-PROMPT_TAIL:], mel[None]
-        times = flow.schedule(STEPS)
+        times = flow.schedule()
         self.spans = [after - before for before, after in pairwise(times)]
         device = mel.device
         with torch.inference_mode():
@@ -108,7 +108,7 @@ class FlowVoice:
             settling = self.frames - FRAMES * len(self.tail_tokens)
             pool = graphs.pool if graphs else None
             self.prompt = FlowCache(
-                flow.estimator.sizes, STEPS, settling, 0, 0, device, dtype=flow.past_dtype, pool=pool
+                flow.estimator.sizes, len(self.spans), settling, 0, 0, device, dtype=flow.past_dtype, pool=pool
             )
             self.foresight = Foresight(flow.estimator, sent(ids, device).repeat_interleave(FRAMES)[None])
             chunk = Chunk(self, self.prompt, ids, 0, self.frames, settling, None, should_stop)
@@ -181,7 +181,7 @@ def solve_chunks(chunks: Sequence[Chunk]) -> list[Tensor | None]:
     Returns:
         Mel [1, T, 80] of each, or None for those that were stopped, whose caches are as they were.
     """
-    dit = chunks[0].voice.flow.estimator
+    dit, solver = chunks[0].voice.flow.estimator, chunks[0].voice.flow.solver
     for chunk in chunks:
         chunk.cache.tokens.expected = chunk.foreseen()
         chunk.cache.begin(chunk.settling, chunk.frames)
@@ -196,7 +196,7 @@ def solve_chunks(chunks: Sequence[Chunk]) -> list[Tensor | None]:
     known = known.flatten(0, 1)
     starts = sent([[chunk.cache.settled] for chunk in chunks for _ in range(2)], x.device)
     going = list(range(len(chunks)))
-    for number in range(STEPS):
+    for number, span in enumerate(chunks[0].voice.spans):
         left = [place for place, at in enumerate(going) if not chunks[at].should_stop()]
         if not left:
             return [None] * len(chunks)
@@ -205,11 +205,13 @@ def solve_chunks(chunks: Sequence[Chunk]) -> list[Tensor | None]:
             known, features, starts = known[pairs], features[pairs], starts[pairs]
             going = [going[place] for place in left]
         present = [chunks[at] for at in going]
-        modulation = Modulation.stack([chunk.voice.modulations[number] for chunk in present])
-        memory = StepMemory([chunk.cache for chunk in present], number)
-        parts = [x.repeat_interleave(2, dim=0), known, features]
-        velocity = dit(parts, modulation, start=starts, memory=memory)
-        x = x + present[0].voice.spans[number] * ((1 + GUIDANCE) * velocity[::2] - GUIDANCE * velocity[1::2])
+        branches = solver.branches(number)
+        modulation = Modulation.stack([chunk.voice.modulations[number][:branches] for chunk in present])
+        memory = StepMemory([chunk.cache for chunk in present], number, branches)
+        every = slice(None, None, BRANCHES // branches)
+        parts = [x.repeat_interleave(branches, dim=0), known[every], features[every]]
+        velocity = dit(parts, modulation, start=starts[every], memory=memory)
+        x = x + span * combined(velocity, branches)
     mels: list[Tensor | None] = [None] * len(chunks)
     for place, at in enumerate(going):
         chunks[at].cache.finish()
@@ -242,7 +244,7 @@ class FlowStream:
         voice, chunking = self._voice, self._chunking
         return FlowCache(
             voice.flow.estimator.sizes,
-            STEPS,
+            len(voice.spans),
             FRAMES * len(voice.tail_tokens),
             self._window,
             chunking.region,

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Generator
+
+from pipecat_glm_tts.wording import tr
+from tts_service.engine import QUEUED, AudioChunk, SpeechError, StopSignal
 
 _FRAME = 10 * 18 * 2 * 2 * 768 * 2  # keys and values: 10 ODE steps, 18 layers, 2 guidance branches, 16 bits
 _POSITION = 28 * 2 * 4 * 128 * 2  # keys and values: 28 layers, 4 heads, 16 bits
@@ -69,3 +73,26 @@ class Room:
     def give(self, size: int) -> None:
         """Give bytes back."""
         self.taken -= size
+
+    def lent(
+        self, most: int, has_room: Callable[[], bool], ahead: bool, should_stop: StopSignal
+    ) -> Generator[AudioChunk, None, bool]:
+        """Wait in line until `has_room`, for `most` bytes at most; False if that was stopped."""
+        if most > self.size:
+            raise SpeechError(
+                tr(
+                    "this voice and a segment of this length take {size:,.1f} MB beside the networks; there are "
+                    "{room:,.1f} MB. Use a shorter reference or shorter sentences",
+                    size=most / 1e6,
+                    room=self.size / 1e6,
+                )
+            )
+        place = self.line_up(ahead)
+        try:
+            while not (self.is_first(place) and has_room()):
+                if should_stop():
+                    return False
+                yield QUEUED
+        finally:
+            self.leave(place)
+        return True
