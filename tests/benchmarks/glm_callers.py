@@ -61,7 +61,7 @@ def random_engine(size: Size, device: torch.device, slots: int | None, voices: L
         models = Models.read(CHECKPOINT, torch.device("cpu"), 4, Chunking(), lambda part, share: None)
         networks = random_model(size, device)
         if device.type == "cuda":
-            networks.flow.estimator.rounded, networks.flow.past_dtype = True, torch.bfloat16
+            networks.flow.estimator.rounded, networks.flow.past_dtype = True, torch.float16
         head = SpeechHead(networks.lm, models.text.speech)
         decoder = new_decoder(networks.lm, head, slots)
         if device.type == "cuda":

@@ -32,8 +32,8 @@ def faults(scheduler):
             raise torch.OutOfMemoryError("injected")
         prefill(row, prompt, limits, method, seed)
 
-    def failing_step(begin, end, span):
-        step(begin, end, span)
+    def failing_step(begin, end, seen, span):
+        step(begin, end, seen, span)
         state = decoder._state
         if (state.seed[begin:end][state.moving[begin:end]] == STEP_FAILS).any():
             raise RuntimeError("injected")

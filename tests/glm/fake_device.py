@@ -129,26 +129,27 @@ def main() -> None:
             empty = {name: torch.empty(t.shape, dtype=dtype, device=device) for name, t in module.state_dict().items()}
             module.load_state_dict(empty, assign=True)
             module.requires_grad_(False).eval()
-        flow.past_dtype = torch.bfloat16
+        flow.past_dtype = torch.float16
         decoder = Decoder(lm, SpeechHead(lm, IDS), lm.new_cache(SLOTS, CONTEXT + GROUP), blocks=[SLOTS])
         decoder.prefill(0, list(range(200)), Limits(10, 100), "ras", 7)
-        with counted("prefill"):
+        with counted("prompt of 200 ids, eager"):
             decoder.prefill(1, list(range(200)), Limits(10, 100), "topk", 7)
-        decoder.advance(0, SLOTS, 512)
+        decoder.advance(0, SLOTS, SLOTS, 512)
         with counted("decoding step") as first:
-            decoder.advance(0, SLOTS, 512)
+            decoder.advance(0, SLOTS, SLOTS, 512)
         with counted("decoding step again") as second:
-            decoder.advance(0, SLOTS, 512)
+            decoder.advance(0, SLOTS, SLOTS, 512)
         assert first.launched == second.launched, "a recorded step must have static shapes"
         assert not first.blocking, first.blocking
         decoder.record(lambda stream: recorder)
         decoder.run([0], 512)
         with counted("8 decoding steps, recorded", 40):
             decoder.run([0], 512)
-        with counted("prompt of 200 ids", waits=0):
+        decoder.prefill(1, list(range(200)), Limits(10, 100), "topk", 7)
+        with counted("prompt of 200 ids, recorded", 4):
             decoder.prefill(1, list(range(200)), Limits(10, 100), "topk", 7)
         chunking = Chunking()
-        pool = FramePool(FULL.dit, flow.solver.steps, 6000, device, torch.bfloat16)
+        pool = FramePool(FULL.dit, flow.solver.steps, 6000, device, torch.float16)
         flow.schedule = lambda steps=10: [number / steps for number in range(steps + 1)]  # type: ignore[method-assign]
         graphs = FlowGraphs(flow, chunking.lengths, 2100, pool, 8, recorder)
         windows = HiFTGraphs(hift, 8, recorder)

@@ -77,7 +77,7 @@ def heard(engine, voice):
 def test_what_is_reckoned_is_what_caches_take():
     flow = load_flow(CHECKPOINT / "flow")
     tokens, mel = torch.zeros(50, dtype=torch.long), torch.zeros(100, 80)
-    for flow.past_dtype in (torch.float32, torch.bfloat16):
+    for flow.past_dtype in (torch.float32, torch.float16):
         voice = FlowVoice(flow, tokens, mel, torch.ones(192))
         for expected in (10, 100, 1000):
             cache = FlowStream(voice, 0, Chunking(), expected)._cache
@@ -90,8 +90,8 @@ def test_what_is_reckoned_is_what_caches_take():
 def test_the_published_sizes_are_those_of_the_caches():
     published = DiTSizes(768, 18, 100001, 512, 4, 768 + 192, 80 + 80 + 512)
     frames = 30 + 2 * Chunking().window + Chunking().region
-    margins = FlowCache.size(published, 10, 0, torch.bfloat16)
-    assert FlowCache.size(published, 10, frames, torch.bfloat16) - margins == memory.STREAM
+    margins = FlowCache.size(published, 10, 0, torch.float16)
+    assert FlowCache.size(published, 10, frames, torch.float16) - margins == memory.STREAM
     assert margins < 0.01 * memory.STREAM
     assert (CONTEXT + GROUP) * 28 * 2 * 512 * 2 == memory.SLOT
 

@@ -31,7 +31,7 @@ def never():
 class Deaf:
     """Stands where the flow would be, and never asks for anything."""
 
-    ready, pending, missing = False, 0, 1
+    ready, pending, missing = False, 0, 10**6
 
     def add(self, tokens):
         pass
@@ -96,12 +96,12 @@ def test_tokens_are_those_of_a_solo_run_for_any_order_of_joining_and_leaving(lm,
 
 def test_one_step_serves_all_rows_of_a_block_and_skips_empty_blocks(lm):
     decoder, ran = Decoder(lm, SpeechHead(lm, IDS), lm.new_cache(8, 64), blocks=(2, 8)), []
-    decoder.step = lambda begin, end, span: ran.append((begin, end))
+    decoder.step = lambda begin, end, seen, span: ran.append((begin, end))
     decoder.run([0, 1], 20, steps=1)
     decoder.run([2], 20, steps=1)
     assert ran == [(0, 2), (0, 8)]
     halves = Decoder(lm, SpeechHead(lm, IDS), lm.new_cache(8, 64), blocks=(4,))
-    halves.step = lambda begin, end, span: ran.append((begin, end))
+    halves.step = lambda begin, end, seen, span: ran.append((begin, end))
     halves.run([5], 20, steps=1)
     assert ran[2:] == [(4, 8)]
 

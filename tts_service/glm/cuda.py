@@ -8,7 +8,7 @@ import torch
 
 from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError
-from tts_service.glm.decode import Decoder
+from tts_service.glm.decode import Decoder, Limits
 from tts_service.glm.flow import Flow
 from tts_service.glm.flow_graph import FlowGraphs
 from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice, work_through
@@ -19,8 +19,6 @@ from tts_service.glm.hift_stream import HiFTStream
 from tts_service.glm.scheduler import TOGETHER
 from tts_service.glm.vocoder import VocoderStream
 
-_PROMPTS = (128, 256, 512, 1024)
-"""Lengths of prompts that are read to warm the language model up."""
 _REFERENCE_TOKENS = 100
 """Length of the voice that is made up to warm the flow up."""
 
@@ -82,13 +80,14 @@ def warm_up(
     device = decoder.lm.device
     if device.type == "cuda":
         decoder.record(cuda_recorder)
-    steps = [(size, span) for span in reversed(decoder.spans) for size in decoder.blocks]
-    for number, (size, span) in enumerate(steps):
-        decoder.rehearse(size, span)
+    steps = [
+        (size, seen, span) for span in reversed(decoder.spans) for size in decoder.blocks for seen in decoder.uses(size)
+    ]
+    for number, step in enumerate(steps):
+        decoder.rehearse(*step)
         progress(0.6 * number / len(steps))
-    for length in _PROMPTS:
-        if length < decoder.cache.length:
-            decoder.read(0, [0] * length)
+    for length in decoder.lengths:
+        decoder.prefill(0, [0] * (length + 1), Limits(0, 0), "ras", 0)
     tokens = torch.zeros(_REFERENCE_TOKENS, dtype=torch.long)
     mel, speaker = torch.zeros(2 * _REFERENCE_TOKENS, 80, device=device), torch.ones(192, device=device)
     voice = FlowVoice(flow, tokens, mel, speaker, graphs=graphs)

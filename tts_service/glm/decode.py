@@ -18,6 +18,12 @@ from tts_service.glm.tokenizer import SPEECH_TOKENS, SpeechIds
 GROUP = 8
 """Steps between two looks at the device: one synchronisation for so many tokens. Not above `Sampling.window`."""
 _SPAN = 256
+_PROMPTS = (64, 128, 192, 256, 320, 384, 448, 512, 640, 768, 1024, 1280, 1536, 2048, 3072)
+"""Lengths that recorded prompts are padded to, and then the cache's."""
+_USES = (1, 4)
+"""Rows whose cache a step reads, and then all of a block: an idle one's weighs a hundredth of the weights."""
+_HEAD = 9
+"""Numbers in front of a prompt."""
 
 
 class SpeechHead:
@@ -121,8 +127,12 @@ class Decoder:
         self.lm, self.head, self.cache, self.sampling = lm, head, cache, sampling or Sampling()
         self.rows = cache.sequences
         self.blocks = sorted(blocks or (self.rows,))
-        self.step: Callable[[int, int, int], None] = self.advance
-        """Runs one step over rows [begin, end) with a span; a CUDA graph may stand in for `advance`."""
+        self.step: Callable[[int, int, int, int], None] = self.advance
+        """Runs one step over rows [begin, end), of which so many are in use, with a span; a CUDA graph may stand in for
+        `advance`."""
+        self._entries, self._recorded = Graphs(), False
+        self._entry = torch.zeros(_HEAD + cache.length, dtype=torch.long, device=lm.device)
+        """Of the prompt that is being read: what `_State` holds of it, its row, then its ids."""
         self._state = _State.of(self.rows, self.sampling.window, lm.device)
         # a stream of its own: a step is short and somebody waits for it, the flow's kernels are long
         self._stream: torch.cuda.Stream | None = None
@@ -141,32 +151,51 @@ class Decoder:
         The sampling is part of it, so that a group of steps needs nothing of the host.
         """
         graphs = Graphs(record(self._stream))
-        self.step = lambda begin, end, span: graphs((begin, end, span), partial(self.advance, begin, end, span))
+        self.step = lambda *where: graphs(where, partial(self.advance, *where))
+        self._entries, self._recorded = Graphs(record(self._stream)), True
+
+    @property
+    def lengths(self) -> list[int]:
+        """That prompts are padded to once steps are recorded."""
+        return [size for size in _PROMPTS if size < self.cache.length] + [self.cache.length]
+
+    def uses(self, rows: int) -> list[int]:
+        """How many of so many rows a step may take to be in use."""
+        return [size for size in _USES if size < rows] + [rows]
 
     @torch.inference_mode()
-    def rehearse(self, rows: int, span: int) -> None:
+    def rehearse(self, rows: int, seen: int, span: int) -> None:
         """Run a step over the first rows with nobody moving."""
         with torch.cuda.stream(self._stream):
             self._state.moving.zero_()
-            self.step(0, rows, span)
+            self.step(0, rows, seen, span)
 
     @torch.inference_mode()
     def prefill(self, row: int, prompt: Sequence[int], limits: Limits, method: str, seed: int) -> None:
         """Begin a sequence: read all of the prompt but its last id, with which the first step begins."""
-        self.read(row, prompt[:-1])
-        values = (prompt[-1], len(prompt) - 1, 0, -1, limits.shortest, seed, method == "ras", False)
+        values = (prompt[-1], len(prompt) - 1, 0, -1, limits.shortest, seed, method == "ras", False, row)
+        length = max(1, len(prompt) - 1)
+        if self._recorded:  # what is padded is read too, and overwritten before anybody looks at it
+            length = next(size for size in self.lengths if size >= length)
         with torch.cuda.stream(self._stream):
-            for tensor, value in zip(self._state, values, strict=True):
-                tensor[row] = value
+            numbers = sent([*values, *prompt[:-1]], self.lm.device)
+            self._entry[: len(numbers)].copy_(numbers)
+            self._entries(length, partial(self._enter, length))
+
+    def _enter(self, length: int) -> None:
+        values, row = self._entry[: _HEAD - 1], self._entry[_HEAD - 1 : _HEAD]
+        self.lm.read(self._entry[_HEAD : _HEAD + length][None], row, self.cache)
+        for tensor, value in zip(self._state, values, strict=True):
+            own = value.to(tensor.dtype).expand(1, *tensor.shape[1:])
+            tensor.index_copy_(0, row, own)
 
     @torch.inference_mode()
     def read(self, row: int, ids: Sequence[int]) -> None:
         """Fill a row of the cache from its first position on."""
-        with torch.cuda.stream(self._stream):
-            if ids:
-                batch = sent([list(ids)], self.lm.device)
-                positions = torch.arange(len(ids), device=self.lm.device)[None]
-                self.lm(batch, positions, self.cache.part(row, row + 1), len(ids))
+        if ids:
+            place = self.lm.device
+            with torch.cuda.stream(self._stream):
+                self.lm.read(sent([list(ids)], place), sent([row], place), self.cache)
 
     @torch.inference_mode()
     def move(self, source: int, target: int, length: int) -> None:
@@ -196,20 +225,24 @@ class Decoder:
             self._state.moving.copy_(moving, non_blocking=True)
             try:
                 for begin, end in self._pieces(max(rows) + 1):
-                    if any(begin <= row < end for row in rows):
+                    if inside := [row - begin for row in rows if begin <= row < end]:
+                        seen = next(size for size in self.uses(end - begin) if size > max(inside))
                         for _ in range(steps):
-                            self.step(begin, end, span)
+                            self.step(begin, end, seen, span)
             except BaseException:
                 for tensor, value in zip(self._state, before, strict=True):
                     tensor.copy_(value)
                 raise
             return Fetch(self._state.recent[:, -steps:])
 
-    def advance(self, begin: int, end: int, span: int) -> None:
-        """Draw one token for the moving rows of [begin, end); no value is looked at on the host."""
+    def advance(self, begin: int, end: int, seen: int, span: int) -> None:
+        """Draw one token for the moving rows of [begin, end), which are among the first `seen`.
+
+        No value is looked at on the host.
+        """
         state = self._state.part(begin, end)
         ids = state.last.where(state.moving, 0)
-        hidden = self.lm(ids[:, None], state.position[:, None], self.cache.part(begin, end), span)
+        hidden = self.lm(ids[:, None], state.position[:, None], self.cache.part(begin, end), span, seen)
         drawn = next_tokens(
             self.head(hidden[:, -1]), state.recent, state.step, state.shortest, state.seed, state.ras, self.sampling,
             self.head.END,

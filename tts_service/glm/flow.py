@@ -71,7 +71,8 @@ class Flow(nn.Module):
         concatenated = not config.remove_spkr_concat_condition
         self.spk_embed_affine_layer = nn.Linear(SPEAKER, config.spk_embed_dim) if concatenated else None
         self.past_dtype = torch.float32
-        """In which a stream keeps the keys and values of its past."""
+        """In which a stream keeps the keys and values of its past, and attends to them. float16 is as precise as TF32,
+        and its range of 65504 enough for what is made of normed inputs."""
         self.solver = Solver()
 
     def schedule(self, steps: int | None = None) -> list[float]:
@@ -127,7 +128,7 @@ def load_flow(folder: Path, device: torch.device | str = "cpu") -> Flow:
     fill(model, tensors, path, device=device)
     if torch.device(device).type == "cuda":
         model.estimator.rounded = True
-        model.past_dtype = torch.bfloat16
+        model.past_dtype = torch.float16
     return model
 
 

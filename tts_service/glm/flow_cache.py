@@ -131,11 +131,11 @@ class FlowCache:
             chunk: The most frames beyond `stay` that settle at once.
             device: Where.
             after: What came before, all of which attention sees for ever.
-            dtype: Of keys and values while they are kept; attention is computed in float32.
+            dtype: Of keys and values while they are kept, and of attention.
             pool: Where keys and values are kept; None: in a tensor of their own.
         """
         self.after, self._stay, self._window, self._ring = after, stay, window, window + chunk
-        frames, self.device = stay + self._ring, torch.device(device)
+        frames, self.device, self._dtype = stay + self._ring, torch.device(device), dtype
         self.past: Past = PooledPast(pool, frames) if pool else OwnPast(sizes, steps, frames, device, dtype)
         self.left = torch.zeros(steps, 2, BRANCHES, sizes.width, CONV_REACH, device=device)
         self.next_left = self.left.clone()
@@ -207,8 +207,9 @@ class FlowCache:
         self.past.write(step, layer, self._places, kv[:, :, :, : self.settling])
         before = self.after.past.read(step, layer, [slice(None)]) if self.after else []
         kept = [part[:, : kv.shape[1]] for part in (*before, *self.past.read(step, layer, self.seen))]
-        seen = torch.cat([*kept, kv], dim=3)
-        return F.scaled_dot_product_attention(q, seen[0], seen[1], attn_mask=self._weights)
+        seen = torch.cat([*kept, kv.to(self._dtype)], dim=3)
+        mixed = F.scaled_dot_product_attention(q.to(self._dtype), seen[0], seen[1], attn_mask=self._weights)
+        return mixed.to(q.dtype)
 
     def finish(self) -> None:
         """The chunk is done: what settled with it is the past now."""
@@ -221,7 +222,7 @@ class FlowCache:
         forgotten, begin, half = self.standing_in
         if not forgotten or not half:
             return None
-        weights = torch.zeros(1, 1, 1, begin + self._window + frames, device=self.device)
+        weights = torch.zeros(1, 1, 1, begin + self._window + frames, device=self.device, dtype=self._dtype)
         weights[..., begin : begin + half] = math.log1p(forgotten / half)
         return weights
 

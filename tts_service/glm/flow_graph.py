@@ -318,7 +318,7 @@ class _Frames:
         weights = torch.where((slot >= older) & (slot < older + half), weight, 0.0)
         weights = weights.masked_fill(slot >= batch["past"][:, None], float("-inf"))
         own = torch.zeros_like(real, dtype=weights.dtype).masked_fill(~real, float("-inf"))
-        self._weights = torch.cat([weights, own], dim=1)[:, None, None]
+        self._weights = torch.cat([weights, own], dim=1)[:, None, None].to(pool.rows.dtype)
 
     def extend(self, number: int, x: Tensor) -> Tensor:
         graphs = self._graphs
@@ -331,13 +331,13 @@ class _Frames:
         kind, branches = self.batch.kind, self._branches
         kept, shift = self._graphs.pool.rows[:, : self._width], layer * 2 * self._graphs.pool.frames
         # the branches of an utterance are more heads: they look at the same frames
-        own = kv.unflatten(1, (kind.rows, branches)).permute(0, 1, 4, 2, 3, 5)
-        kept.index_copy_(0, self._written + shift, own.reshape(-1, self._width).to(kept.dtype))
+        own = kv.to(kept.dtype).unflatten(1, (kind.rows, branches)).permute(0, 1, 4, 2, 3, 5)
+        kept.index_copy_(0, self._written + shift, own.reshape(-1, self._width))
         past = kept.index_select(0, self._read + shift).view(2, kind.rows, kind.past, -1, HEAD_DIM)
-        keys, values = torch.cat([past.to(q.dtype), own.flatten(3, 4)], dim=2).transpose(2, 3)
-        asked = q.unflatten(0, (kind.rows, branches)).flatten(1, 2)
+        keys, values = torch.cat([past, own.flatten(3, 4)], dim=2).transpose(2, 3)
+        asked = q.to(kept.dtype).unflatten(0, (kind.rows, branches)).flatten(1, 2)
         mixed = F.scaled_dot_product_attention(asked, keys, values, attn_mask=self._weights)
-        return mixed.unflatten(1, (branches, -1)).flatten(0, 1)
+        return mixed.unflatten(1, (branches, -1)).flatten(0, 1).to(q.dtype)
 
 
 def _slots(cache: FlowCache) -> NDArray[np.int64]:

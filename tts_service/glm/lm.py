@@ -105,19 +105,28 @@ class _Attention(nn.Module):
         return joined(self.q_proj, self.k_proj, self.v_proj)
 
     def forward(self, x: Tensor, where: _Where, cache: KVCache, layer: int) -> Tensor:
-        batch, length, _ = x.shape
-        heads = F.linear(x, *self._qkv).view(batch, length, -1, self.head_dim).transpose(1, 2)
+        batch, (seen, length) = len(x), where.positions.shape
+        heads = F.linear(x, *self._qkv).view(batch, length, -1, self.head_dim)[:seen].transpose(1, 2)
         turned, v = heads.split([self.heads + self.kv_heads, self.kv_heads], dim=1)
         q, k = where.rotate(turned).split([self.heads, self.kv_heads], dim=1)
         cache.write(layer, k, v, where.rows, where.positions)
+        if where.mask is None:
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        else:
+            mixed = self._look_back(q, cache, layer, where)
+        mixed = mixed.transpose(1, 2).flatten(2)
+        return self.o_proj(mixed if seen == batch else F.pad(mixed, (0, 0, 0, 0, 0, batch - seen)))
+
+    def _look_back(self, q: Tensor, cache: KVCache, layer: int, where: _Where) -> Tensor:
+        seen, _, length, _ = q.shape
         # the query heads of one key head are asked as if they were more positions: no key is copied for them
         mixed = F.scaled_dot_product_attention(
-            q.reshape(batch, self.kv_heads, -1, self.head_dim),
-            cache.keys[layer, :, :, : where.span],
-            cache.values[layer, :, :, : where.span],
+            q.reshape(seen, self.kv_heads, -1, self.head_dim),
+            cache.keys[layer, :seen, :, : where.span],
+            cache.values[layer, :seen, :, : where.span],
             attn_mask=where.mask,
         )
-        return self.o_proj(mixed.view(batch, self.heads, length, self.head_dim).transpose(1, 2).flatten(2))
+        return mixed.view(seen, self.heads, length, self.head_dim)
 
 
 class _MLP(nn.Module):
@@ -162,13 +171,13 @@ class _Where:
     """What all layers of one pass share about positions."""
 
     rows: Tensor
-    """[B, 1]."""
+    """Of the cache, [B, 1]."""
     positions: Tensor
     """[B, T]."""
     span: int
     """Cache positions looked at, [0, span)."""
-    mask: Tensor
-    """To be added to the scores, [B, 1, heads a key head * T, span]."""
+    mask: Tensor | None
+    """To be added to the scores, [B, 1, heads a key head * T, span]; None: what is read is all there is."""
     cos: Tensor
     """[B, 1, T, head_dim]."""
     sin: Tensor
@@ -176,21 +185,19 @@ class _Where:
 
     @classmethod
     def of(cls, positions: Tensor, span: int, config: LMConfig, dtype: torch.dtype) -> _Where:
+        hidden = torch.arange(span, device=positions.device) > positions[:, None, :, None]
+        sharing = config.num_attention_heads // config.num_key_value_heads
+        mask = torch.zeros(hidden.shape, dtype=dtype, device=positions.device).masked_fill(hidden, float("-inf"))
+        rows = torch.arange(len(positions), device=positions.device)[:, None]
+        return cls.at(rows, positions, span, mask.repeat(1, 1, sharing, 1), config)
+
+    @classmethod
+    def at(cls, rows: Tensor, positions: Tensor, span: int, mask: Tensor | None, config: LMConfig) -> _Where:
         half, device = config.head_dim // 2, positions.device
         frequency = config.rope_theta ** (-torch.arange(half, device=device, dtype=torch.float32) / half)
         angle = positions[:, None, :, None].float() * frequency
         sin, cos = angle.sin(), angle.cos()
-        hidden = torch.arange(span, device=device) > positions[:, None, :, None]
-        sharing = config.num_attention_heads // config.num_key_value_heads
-        mask = torch.zeros(hidden.shape, dtype=dtype, device=device).masked_fill(hidden, float("-inf"))
-        return cls(
-            torch.arange(len(positions), device=device)[:, None],
-            positions,
-            span,
-            mask.repeat(1, 1, sharing, 1),
-            torch.cat([cos, cos], dim=-1),
-            torch.cat([-sin, sin], dim=-1),
-        )
+        return cls(rows, positions, span, mask, torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1))
 
     def rotate(self, x: Tensor) -> Tensor:
         """Rotary embedding of [B, heads, T, head_dim] that pairs dimension i with i + head_dim / 2; in float32."""
@@ -223,7 +230,7 @@ class SpeechLM(nn.Module):
         keys, values = (torch.zeros(shape, dtype=self.head.dtype, device=self.device) for _ in range(2))
         return KVCache(keys, values)
 
-    def forward(self, ids: Tensor, positions: Tensor, cache: KVCache, span: int) -> Tensor:
+    def forward(self, ids: Tensor, positions: Tensor, cache: KVCache, span: int, seen: int | None = None) -> Tensor:
         """Advance sequences, reading and extending their cache.
 
         Args:
@@ -232,11 +239,20 @@ class SpeechLM(nn.Module):
             cache: Of B sequences.
             span: How much of the cache to look at: more than the greatest position. Rounded up by the caller, it
                 takes few values and needs no look at the device.
+            seen: How many of the first sequences are in use: the products are done for all, so that their numbers do
+                not depend on it, but the others' cache is not read. None: all.
 
         Returns:
             Hidden states after the last norm, [B, T, hidden].
         """
-        where = _Where.of(positions, span, self.config, self.head.dtype)
+        return self._through(ids, _Where.of(positions[:seen], span, self.config, self.head.dtype), cache)
+
+    def read(self, ids: Tensor, row: Tensor, cache: KVCache) -> None:
+        """Fill a row [1] of a cache from its first position on with ids [1, T]; nothing before them is looked at."""
+        positions = torch.arange(ids.shape[1], device=ids.device)[None]
+        self._through(ids, _Where.at(row[:, None], positions, 0, None, self.config), cache)
+
+    def _through(self, ids: Tensor, where: _Where, cache: KVCache) -> Tensor:
         x = self.model.embed_tokens(ids)
         for number, layer in enumerate(self.model.layers):
             x = layer(x, where, cache, number)

@@ -14,8 +14,8 @@ from tts_service.glm.decode import GROUP
 
 FIRST_LEAD = 0.195
 """Seconds of sound that the first chunk leaves: the vocoder holds some twenty frames of thirty back."""
-SECOND_BLOCK = 20
-"""Tokens that the second chunk needs beyond the first."""
+SECOND_BLOCK = 25
+"""Tokens that the second chunk needs beyond the first: its block, and five of future that the first did without."""
 PATIENCE = 2.0
 """A newcomer who has waited so many seconds is treated as if his sound had ended."""
 MARGIN = 0.02

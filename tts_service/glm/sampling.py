@@ -1,8 +1,8 @@
 """Choosing the next speech token: repetition-aware sampling and top-k, as tensor operations.
 
-The first is from VALL-E 2 (Chen et al. 2024). Nothing here looks at a value on the host. A draw is an exponential
-race: the arg-max of p_i / E_i falls on i with probability p_i, and with noise from a counter it is the same draw alone
-or in a batch.
+The first is from VALL-E 2 (Chen et al. 2024). Nothing here looks at a value on the host. A draw is one number from a
+counter, laid along the probabilities as they add up: the same draw alone or in a batch. They add up as whole numbers,
+whose sum is the same in every order, for a GPU takes any.
 """
 
 from __future__ import annotations
@@ -13,6 +13,11 @@ import torch
 from torch import Tensor
 
 from tts_service.glm.noise import Purpose, uniform
+
+_PARTS = 1 << 38
+"""Of a probability; with `_GRID` times that the products stay within 64 bits."""
+_GRID = 1 << 24
+"""Places that a random number may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +82,19 @@ def next_tokens(
     """
     early = (step < shortest)[:, None]
     is_end = torch.arange(logits.shape[1], device=logits.device) == end
-    lanes = logits.shape[1] + sampling.top_k  # a step's random numbers: for the candidates, then for everything
-    index = step[:, None] * lanes + torch.arange(lanes, device=logits.device)
-    pace = -uniform(seed[:, None], Purpose.SAMPLING, index).log()
+    index = 2 * step[:, None] + torch.arange(2, device=logits.device)  # for the candidates, and for everything
+    chance = uniform(seed[:, None], Purpose.SAMPLING, index)
     probabilities = logits.masked_fill(ras[:, None] & early & is_end, float("-inf")).softmax(-1)
     weights, ids = candidates(probabilities, ras, sampling)
     # for top-k the published loop draws again until it is not the end, which is a draw among the others
     weights = weights.masked_fill(early & (ids == end), 0.0)
-    choice = ids.gather(1, _race(weights, pace[:, : weights.shape[1]]))
+    choice = ids.gather(1, _drawn(weights, chance[:, :1]))
     repeated = ras[:, None] & ((recent == choice).sum(-1, keepdim=True) >= sampling.window * sampling.repetition)
-    return torch.where(repeated, _race(probabilities, pace[:, sampling.top_k :]), choice).squeeze(1)
+    return torch.where(repeated, _drawn(probabilities, chance[:, 1:]), choice).squeeze(1)
 
 
-def _race(weights: Tensor, pace: Tensor) -> Tensor:
-    """Index [B, 1] of the winner: the greatest weight per unit of exponential `pace`."""
-    return (weights / pace).argmax(-1, keepdim=True)
+def _drawn(weights: Tensor, chance: Tensor) -> Tensor:
+    """Index [B, 1], each with the probability that its weight has among all, for numbers `chance` [B, 1] in (0, 1)."""
+    reached = (weights * _PARTS).long().cumsum(-1)
+    target = ((chance * _GRID).long() * reached[:, -1:]) // _GRID  # less than all there is
+    return (reached <= target).sum(-1, keepdim=True).clamp(max=weights.shape[1] - 1)

@@ -63,6 +63,16 @@ class Segment:
         """Whether all of its mel has been handed out."""
         return self.spoken and not self.mels and not (self.stream and self.stream.pending)
 
+    @property
+    def is_new(self) -> bool:
+        """Whether somebody waits for the first of its sound, and its tokens are still being drawn."""
+        return self._heard is None and not self.mels and not self.spoken and self.stream is not None
+
+    @property
+    def lacking(self) -> int:
+        """Tokens that its next chunk needs beyond those that are being drawn."""
+        return (self.stream.missing if self.stream else 0) - (self.scheduled - len(self.tokens))
+
     def hand_out(self) -> Tensor:
         """The next mel, which its listener begins to hear now if it is the first."""
         mel = self.mels.popleft()
@@ -201,7 +211,7 @@ class Scheduler:
             self._release(segment)
         while self._waiting and len(self._running) < self.slots:
             self._admit(self._waiting.popleft())
-        while len(self._flying) <= self._flight and self._launch():
+        while len(self._flying) <= self._flight and (steps := self._wanted()) and self._launch(steps):
             pass
         if self._flying:
             self._land(*self._flying.popleft())
@@ -224,26 +234,36 @@ class Scheduler:
                 self._running[slot] = last
                 self._decoder.move(len(self._running), slot, len(last.prompt) + last.scheduled)
 
-    def _launch(self) -> bool:
+    def _wanted(self) -> int:
+        """Steps of the next group: no more than a newcomer lacks, none while his first chunk waits for those that fly.
+
+        For that chunk has the device to itself then.
+        """
+        lacking = [segment.lacking for segment in self._running if segment.is_new]
+        if any(count <= 0 for count in lacking):
+            return 0 if self._flying else GROUP
+        return min([GROUP, *lacking])
+
+    def _launch(self, steps: int) -> bool:
         """Send a group of steps off; False if nobody has need of one."""
         needy = [segment for segment in self._running if segment.scheduled < segment.limits.longest]
         try:
             if needy:
-                self._draw(needy)
+                self._draw(needy, steps)
         except Exception:  # somebody's fault: whoever fails alone as well is to blame
             for segment in needy:
                 try:
-                    self._draw([segment])
+                    self._draw([segment], steps)
                 except Exception as error:
                     self._fail(segment, error)
         return bool(needy)
 
-    def _draw(self, segments: list[Segment]) -> None:
+    def _draw(self, segments: list[Segment], steps: int) -> None:
         slots = [self._running.index(segment) for segment in segments]
-        length = max(len(segment.prompt) + segment.scheduled for segment in segments) + GROUP
-        tokens = self._decoder.run(slots, length)
+        length = max(len(segment.prompt) + segment.scheduled for segment in segments) + steps
+        tokens = self._decoder.run(slots, length, steps)
         for segment in segments:
-            segment.scheduled += GROUP
+            segment.scheduled += steps
         self._flying.append((segments, slots, tokens))
 
     def _land(self, segments: list[Segment], slots: list[int], drawn: Fetch) -> None:
