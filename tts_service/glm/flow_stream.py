@@ -38,9 +38,9 @@ class Chunking:
     """Blocks of the first chunks; the last repeats."""
     lookahead: int = 15
     """Tokens after a block that must have been born before it is worked on."""
-    early: int = 10
-    """The same of the first block, if that is less. Frames of the published mask see half a block of future at least,
-    which are seven of fifteen."""
+    early: int = 9
+    """The same of the first block, if that is less: whose sound is waited for. Frames of the published mask see half a
+    block of future at least, which are seven of fifteen."""
     window: int = 300
     """How far attention looks back beyond the prompt: 12 s. Each second takes 55 MB at the published size on a GPU."""
 

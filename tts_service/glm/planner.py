@@ -1,7 +1,7 @@
 """What to do next: a pure function from a picture of all segments to a decision with its reason.
 
 Whose sound ends first comes first. Among those who still wait for their first sound, so many begin at once as can have
-their second chunk before the first has been heard, and as the others can spare.
+their second chunk before the first has been heard, and as the others can spare; who has time is no company then.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from tts_service.glm.decode import GROUP
 
 FIRST_LEAD = 0.195
 """Seconds of sound that the first chunk leaves: the vocoder holds some twenty frames of thirty back."""
-SECOND_BLOCK = 25
-"""Tokens that the second chunk needs beyond the first: its block, and five of future that the first did without."""
+SECOND_BLOCK = 26
+"""Tokens that the second chunk needs beyond the first: its block, and six of future that the first did without."""
 PATIENCE = 2.0
 """A newcomer who has waited so many seconds is treated as if his sound had ended."""
 MARGIN = 0.02
@@ -100,11 +100,12 @@ def plan(picture: Picture) -> Decision:
     pressed = [p for p in heard if p.length is not None or p.missing]
     fresh = [p for p in picture.places if p.lead is None and p.waited <= PATIENCE]
     beginning = [p for p in fresh if p.length is not None]
-    if pressed and left(pressed[0]) < costs.chunks(picture.together) + costs.group:
+    soon = costs.chunks(picture.together) + costs.group
+    if pressed and left(pressed[0]) < soon:
         first = pressed[0]
         if first.length is None:
             return Decision(Work.TOKENS, (), f"{first.number}, whose sound ends first, lacks {first.missing} tokens")
-        company = [p for p in pressed[1:] if p.length == first.length]
+        company = [p for p in pressed[1:] if p.length == first.length and (not fresh or left(p) < soon)]
         count = max(1, _most(picture, len(company) + 1, costs.chunks(1) + max(0.0, left(first))))
         members = [first, *company][:count]
         return Decision(Work.CHUNK, _numbers(members), f"the sound of {first.number} ends first")
@@ -114,11 +115,10 @@ def plan(picture: Picture) -> Decision:
         spare = min((left(p) for p in pressed), default=float("inf"))
         second = FIRST_LEAD - MARGIN - costs.tokens(SECOND_BLOCK)
         count = max(1, _most(picture, len(alike), min(spare, second)))
-        company = [p for p in pressed if p.length == length][: max(0, _most(picture, 8, min(spare, second)) - count)]
         why = "they" if count > 1 else "he"
         return Decision(
             Work.CHUNK,
-            _numbers([*alike[:count], *company]),
+            _numbers(alike[:count]),
             f"{why} can begin now, and go on before the first {1e3 * FIRST_LEAD:.0f} ms have been heard",
         )
     if any(p.missing for p in fresh):
