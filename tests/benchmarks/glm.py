@@ -3,6 +3,8 @@
 python -m tests.benchmarks.glm            a scaled model on the CPU, the full size on a GPU; random weights
 python -m tests.benchmarks.glm --quick    under a minute: 15 s of speech instead of 60
 
+Further: `--concurrency` (many callers), `--evaluations` (fewer steps of the flow), `--pieces` (times to simulate with).
+
 The peer is our own exact mode: the published order of work, complete tokens, complete mel, complete wave, and for a
 stream all of the flow and the vocoder over everything so far again with every chunk of one second. Random weights cost
 what trained ones do, but do not know when to stop: the length is given.
@@ -17,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -164,7 +167,7 @@ def speak(bench: Bench, count: int, stop: Callable[[], bool] = lambda: False, se
             mel = bench.scheduler.advance(segment)
             if stop():
                 break
-            if mel is not None:
+            if isinstance(mel, Tensor):
                 spoken.mels.append(mel)
                 spoken.waves.append(vocoder.push(mel, segment.finished))
                 spoken.chunks.append(clock.now() - begun)
@@ -376,6 +379,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, help="with --concurrency: segments decoded at once")
     parser.add_argument("--stress", type=float, help="with --concurrency: seconds of cancels and injected errors")
     parser.add_argument("--evaluations", action="store_true", help="fewer steps of the flow; see glm_steps")
+    parser.add_argument("--pieces", type=Path, help="write what each piece takes here, for the simulation")
     arguments = parser.parse_args()
     if arguments.evaluations:
         from tests.benchmarks import glm_steps
@@ -387,6 +391,10 @@ def main() -> None:
         return glm_callers.main(arguments)
     device = torch.device(arguments.device)
     full = arguments.size == "full" or (arguments.size is None and device.type == "cuda")
+    if arguments.pieces:
+        from tests.benchmarks import glm_device
+
+        return glm_device.main(arguments.pieces, device, full)
     model = random_model(FULL if full else SCALED, device)
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(f"{'full' if full else 'scaled'} size, random weights, {name}, torch {torch.__version__}")

@@ -36,7 +36,6 @@ from tts_service.glm import scheduler as scheduler_module
 from tts_service.glm.decode import Decoder, SpeechHead
 from tts_service.glm.engine import GLMEngine
 from tts_service.glm.flow_stream import Chunking
-from tts_service.glm.hift_stream import HiFTStream
 from tts_service.glm.memory import Room
 from tts_service.glm.models import Models, in_fixed_shapes, new_decoder
 from tts_service.voices import Library
@@ -64,6 +63,7 @@ def random_engine(size: Size, device: torch.device, slots: int | None, voices: L
             networks.flow.estimator.rounded, networks.flow.past_dtype = True, torch.float16
         head = SpeechHead(networks.lm, models.text.speech)
         decoder = new_decoder(networks.lm, head, slots)
+        costs = None
         if device.type == "cuda":
             from tts_service.glm.cuda import warm_up
             from tts_service.glm.graphs import cuda_recorder
@@ -73,13 +73,13 @@ def random_engine(size: Size, device: torch.device, slots: int | None, voices: L
             models.graphs, models.windows, room = in_fixed_shapes(
                 networks.flow, networks.hift, Chunking(), free, cuda_recorder
             )
-            warm_up(
+            costs = warm_up(
                 decoder, networks.flow, networks.hift, Chunking(), lambda share: None,
                 sound=models.sound, graphs=models.graphs, windows=models.windows,
             )  # fmt: skip
             models.room = Room(room)
         models.lm, models.head, models.flow, models.hift = networks.lm, head, networks.flow, networks.hift
-        models.scheduler = scheduler_module.Scheduler(decoder, flight=1 if device.type == "cuda" else 0)
+        models.scheduler = scheduler_module.Scheduler(decoder, flight=1 if device.type == "cuda" else 0, costs=costs)
         return models
 
     return GLMEngine(read, voices, f"random {size} {device}", Chunking())
@@ -164,16 +164,17 @@ def stages(decoder: Decoder, device: torch.device) -> Iterator[dict[str, float]]
 
         return measured
 
-    prefill, run, together, push = decoder.prefill, decoder.run, scheduler_module.work_through, HiFTStream.push
+    prefill, run, together = decoder.prefill, decoder.run, scheduler_module.work_through
+    vocode = scheduler_module.sounded
     decoder.prefill, decoder.run = timed("prefill", prefill), timed("LM", run)  # type: ignore[method-assign]
     scheduler_module.work_through = timed("flow", together)
-    HiFTStream.push = timed("vocoder", push)  # type: ignore[method-assign]
+    scheduler_module.sounded = timed("vocoder", vocode)
     try:
         yield spent
     finally:
         decoder.prefill, decoder.run = prefill, run  # type: ignore[method-assign]
         scheduler_module.work_through = together
-        HiFTStream.push = push  # type: ignore[method-assign]
+        scheduler_module.sounded = vocode
 
 
 def after_cancel(synthesizer: Synthesizer, device: torch.device, seconds: float) -> float:

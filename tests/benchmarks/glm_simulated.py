@@ -5,8 +5,8 @@ python -m tests.benchmarks.glm_simulated --measured T    with times measured on 
 python -m tests.benchmarks.glm_simulated --day           a day's traffic on replicas that come and go
 
 Nobody measured the times below: they are reckoned from counted bytes, operations and kernels and from data sheets
-(docs/glm-roofline.md). What is real is the planner, the chunking and the callers, who come at random, listen in real time
-and speak again. Work on the device is done one after the other, as if nothing of it overlapped.
+(docs/glm-roofline.md). What is real is the planner, the chunking and the callers, who come at random, listen in real
+time and speak again. Work on the device is done one after the other, as if nothing of it overlapped.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ class Card:
         return Device(
             step=self.step,
             row=512 * 57344 / self.bandwidth,
-            read=max(2.7e9 * PROMPT / (REACHED * self.half), 2.7e9 / self.bandwidth) + 540 * (KERNEL if recorded else LAUNCH),
+            read=max(2.7e9 * PROMPT / (REACHED * self.half), 2.7e9 / self.bandwidth)
+            + 540 * (KERNEL if recorded else LAUNCH),
             chunk=kernels,
             each=share * (281e9 / (REACHED * self.tf32) + 1.8e9 / self.bandwidth),
             frame=share * (88e6 / (REACHED * self.half) + 10 * 552960 / self.bandwidth),
@@ -246,7 +247,9 @@ def simulate(callers: int, device: Device, *, seconds: float = 120.0, slots: int
 def main() -> None:
     """Print a table for each card."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--measured", type=Path, help="times by card, a JSON file; what it lacks is reckoned for an H100")
+    parser.add_argument(
+        "--measured", type=Path, help="times by card, a JSON file; what it lacks is reckoned for an H100"
+    )
     parser.add_argument("--day", action="store_true", help="a day's traffic on replicas; see glm_day")
     arguments = parser.parse_args()
     cards = RECKONED

@@ -7,6 +7,8 @@ from tests.glm.conftest import CHECKPOINT
 from tts_service.glm.hift import HOP, load_hift
 from tts_service.glm.hift_graph import HiFTGraphs, HiFTWindow
 from tts_service.glm.hift_stream import HiFTStream
+from tts_service.glm.sounding import Sounding, sounded
+from tts_service.glm.vocoder import Tempo
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +51,22 @@ def test_utterances_at_different_places_share_a_batch(model):
         for number in range(3):
             expected = alone[number].push(mels[number][turn], final)
             torch.testing.assert_close(made[number], expected, atol=1e-4, rtol=0)
+
+
+def test_what_is_due_together_is_vocoded_together_and_a_fault_stays_with_its_own(model):
+    graphs, lengths, speeds = HiFTGraphs(model, 2), (30, 40, 24), (1.0, 1.25, 1.0)
+    mels = [mel_of(frames, seed) for seed, frames in enumerate(lengths)]
+
+    def sounding(seed):
+        return Sounding(Tempo(speeds[seed]), HiFTWindow(graphs, seed), None)
+
+    alone = [sounded([(sounding(seed), mel, True)])[0].result() for seed, mel in enumerate(mels)]
+    broken = Sounding(Tempo(1.0), HiFTStream(model, 0), None)
+    broken.vocoder.push = None
+    calls, decode = [], graphs._decode
+    graphs._decode = lambda rows, frames: (calls.append(rows), decode(rows, frames))
+    heard = sounded([(broken, mels[0], True), *((sounding(seed), mel, True) for seed, mel in enumerate(mels))])
+    assert calls == [2, 1], "two find room in a batch"
+    assert isinstance(heard[0], TypeError)
+    for ours, expected in zip(heard[1:], alone, strict=True):
+        torch.testing.assert_close(ours.result(), expected, atol=1e-4, rtol=0)

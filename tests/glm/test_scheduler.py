@@ -142,6 +142,54 @@ def test_the_slot_of_one_who_hangs_up_is_free_at_the_next_step(lm):
     assert len(leaving.tokens) == GROUP, "nothing was decoded for it after it had gone"
 
 
+class Hungry:
+    """Stands where the flow would be: it asks for so many tokens at first, and then for no more."""
+
+    def __init__(self, wanted):
+        self.wanted, self.pending = wanted, 0
+
+    @property
+    def missing(self):
+        return max(0, self.wanted - self.pending)
+
+    def add(self, tokens):
+        self.pending += len(tokens)
+
+    def end(self):
+        pass
+
+
+@pytest.mark.parametrize("flight", [0, 1])
+def test_a_newcomer_waits_for_no_token_that_his_first_chunk_has_no_need_of(lm, flight):
+    scheduler, ran = scheduler_of(lm, flight=flight), []
+    run = scheduler._decoder.run
+    scheduler._decoder.run = lambda rows, length, steps: (ran.append(steps), run(rows, length, steps))[1]
+    segment = Segment(list(range(100, 140)), Limits(60, 60), "ras", 0, Hungry(GROUP + 3), never)
+    scheduler.join(segment)
+    while segment.stream.missing:
+        scheduler.step()
+    assert ran == [GROUP, 3], "and nothing flies that would keep the device from his chunk"
+    scheduler.step()
+    assert ran == [GROUP, 3, GROUP]
+
+
+def test_recorded_prompts_are_padded_and_say_the_same(lm):
+    drawn = []
+    for recorded in (False, True):
+        decoder = Decoder(lm, SpeechHead(lm, IDS), lm.new_cache(4, 512 + GROUP))
+        if recorded:
+            decoder.record(lambda stream: lambda work: work() or work)
+        scheduler, segments = Scheduler(decoder), [segment_of(number) for number in range(3)]
+        for segment in segments:
+            scheduler.join(segment)
+        while not all(segment.spoken for segment in segments):
+            scheduler.step()
+        drawn.append([segment.tokens for segment in segments])
+        lengths = {len(segment.prompt) - 1 for segment in segments}
+        assert not recorded or (set(decoder._entries._replays) == {64} and lengths != {64})
+    assert drawn[0] == drawn[1]
+
+
 def voice_of(flow, tokens):
     mel = FEATURES["prompt_mono_24k.speech_feat_24000"][0][: 2 * tokens]
     ids = FEATURES["prompt_mono_24k.speech_token"][0].long()[:tokens]

@@ -43,7 +43,10 @@ def test_every_shape_that_an_utterance_can_have_is_run_beforehand(monkeypatch):
     ids = TextTokenizer(CHECKPOINT / "vq32k-phoneme-tokenizer").speech
     decoder = Decoder(lm, SpeechHead(lm, ids), lm.new_cache(2, 256 + GROUP))
     flow, hift = load_flow(CHECKPOINT / "flow"), load_hift(CHECKPOINT / "hift")
-    cuda.warm_up(decoder, flow, hift, CHUNKING, told.append, together=3)
+    costs = cuda.warm_up(decoder, flow, hift, CHUNKING, told.append, together=3)
+    assert costs.group > 0
+    assert costs.chunk > 0, "what the planner reckons with is measured"
+    assert costs.push > 0
     warmed = flows.copy(), waves.copy()
     assert told == sorted(told)
     assert told[-1] == 1.0

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import torch
 
 from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError
-from tts_service.glm.decode import Decoder, Limits
+from tts_service.glm.decode import GROUP, Decoder, Limits
 from tts_service.glm.flow import Flow
 from tts_service.glm.flow_graph import FlowGraphs
-from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice, work_through
+from tts_service.glm.flow_stream import FRAMES, Chunking, FlowStream, FlowVoice, work_through
 from tts_service.glm.graphs import cuda_recorder
 from tts_service.glm.hift import HiFT
 from tts_service.glm.hift_graph import HiFTGraphs, HiFTWindow
 from tts_service.glm.hift_stream import HiFTStream
+from tts_service.glm.planner import Costs
 from tts_service.glm.scheduler import TOGETHER
 from tts_service.glm.vocoder import VocoderStream
 
@@ -63,7 +65,7 @@ def warm_up(
     sound: torch.cuda.Stream | None = None,
     graphs: FlowGraphs | None = None,
     windows: HiFTGraphs | None = None,
-) -> None:
+) -> Costs:
     """Run everything in every shape that can come, so that the first utterance costs what the tenth costs.
 
     Args:
@@ -76,6 +78,9 @@ def warm_up(
         sound: The vocoder's stream.
         graphs: What chunks of the flow are worked on with; None: nothing but the flow.
         windows: What the vocoder works with; None: nothing but itself.
+
+    Returns:
+        What it took in the end, for the planner: decoding with every row, chunks after a reference of 4 s.
     """
     device = decoder.lm.device
     if device.type == "cuda":
@@ -87,7 +92,7 @@ def warm_up(
         decoder.rehearse(*step)
         progress(0.6 * number / len(steps))
     for length in decoder.lengths:
-        decoder.prefill(0, [0] * (length + 1), Limits(0, 0), "ras", 0)
+        decoder.prefill(0, [0] * length, Limits(0, 0), "ras", 0)
     tokens = torch.zeros(_REFERENCE_TOKENS, dtype=torch.long)
     mel, speaker = torch.zeros(2 * _REFERENCE_TOKENS, 80, device=device), torch.ones(192, device=device)
     voice = FlowVoice(flow, tokens, mel, speaker, graphs=graphs)
@@ -113,6 +118,51 @@ def warm_up(
             for length in chunking.blocks:
                 wave.push(torch.zeros(1, 80, 2 * length, device=device))
             wave.push(torch.zeros(1, 80, 2 * block, device=device), final=True)
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    costs = _measured(
+        decoder, voice, chunking, together, sound, HiFTWindow(windows, 0) if windows else HiFTStream(vocoder, 0)
+    )
     progress(1.0)
+    return costs
+
+
+def _measured(
+    decoder: Decoder,
+    voice: FlowVoice,
+    chunking: Chunking,
+    together: int,
+    sound: torch.cuda.Stream | None,
+    wave: VocoderStream,
+) -> Costs:
+    device, block = decoder.lm.device, decoder.blocks[-1]
+    span = decoder.spans[min(1, len(decoder.spans) - 1)]
+
+    def timed(work: Callable[[], object]) -> float:
+        taken = []
+        for _ in range(2):
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            begun = time.perf_counter()
+            work()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            taken.append(time.perf_counter() - begun)
+        return min(taken)
+
+    def chunks(count: int) -> float:
+        streams = [FlowStream(voice, seed, chunking, sum(chunking.blocks)) for seed in range(count)]
+        for stream in streams:
+            stream.add([0] * (sum(chunking.blocks) + 3 * max(chunking.blocks) + chunking.lookahead))
+        work_through(streams, [lambda: False] * count)
+        return timed(lambda: work_through(streams, [lambda: False] * count))
+
+    def group() -> None:
+        for _ in range(GROUP):
+            decoder.rehearse(block, block, span)
+
+    def push() -> None:
+        with torch.cuda.stream(sound):
+            wave.push(torch.zeros(1, 80, FRAMES * chunking.blocks[-1], device=device))
+
+    alone = chunks(1)
+    further = (chunks(together) - alone) / (together - 1) if together > 1 else alone
+    return Costs(timed(group), alone, max(0.0, further), timed(push))

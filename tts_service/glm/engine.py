@@ -43,6 +43,7 @@ from tts_service.glm.prompt import Turn, prompt_ids, recall
 from tts_service.glm.ready import ReadyVoices
 from tts_service.glm.sampling import Sampling
 from tts_service.glm.scheduler import Segment
+from tts_service.glm.sounding import Sounding
 from tts_service.glm.vocoder import Tempo, VocoderStream, Vocos2D, Vocos2DStream
 from tts_service.glm.voice import VoiceFeatures
 from tts_service.voices import Library
@@ -218,7 +219,9 @@ class GLMEngine:
             if (flow_voice := voices.flow_voice(ready, rate, should_stop)) is None:
                 return
             stream = FlowStream(flow_voice, seed, self._chunking, expected)
-            segment = Segment(prompt, limits, options.sampling, seed, stream, should_stop)
+            with torch.cuda.stream(models.sound):  # where what it keeps is used and freed
+                sounding = Sounding(Tempo(options.speed), self._vocoder(rate, seed), models.sound)
+            segment = Segment(prompt, limits, options.sampling, seed, stream, should_stop, sounding)
             yield from self._sound(segment, pronunciation, options, rate, ready.pace, should_stop)
         finally:
             ready.speaking -= 1
@@ -293,17 +296,8 @@ class GLMEngine:
     ) -> Iterator[AudioChunk]:
         """Draw a segment's tokens and turn them into chunks."""
         models, seed = self._loaded(), segment.seed
-        with torch.cuda.stream(models.sound):  # where what it keeps is used and freed
-            tempo, vocoder = Tempo(options.speed), self._vocoder(rate, seed)
         pacer = Pacer(pronunciation, pace / options.speed)
         samples = 0
-
-        def sound(mel: Tensor, last: bool) -> Fetch:
-            if models.sound:
-                models.sound.wait_stream(torch.cuda.current_stream(mel.device))
-                mel.record_stream(models.sound)
-            with torch.cuda.stream(models.sound):
-                return Fetch(vocoder.push(tempo.push(mel, last), last))
 
         def audible(wave: NDArray[np.float32], last: bool) -> AudioChunk | None:
             nonlocal samples
@@ -330,14 +324,14 @@ class GLMEngine:
         models.scheduler.join(segment)
         try:
             while not segment.finished:
-                mel = models.scheduler.advance(segment)
+                wave = models.scheduler.advance(segment)
                 if should_stop():
                     return
-                if mel is None:
+                if wave is None:
                     yield QUEUED if segment.waited is None else BREATH
                     continue
+                assert isinstance(wave, Fetch)
                 last = segment.finished
-                wave = sound(mel, last)
                 if wave.under_way:
                     yield BREATH
                 if chunk := audible(wave.result().numpy(), last):

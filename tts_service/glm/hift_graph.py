@@ -182,6 +182,21 @@ class HiFTWindow:
         waves = [self._graphs.push([(self, piece, end)])[0] for piece, end in zip(pieces, ends, strict=True)]
         return waves[0] if len(waves) == 1 else torch.cat(waves)
 
+    @property
+    def room(self) -> int:
+        """Frames that one of several pushes may have, at most."""
+        return self._graphs.room
+
+    @staticmethod
+    def push_all(pushes: Sequence[tuple[HiFTWindow, Tensor, bool]]) -> list[Tensor]:
+        """Push frames, `room` at most, to each of several utterances of one network, as one batch where it can."""
+        graphs = pushes[0][0]._graphs if pushes else None
+        waves: list[Tensor] = []
+        for first in range(0, len(pushes), graphs.together if graphs else 1):
+            assert graphs is not None
+            waves += graphs.push(pushes[first : first + graphs.together])
+        return waves
+
     def add(self, mel: Tensor) -> None:
         """Take frames into the window."""
         self.mels.append(mel)

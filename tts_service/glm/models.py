@@ -131,10 +131,11 @@ class Models:
         graphs = windows = None
         if on_gpu if fixed is None else fixed:
             graphs, windows, size = in_fixed_shapes(flow, vocoder, chunking, size, cuda_recorder if on_gpu else None)
+        costs = None
         if on_gpu:
             told = partial(_warming, progress)
-            warm_up(decoder, flow, vocoder, chunking, told, sound=sound, graphs=graphs, windows=windows)
-        scheduler = Scheduler(decoder, flight=1 if on_gpu else 0)
+            costs = warm_up(decoder, flow, vocoder, chunking, told, sound=sound, graphs=graphs, windows=windows)
+        scheduler = Scheduler(decoder, flight=1 if on_gpu else 0, costs=costs)
         progress(tr("ready"), 1.0)
         return cls(
             text, lm, head, flow, vocoder, vocos, listener, speaker, scheduler, Room(size), graphs, windows, sound

@@ -19,6 +19,7 @@ from tts_service.glm.decode import GROUP, Decoder, Limits, SpeechHead
 from tts_service.glm.fetch import Fetch
 from tts_service.glm.flow_stream import FlowStream, work_through
 from tts_service.glm.planner import Costs, Picture, Place, Work, plan
+from tts_service.glm.sounding import Sounding, sounded
 
 _HELD_BACK = 0.405
 """Seconds of mel that the vocoder does not make heard yet."""
@@ -37,10 +38,13 @@ class Segment:
         seed: int,
         stream: FlowStream | None,
         should_stop: Callable[[], bool],
+        sounding: Sounding | None = None,
     ) -> None:
         self.prompt, self.limits, self.method, self.seed = prompt, limits, method, seed
         self.stream, self.should_stop = stream, should_stop
         """None: only the tokens are wanted."""
+        self.sounding = sounding
+        """None: only the mel is wanted."""
         self.tokens: list[int] = []
         """All speech tokens so far."""
         self.spoken = False
@@ -48,8 +52,8 @@ class Segment:
         self.waited: float | None = None
         """Seconds until there was a slot; None while it waits."""
         self.error: Exception | None = None
-        self.mels: deque[Tensor] = deque()
-        """Made along with somebody else's, not yet asked for."""
+        self.made: deque[tuple[int, Tensor | Fetch]] = deque()
+        """Frames, and the mel or the samples of them, made along with somebody else's and not yet asked for."""
         self._handed = 0
         """Frames handed out."""
         self._heard: float | None = None
@@ -61,28 +65,28 @@ class Segment:
     @property
     def finished(self) -> bool:
         """Whether all of its mel has been handed out."""
-        return self.spoken and not self.mels and not (self.stream and self.stream.pending)
+        return self.spoken and not self.made and not (self.stream and self.stream.pending)
 
     @property
     def is_new(self) -> bool:
         """Whether somebody waits for the first of its sound, and its tokens are still being drawn."""
-        return self._heard is None and not self.mels and not self.spoken and self.stream is not None
+        return self._heard is None and not self.made and not self.spoken and self.stream is not None
 
     @property
     def lacking(self) -> int:
         """Tokens that its next chunk needs beyond those that are being drawn."""
         return (self.stream.missing if self.stream else 0) - (self.scheduled - len(self.tokens))
 
-    def hand_out(self) -> Tensor:
-        """The next mel, which its listener begins to hear now if it is the first."""
-        mel = self.mels.popleft()
-        self._heard, self._handed = self._heard or time.monotonic(), self._handed + mel.shape[2]
-        return mel
+    def hand_out(self) -> Tensor | Fetch:
+        """What was made next, which its listener begins to hear now if it is the first."""
+        frames, made = self.made.popleft()
+        self._heard, self._handed = self._heard or time.monotonic(), self._handed + frames
+        return made
 
     def place(self, number: int, now: float) -> Place | None:
         """Where it stands; None if nothing has to be done for it."""
         stream = self.stream
-        if self.mels or (self.spoken and not (stream and stream.pending)):
+        if self.made or (self.spoken and not (stream and stream.pending)):
             return None
         lead = None if self._heard is None else self._handed / 50 - _HELD_BACK - (now - self._heard)
         if stream is None:
@@ -180,16 +184,17 @@ class Scheduler:
         if segment in self._present:
             self._present.remove(segment)
 
-    def advance(self, segment: Segment) -> Tensor | None:
-        """Do the unit of work that is due next, unless the segment's mel is there already.
+    def advance(self, segment: Segment) -> Tensor | Fetch | None:
+        """Do the unit of work that is due next, unless something of the segment is there already.
 
         Returns:
-            The segment's next mel [1, 80, frames]; None if it is not there yet, or if it was stopped.
+            The segment's next mel [1, 80, frames], or its samples if it has a `sounding`; None if it is not there yet,
+            or if it was stopped.
 
         Raises:
             Exception: What went wrong with this segment.
         """
-        if not segment.mels and segment.error is None:
+        if not segment.made and segment.error is None:
             decision = plan(self.picture(time.monotonic()))
             if decision.work is Work.CHUNK:
                 self._work_through([self._present[number] for number in decision.members])
@@ -197,7 +202,7 @@ class Scheduler:
                 self.step()
         if segment.error is not None:
             raise segment.error
-        return segment.hand_out() if segment.mels else None
+        return segment.hand_out() if segment.made else None
 
     def picture(self, now: float) -> Picture:
         """How everybody stands but those for whom there is no slot: nothing can be done for them."""
@@ -288,9 +293,20 @@ class Scheduler:
     def _solve(self, segments: Sequence[Segment]) -> None:
         streams = [segment.stream for segment in segments if segment.stream]
         mels = work_through(streams, [segment.should_stop for segment in segments])
+        pieces: list[tuple[Segment, Sounding, Tensor, bool]] = []
         for segment, mel in zip(segments, mels, strict=True):
-            if mel is not None:
-                segment.mels.append(mel)
+            if mel is None:
+                continue
+            if segment.sounding is None:
+                segment.made.append((mel.shape[2], mel))
+            else:
+                pieces.append((segment, segment.sounding, mel, not (segment.stream and segment.stream.pending)))
+        heard = sounded([(sounding, mel, last) for _, sounding, mel, last in pieces])
+        for (segment, _, mel, _), wave in zip(pieces, heard, strict=True):
+            if isinstance(wave, Exception):
+                self._fail(segment, wave)
+            else:
+                segment.made.append((mel.shape[2], wave))
 
     def _fail(self, segment: Segment, error: Exception) -> None:
         """Keep an error for the moment at which its segment is advanced."""
