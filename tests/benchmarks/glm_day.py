@@ -4,8 +4,7 @@ python -m tests.benchmarks.glm_simulated --day
 
 The day is made up: calls in each of which the voice speaks two fifths of the time, as many as the hour has (few at
 night, most at eleven and at four), and a campaign that triples them within two minutes at two o'clock. A replica takes
-`STARTS` seconds to come, and serves so many segments at once as the simulation of its card finds without a gap and with
-p95 of the first audio within 300 ms.
+`STARTS` seconds to come, and serves so many segments at once as the simulation of its card finds bearable (`streams`).
 """
 
 from __future__ import annotations
@@ -115,11 +114,11 @@ def day(signal: Signal, capacity: int, *, seed: int = 0) -> Day:
 
 
 def streams(device: Device) -> int:
-    """Listeners of one replica without a gap and with p95 of the first audio within 300 ms."""
+    """Listeners of a replica: no gap, p95 of the first audio within 300 ms, a twentieth of the time to spare."""
     found = 1
     for callers in (4, 8, 12, 16, 20, 24, 32, 40, 48, 64):
         heard = simulate(callers, device, seconds=60)
-        if heard.silences or np.percentile(heard.first, 95) > 0.3:
+        if heard.silences or heard.busy > 0.95 or np.percentile(heard.first, 95) > 0.3:
             break
         found = callers
     return found

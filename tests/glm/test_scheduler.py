@@ -276,7 +276,7 @@ def test_a_crowd_that_comes_goes_and_breaks_things(synthesizer):
     scheduler = synthesizer.engine._loaded().scheduler
     say(synthesizer, TEXTS[0], SEEDS[0])  # the voice is listened to once
     with faults(scheduler):
-        outcome = crowd(synthesizer, callers=16, seconds=10, least=4)
+        outcome = crowd(synthesizer, callers=16, seconds=4, least=2)
     assert synthesizer.engine.sequences == scheduler.running == 0, "no slot is lost"
     assert outcome.finished
     assert outcome.unfairness <= 3, "nobody waits several times as long as all do on average"
