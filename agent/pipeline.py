@@ -112,6 +112,8 @@ class Models:
         progress(tr("loading the voice ({engine})", engine=settings.voice.engine))
         place = {"glm": "checkpoint", "remote": "address"}.get(settings.voice.engine, "model")
         chosen: dict[str, Any] = {place: settings.voice.model, "watermark": settings.label.watermark}
+        if settings.voice.engine == "glm":
+            chosen["steps"] = settings.voice.steps
         synthesizer = await asyncio.to_thread(tts_service.load, settings.voice.engine, **chosen)
         try:
             synthesizer.voice(settings.voice.name)
