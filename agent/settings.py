@@ -99,8 +99,6 @@ class VoiceSettings(Section):
     model: Path | None = None
     """kokoro: a local copy of the model; None: the one that comes as packages. glm: the checkpoint folder; None: the
     one that `glm-tts download` fills. remote: the address of the Ray cluster; None: this machine's."""
-    steps: int = Field(10, ge=1, le=50)
-    """glm: of the flow; fewer than the published ten are faster and change the sound (docs/glm-roofline.md)."""
     name: str | None = None
     """One of the engine's voices; None: its first."""
     speed: float = Field(1.0, ge=SPEEDS[0], le=SPEEDS[1])
@@ -109,6 +107,8 @@ class VoiceSettings(Section):
     language: Literal["zh", "en"] | None = None
     """None: decide from the text."""
     seed: int = 0
+    steps: int = Field(10, ge=1, le=50)
+    """glm: of the flow; fewer than the published ten are faster and change the sound (docs/glm-roofline.md)."""
 
 
 class LabelSettings(Section):
