@@ -9,8 +9,9 @@ night, most at eleven and at four), and a campaign that triples them within two 
 
 from __future__ import annotations
 
+import heapq
 import math
-import random
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -82,24 +83,25 @@ class Day:
 
 def day(signal: Signal, capacity: int, *, seed: int = 0) -> Day:
     """Let a day pass, second by second."""
-    dice = random.Random(seed)
+    dice = np.random.default_rng(seed)
     running, starting, wanted_since, idle_since = 1, [], 0.0, 0.0
     ends: list[float] = []
-    line: list[int] = []
+    line: deque[int] = deque()
     used = segments = late = most = 0
     worst = 0.0
     for second in range(24 * 3600):
-        ends = [end for end in ends if end > second]
+        while ends and ends[0] <= second:
+            heapq.heappop(ends)
         running += sum(ready <= second for ready in starting)
         starting = [ready for ready in starting if ready > second]
         rate = calls(second) / (SEGMENT + PAUSE)
-        count = np.random.default_rng((seed, second)).poisson(rate)
+        count = int(dice.poisson(rate))
         segments += count
-        line += [second] * int(count)
+        line.extend([second] * count)
         while line and len(ends) < running * capacity:
-            waited = second - line.pop(0)
+            waited = second - line.popleft()
             late, worst = late + (waited > 0), max(worst, waited)
-            ends.append(second + dice.expovariate(1 / SEGMENT))
+            heapq.heappush(ends, second + dice.exponential(SEGMENT))
         wanted = min(MOST, max(1, signal(Load(len(ends) + len(line), len(line), running, capacity))))
         have = running + len(starting)
         wanted_since = second if wanted <= have else wanted_since
