@@ -379,6 +379,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, help="with --concurrency: segments decoded at once")
     parser.add_argument("--stress", type=float, help="with --concurrency: seconds of cancels and injected errors")
     parser.add_argument("--evaluations", action="store_true", help="fewer steps of the flow; see glm_steps")
+    parser.add_argument("--look", type=Path, help="the same, then listeners beside simulated ones")
     parser.add_argument("--pieces", type=Path, help="write what each piece takes here, for the simulation")
     arguments = parser.parse_args()
     if arguments.evaluations:
@@ -391,10 +392,10 @@ def main() -> None:
         return glm_callers.main(arguments)
     device = torch.device(arguments.device)
     full = arguments.size == "full" or (arguments.size is None and device.type == "cuda")
-    if arguments.pieces:
+    if path := arguments.look or arguments.pieces:
         from tests.benchmarks import glm_device
 
-        return glm_device.main(arguments.pieces, device, full)
+        return (glm_device.look if arguments.look else glm_device.main)(path, device, full)
     model = random_model(FULL if full else SCALED, device)
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(f"{'full' if full else 'scaled'} size, random weights, {name}, torch {torch.__version__}")

@@ -1,6 +1,7 @@
 """What the pieces of GLM-TTS take on this device, recorded and eager, and whether both say the same.
 
 python -m tests.benchmarks.glm --pieces card.json     full size on a GPU, random weights; a scaled model on a CPU
+python -m tests.benchmarks.glm --look card.json       then real listeners on the engine, beside those that are simulated
 python -m tests.benchmarks.glm_simulated --measured card.json
 
 The file holds the times that the simulation reckons with (`glm_simulated.Device`), in seconds.
@@ -8,17 +9,19 @@ The file holds the times that the simulation reckons with (`glm_simulated.Device
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from tests.benchmarks.glm import FULL, SCALED, Clock, Model, random_model
-from tests.benchmarks.glm_simulated import FRAMES, GROUP, PROMPT, REFERENCE, SLOTS, Device
+from tests.benchmarks.glm_simulated import FRAMES, GROUP, PROMPT, REFERENCE, SLOTS, Device, simulate
 from tts_service.glm.decode import Decoder, Limits
 from tts_service.glm.flow_graph import FlowGraphs
 from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice, work_through
@@ -33,10 +36,10 @@ LATE = 12
 
 
 def timed(device: torch.device, work: Callable[[], Any], times: int = 5) -> float:
-    """The least of several runs, after one that does not count."""
+    """The least of several runs, on a CPU of one, after one that does not count."""
     work()
     taken = []
-    for _ in range(times):
+    for _ in range(times if device.type == "cuda" else 1):
         clock = Clock(device)
         work()
         taken.append(clock.read())
@@ -146,3 +149,22 @@ def main(path: Path, device: torch.device, full: bool) -> None:
         print(title, {key: f"{1e3 * value:.3f} ms" for key, value in asdict(times).items()})
     print("recorded against eager: mel {:.1e}, samples {:.1e} at most".format(*agreement(model, graphs, windows)))
     path.write_text(json.dumps({title: asdict(times) for title, times in found.items()}, indent=1))
+
+
+def look(path: Path, device: torch.device, full: bool) -> None:
+    """All that there is to see on a device: its pieces, listeners, and what the simulation says of as many."""
+    from tests.benchmarks import glm_callers
+
+    main(path, device, full)
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    counts = [1, 8, 16, 32] if device.type == "cuda" else [1, 2]
+    glm_callers.measure(counts, FULL if full else SCALED, device, None, True)
+    times = Device(**list(json.loads(path.read_text()).values())[-1])
+    for count in counts:
+        heard = simulate(count, times, seconds=60)
+        p50, p95 = 1e3 * np.percentile(heard.first, [50, 95])
+        print(
+            f"simulated with these times: {count} callers, {p50:.0f} ms, p95 {p95:.0f} ms, {heard.silences} underruns"
+        )
