@@ -28,9 +28,11 @@ from g2p import analyze
 from tts_service.audio import resample
 from tts_service.engine import StopSignal, SynthesisOptions, Voice
 from tts_service.kokoro import KokoroEngine
+from tts_service.kokoro.cast import table_names
 from tts_service.kokoro.matching.fitting import fit
 from tts_service.kokoro.matching.intelligibility import errors, units
 from tts_service.kokoro.matching.manner import Manner
+from tts_service.kokoro.matching.response import Response
 from tts_service.kokoro.matching.speaker import SpeakerEncoder
 from tts_service.pitch import pitch
 from tts_service.recogniser import Recogniser
@@ -44,7 +46,7 @@ TEXTS = (
     "They are painting the kitchen green.",
     "I have never been to the mountains in winter.",
 )
-HEAD = f"{'person':20}{'from':6}" + "".join(
+HEAD = f"{'person':20}{'from':12}" + "".join(
     f"{title:>{width}}"
     for title, width in zip(
         ("seen", "unseen", "semitones", "formants %", "spectrum dB", "errors %", "s"),
@@ -134,10 +136,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     encoder = SpeakerEncoder()
-    recognisers = {language: Recogniser(languages=(language,), threads=options.threads) for language in ("zh", "en")}
+    recogniser = Recogniser(threads=options.threads)
 
     def transcribe(samples: np.ndarray, language: str) -> str:
-        return recognisers[language].transcribe(samples).text
+        return recogniser.transcribe(samples, language=language).text
 
     with tempfile.TemporaryDirectory() as folder:
         library = Library(Path(folder) / "voices")
@@ -163,9 +165,7 @@ def main() -> None:
             ]
             return 100 * sum(map(errors, heard, expected)) / sum(map(len, expected))
 
-        own = {voice.name: speak(voice) for voice in engine.voices()}
-        packaged = {name: Judgement.of(encoder, said) for name, said in own.items()}
-        own_errors = {name: error_rate(said) for name, said in own.items()}
+        packaged = Response.load().packaged
         print(f"{options.quality}{', with keyboard noise' if options.keyboard else ''}\n{HEAD}")
         rows = []
         for name, reference, rate, unseen in persons(options.folder, options.keyboard):
@@ -178,13 +178,14 @@ def main() -> None:
             said = speak(next(voice for voice in engine.voices() if voice.name == key))
             matched, other = Judgement.of(encoder, said), Judgement.of(encoder, unseen)
             seen = encoder.embed(resample(reference, rate, 16000))
-            nearest = max(packaged, key=lambda each: float(packaged[each].embedding @ other.embedding))
-            before = packaged[nearest]
+            nearest = table_names()[int(np.argmax(packaged @ other.embedding))]
+            own = speak(Voice(nearest))
+            before = Judgement.of(encoder, own)
             row = [
                 (before.embedding @ seen, matched.embedding @ seen),
                 (before.embedding @ other.embedding, matched.embedding @ other.embedding),
                 *zip(before.distances(other), matched.distances(other), strict=True),
-                (own_errors[nearest], error_rate(said)),
+                (error_rate(own), error_rate(said)),
             ]
             rows.append(row)
             print(line(name, nearest, row, seconds), flush=True)
@@ -198,7 +199,7 @@ def line(name: str, nearest: str, row: list[tuple[float, float]], seconds: float
         f"{before:{width}.{digits}f} ->{after:{width - 1}.{digits}f}"
         for (before, after), width, digits in zip(row, (7, 8, 7, 7, 7, 5), (2, 2, 1, 1, 1, 0), strict=True)
     )
-    return f"{name:20}{nearest:6}{cells}{seconds:7.0f}"
+    return f"{name:20}{nearest:12}{cells}{seconds:7.0f}"
 
 
 if __name__ == "__main__":

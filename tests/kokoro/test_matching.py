@@ -14,12 +14,13 @@ from tts_service.audio import resample
 from tts_service.cli.commands import app
 from tts_service.engine import StopSignal
 from tts_service.kokoro import KokoroEngine
-from tts_service.kokoro.cast import FORMER, packaged_voices, style_table
-from tts_service.kokoro.matching.fitting import guarded
+from tts_service.kokoro.cast import FORMER, packaged_voices, style_table, table_names
+from tts_service.kokoro.matching.fitting import BETWEEN, guarded
 from tts_service.kokoro.matching.intelligibility import SENTENCES
 from tts_service.kokoro.matching.manner import Manner
-from tts_service.kokoro.matching.matcher import Match, Matcher, prosody_features, style_spread, tokens_of
+from tts_service.kokoro.matching.matcher import Match, Matcher, at_16k, nearest, prosody_features, tokens_of
 from tts_service.kokoro.matching.response import Heard, Response
+from tts_service.kokoro.matching.space import TIMBRE, prosodies, timbres
 from tts_service.kokoro.matching.speaker import SpeakerEncoder, mel, mel_filters
 from tts_service.kokoro.matching.voices import Matched, matched_file
 from tts_service.kokoro.rendering import Rendering
@@ -39,8 +40,7 @@ def matcher(cache):
 @pytest.fixture(scope="module")
 def person(matcher):
     """`person(texts, excitement)` -> samples at 16 kHz of somebody between two voices and a good way off."""
-    _, unit = style_spread()
-    noise = 0.35 * np.random.default_rng(5).normal(size=256) * unit
+    noise = 0.35 * np.random.default_rng(5).normal(size=256) * np.append(timbres().unit, prosodies().unit)
     noise[128:] = 0
 
     def say(texts, excitement=0.0):
@@ -184,18 +184,17 @@ def test_a_voice_that_is_not_understood_is_weakened(limit, share):
     """A listener who understands nobody that has moved further than `limit` from a packaged voice."""
 
     class Mouth:
-        said = 0
-
-        def say(self, tokens, base, delta):
-            sentence, self.said = self.said % 6, self.said + 1
-            samples = np.repeat([delta[0], sentence], 3000).astype(np.float32)
-            return Rendering(samples, *[np.zeros(0)] * 3, 0, *[np.zeros(0)] * 2)
+        def say(self, sentences, table, delta):
+            said = [np.repeat([delta[0], i], 3000).astype(np.float32) for i in range(len(sentences))]
+            return [Rendering(samples, *[np.zeros(0)] * 3, 0, *[np.zeros(0)] * 2) for samples in said]
 
         def weakened(self, match, weaker, recordings):
             return Match(match.base, match.delta * weaker, 1.0, 1.0, 0.5, 0.6)
 
     def transcribe(samples, language):
-        return SENTENCES[round(float(samples[-800]))] if samples[800] < limit + 0.05 else "嗯"  # resampled
+        step = 4000 + round(BETWEEN * 16000)
+        each = [samples[i : i + step] for i in range(0, len(samples), step)]
+        return " ".join(SENTENCES[round(float(one[3200]))] if one[800] < limit + 0.05 else "嗯" for one in each)
 
     match = Match("jm_kumo", np.ones(256, np.float32), 1.0, 1.0, 0.5, 0.9)
     found, (_, after), renderings = guarded(match, Mouth(), [], transcribe, 6, lambda stage, fraction: None)
@@ -206,8 +205,9 @@ def test_a_voice_that_is_not_understood_is_weakened(limit, share):
 
 def test_the_response_proposes_what_it_expects_to_be_nearer_and_believes_what_it_hears():
     response, random = Response.load(), np.random.default_rng(3)
-    start, pitch_of, weights = random.normal(0, 0.5, 128), 7.2, {"pull": 0.02, "colour": 0.02, "doubt": 0.05}
-    wanted = response.predict(random.normal(0, 0.7, 128), 7.8)
+    somewhere, other = random.normal(size=(2, 40)) * timbres().spread
+    start, pitch_of, weights = 0.7 * somewhere, 7.2, {"pull": 0.02, "colour": 0.02, "doubt": 0.05}
+    wanted = response.predict(other, 7.8)
     proposed = response.propose(wanted, start, pitch_of, **weights)
     before, after = (response.predict(z, pitch_of).embedding @ wanted.embedding for z in (start, proposed))
     assert 1 - after < 0.5 * (1 - before)
@@ -216,7 +216,31 @@ def test_the_response_proposes_what_it_expects_to_be_nearer_and_believes_what_it
     response.observe(proposed, pitch_of, surprise)
     assert response.predict(proposed, pitch_of).embedding @ surprise.embedding > max(0.97, doubtful)
     away = response.propose(wanted, proposed, pitch_of, **weights)
-    assert np.linalg.norm(away - proposed) > 0.5
+    assert np.linalg.norm(away - proposed) > 0.3
+
+
+def test_the_start_is_a_native_speaker_of_the_recordings_language_and_pitch():
+    response = Response.load()
+    places = {name: place for place, name in enumerate(table_names())}
+    for name, language, expected in (
+        ("zm_yunjian", "zh", "zm_yunjian"),
+        ("zm_yunjian", "", "zm_yunjian"),
+        ("am_michael", "en", "am_michael"),
+        ("am_michael", "zh", "zm_"),
+        ("jf_alpha", "", ("z", "a", "b")),
+    ):
+        likeness = response.packaged @ response.packaged[places[name]]
+        assert nearest(response, likeness, response.pitches[places[name]], language).startswith(expected)
+
+
+def test_a_native_speakers_prosody_is_left_alone_where_the_recording_agrees_with_it(matcher):
+    table = style_table("zm_yunxi")
+    said = [
+        at_16k(matcher.renderer.render(tokens, style_row(table, len(tokens) - 2))) for tokens in map(tokens_of, SEEN)
+    ]
+    match = Matcher(matcher.renderer, SpeakerEncoder(), rounds=1).match(said, lambda stage, fraction: None, "zh")
+    assert match.base == "zm_yunxi"
+    assert np.abs(match.delta[TIMBRE:] / prosodies().unit).max() < 0.5
 
 
 def test_the_mel_spectrum_is_librosas():

@@ -248,7 +248,7 @@ def _match(library: "Library", name: str, quality: str, seed: int) -> None:
 
     with needs("whisper"):
         from tts_service.recogniser import Recogniser
-    recognisers = {language: Recogniser(languages=(language,)) for language in ("zh", "en")}
+    recogniser = Recogniser()
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err, disable=not err.is_terminal
     ) as bar:
@@ -256,7 +256,7 @@ def _match(library: "Library", name: str, quality: str, seed: int) -> None:
         result = fit(
             library,
             name,
-            lambda samples, language: recognisers[language].transcribe(samples).text,
+            lambda samples, language: recogniser.transcribe(samples, language=language).text,
             quality=quality,
             seed=seed,
             progress=lambda stage, fraction: bar.update(task, description=stage, completed=fraction),

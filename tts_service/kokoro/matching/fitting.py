@@ -14,6 +14,7 @@ from pipecat_glm_tts.wording import tr
 from tts_service.audio import resample
 from tts_service.engine import SpeechError
 from tts_service.kokoro.calibrate import calibrate
+from tts_service.kokoro.cast import style_table
 from tts_service.kokoro.matching.intelligibility import SENTENCES, errors, units
 from tts_service.kokoro.matching.matcher import Match, Matcher, Progress, at_16k, tokens_of
 from tts_service.kokoro.matching.speaker import SAMPLE_RATE
@@ -28,6 +29,9 @@ TOLERANCE = 0.03
 """More of their syllables and words may be misheard than from the packaged voice."""
 WEAKER = (1.0, 0.7, 0.4, 0.0)
 """Shares of the way from the packaged voice to the match, tried in turn until the guard is content."""
+
+AT_ONCE, BETWEEN = 3, 0.4
+"""Sentences of a language that are heard in one piece, which spares Whisper's time, and the seconds between them."""
 
 Transcribe = Callable[[NDArray[np.float32], str], str]
 """Samples [n] at 16 kHz and their language, `zh` or `en` -> what is heard, an empty text if nothing."""
@@ -70,7 +74,7 @@ def fit(
     cache = cache_directory(cache_dir)
     matcher = Matcher.load(cache, threads)
     share = 0.5 if quality == "fast" else 0.15
-    match = matcher.match(recordings, lambda stage, fraction: progress(stage, share * fraction))
+    match = matcher.match(recordings, lambda stage, fraction: progress(stage, share * fraction), spoken(library, name))
     if quality == "best":
         from tts_service.kokoro.matching.refinement import refine
 
@@ -93,6 +97,14 @@ def fit(
     return found
 
 
+def spoken(library: Library, name: str) -> str:
+    """The language of a voice's recording, `zh` or `en`, by what is said in it; empty where that is not known."""
+    transcript = library.card(name).transcript
+    if any("\u4e00" <= char <= "\u9fff" for char in transcript):
+        return "zh"
+    return "en" if any(char.isalpha() and char.isascii() for char in transcript) else ""
+
+
 def guarded(
     match: Match,
     matcher: Matcher,
@@ -108,16 +120,19 @@ def guarded(
         need to ask) and from this one; and what this one said.
     """
     progress(tr("checking that it is understood"), 0.0)
-    said = [units(text) for text in SENTENCES[:count]]
-    allowed = TOLERANCE * sum(map(len, said))
+    sentences = SENTENCES[:count]
+    allowed = TOLERANCE * sum(len(units(text)) for text in sentences)
 
     def misheard(delta: NDArray[np.float32]) -> tuple[int, list[Rendering]]:
-        renderings = [matcher.say(tokens_of(text), match.base, delta) for text in SENTENCES[:count]]
-        heard = [
-            transcribe(at_16k(rendering), "en" if text.isascii() else "zh")
-            for text, rendering in zip(SENTENCES[:count], renderings, strict=True)
-        ]
-        return sum(errors(units(text), words) for text, words in zip(heard, said, strict=True)), renderings
+        renderings = matcher.say([tokens_of(text) for text in sentences], style_table(match.base), delta)
+        silence, mistakes = np.zeros(round(BETWEEN * SAMPLE_RATE), np.float32), 0
+        for language in ("zh", "en"):
+            own = [i for i, text in enumerate(sentences) if text.isascii() == (language == "en")]
+            for some in (own[i : i + AT_ONCE] for i in range(0, len(own), AT_ONCE)):
+                sound = np.concatenate([part for i in some for part in (at_16k(renderings[i]), silence)])
+                said = " ".join(sentences[i] for i in some)
+                mistakes += errors(units(transcribe(sound, language)), units(said))
+        return mistakes, renderings
 
     before: int | None = None
     for i, share in enumerate(WEAKER):

@@ -1,15 +1,16 @@
 """Voice matching: from a recording to a style table for the embedded engine.
 
-The model's style was trained on its own speakers. Here it is moved until the model sounds like somebody else: prosody
-first (pitch, its range, energy), which the front tells without rendering; then timbre, by rendering a few sentences,
-listening, and asking `Response` where to go next. It comes near a voice and does not clone it.
+It starts from the nearest native speaker and keeps that voice's way of speaking: of its prosody only pitch and its
+range are moved, as far as the recording says otherwise, which the front tells without rendering. Timbre moves freely in
+the space that all packaged voices span: render a few sentences, listen, ask `Response` where to go next. It comes near
+a voice and does not clone it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,10 @@ from g2p.encode.kokoro import encode
 from g2p.frontend import analyze
 from pipecat_glm_tts.wording import tr
 from tts_service.audio import resample
-from tts_service.kokoro.cast import FORMER, style_table
+from tts_service.kokoro.cast import native, style_table, table_names
 from tts_service.kokoro.matching.manner import Manner
-from tts_service.kokoro.matching.response import TIMBRE, Heard, Response
+from tts_service.kokoro.matching.response import Heard, Response
+from tts_service.kokoro.matching.space import SYMBOLS, TIMBRE, timbres
 from tts_service.kokoro.matching.speaker import SAMPLE_RATE, SpeakerEncoder
 from tts_service.kokoro.model import cache_directory
 from tts_service.kokoro.rendering import Renderer, Rendering
@@ -29,17 +31,21 @@ from tts_service.kokoro.symbols import Piece
 from tts_service.kokoro.voice import SAMPLE_RATE as MODEL_RATE
 from tts_service.kokoro.voice import VOICED, style_row
 
-BASES = tuple(sorted(FORMER.values()))
-"""Tables that a match starts from, in the order of `Response`."""
 PROBES = ("明天有雨，出门带伞。", "我们坐地铁去比较快。", "Thank you for calling, good night.")
 """What a candidate says to be compared: two seconds each, both languages."""
-ROUNDS = 6
+ROUNDS = 3
 PULL, COLOUR, DOUBT = 0.02, 0.02, 0.05
-"""Weights of the distance from the packaged voice, of the colour and of the doubt beside the cosine; see `propose`."""
+"""Weights of the distance from the start, of the colour and of the doubt beside the cosine; see `propose`."""
+HIGHER = 0.3
+"""What an octave between recording and voice counts against the cosine: pitch is hard to move far."""
 RANGE = (0.25, 1.3)
 """Octaves of pitch range that can be asked for; beyond lie creaks and wrong octaves."""
-PITCH_SHIFT, ENERGY_RATIO = 0.7, (0.8, 1.25)
-"""Most octaves and the ratios that pitch and energy range are moved by."""
+PITCH_SHIFT = 0.7
+"""Most octaves that pitch is moved by."""
+WIDER = 1.25
+"""A pitch range that differs by less is left as it is."""
+NEAR = 0.02
+"""Octaves that nobody hears."""
 RATE, PAUSE = (0.8, 1.25), (0.5, 2.0)
 """Limits of the tempo and pause factors."""
 USUAL_PAUSE = 0.3
@@ -78,54 +84,62 @@ class Matcher:
     Args:
         renderer: Speaks in any style.
         encoder: Tells speakers apart.
+        response: Foretells what a timbre sounds like; None: the shipped one.
         rounds: Renderings of every probe.
+        threads: Sentences that are rendered at once, each on its own core.
     """
 
-    def __init__(self, renderer: Renderer, encoder: SpeakerEncoder, rounds: int = ROUNDS) -> None:
+    def __init__(
+        self,
+        renderer: Renderer,
+        encoder: SpeakerEncoder,
+        response: Callable[[], Response] = Response.load,
+        rounds: int = ROUNDS,
+        threads: int = 1,
+    ) -> None:
         self.renderer = renderer
         self._encoder = encoder
+        self._response = response
         self._rounds = rounds
         self._probes = [tokens_of(text) for text in PROBES]
-        self._centre, self.unit = style_spread()
+        self._pool = ThreadPoolExecutor(threads, "rendering")
 
     @classmethod
     def load(cls, cache_dir: Path | None = None, threads: int = 1, rounds: int = ROUNDS) -> Matcher:
         """With the packaged model; the first time, prepare it in the cache. See `KokoroEngine.load`."""
-        return cls(Renderer(cache_directory(cache_dir), threads), SpeakerEncoder(), rounds)
+        return cls(Renderer(cache_directory(cache_dir), 1), SpeakerEncoder(), rounds=rounds, threads=threads)
 
-    def match(self, recordings: Sequence[NDArray[np.float32]], progress: Progress) -> Match:
+    def match(self, recordings: Sequence[NDArray[np.float32]], progress: Progress, language: str = "") -> Match:
         """Fit a style.
 
         Args:
             recordings: Of one person, each [n] mono at 16 kHz.
             progress: Told what is being done and how far it is, 0 to 1.
+            language: That the person speaks, `zh` or `en`; the start is a native speaker of it. Empty: not known.
         """
         progress(tr("listening to the recording"), 0.0)
         wanted = self.hear(recordings)
         manners = [Manner.of(samples) for samples in recordings]
-        response = Response.load()
+        response = self._response()
         likeness = response.packaged @ wanted.embedding
-        # Near in timbre, but above all in pitch, which is hard to move far.
-        distance = np.abs(response.pitches - np.median([manner.pitch for manner in manners]))
-        chosen = int(np.argmax(likeness - 0.3 * distance))
-        base = BASES[chosen]
+        base = nearest(response, likeness, float(np.median([manner.pitch for manner in manners])), language)
         table = style_table(base)
-        progress(tr("matching pitch and energy"), 0.1)
-        louder = float(np.median([manner.dynamics for manner in manners]) / response.dynamics[chosen])
-        prosody = self._prosody(table, manners, louder, response.prosody[chosen])
+        progress(tr("matching the pitch"), 0.1)
+        prosody = self._prosody(table, manners, response.prosody)
         pitch = prosody_features(self.curves(table, prosody))[0]
 
-        start = (self._middle_row(table) - self._centre)[:TIMBRE] / self.unit[:TIMBRE]
+        own = table[SYMBOLS - 1, :TIMBRE].astype(np.float64)
+        guess = response.guess(wanted)
         best: tuple[float, Style, list[NDArray[np.float32]]] | None = None
         for i in range(self._rounds):
             progress(tr("matching the timbre"), 0.2 + 0.8 * i / self._rounds)
-            z = response.propose(wanted, start, pitch, pull=PULL, colour=COLOUR, doubt=DOUBT)
-            delta = np.concatenate([(z - start) * self.unit[:TIMBRE], prosody])
+            x = response.propose(wanted, guess, pitch, pull=PULL, colour=COLOUR, doubt=DOUBT)
+            delta = np.concatenate([timbres().at(x) - own, prosody])
             heard, renderings = self.probe(table, delta)
             similarity = float(heard.embedding @ wanted.embedding)
             if best is None or similarity > best[0]:
                 best = similarity, delta, renderings
-            response.observe(z, pitch, heard)
+            response.observe(x, pitch, heard)
         assert best is not None
         after, delta, renderings = best
         ours = Manner.of(np.concatenate(renderings))
@@ -141,13 +155,15 @@ class Matcher:
         heard, _ = self.probe(style_table(match.base), delta)
         return replace(match, delta=delta, after=float(heard.embedding @ self.hear(recordings).embedding))
 
-    def say(self, tokens: NDArray[np.int64], base: str, delta: NDArray) -> Rendering:
-        """Tokens in a packaged table moved by delta [256]."""
-        return self.renderer.render(tokens, _moved(style_table(base), tokens, delta))
+    def say(
+        self, sentences: Sequence[NDArray[np.int64]], table: NDArray[np.float32], delta: NDArray
+    ) -> list[Rendering]:
+        """Sentences as tokens, in a table [rows, 256] moved by delta [256]."""
+        return list(self._pool.map(lambda t: self.renderer.render(t, _moved(table, t, delta)), sentences))
 
     def probe(self, table: NDArray[np.float32], delta: NDArray) -> tuple[Heard, list[NDArray[np.float32]]]:
         """What is heard in a table [rows, 256] moved by delta [256], and the probes themselves, each [n] at 16 kHz."""
-        said = [at_16k(self.renderer.render(tokens, _moved(table, tokens, delta))) for tokens in self._probes]
+        said = [at_16k(rendering) for rendering in self.say(self._probes, table, delta)]
         return self.hear(said), said
 
     def hear(self, recordings: Sequence[NDArray[np.float32]]) -> Heard:
@@ -156,33 +172,26 @@ class Matcher:
         colour = np.mean([Manner.of(samples).colour for samples in recordings], axis=0)
         return Heard(embedding / np.linalg.norm(embedding), colour)
 
-    def _prosody(
-        self, table: NDArray[np.float32], manners: Sequence[Manner], louder: float, directions: Style
-    ) -> Style:
-        """The change of the prosody half [128] that brings pitch, range and energy to those of the recordings.
+    def _prosody(self, table: NDArray[np.float32], manners: Sequence[Manner], directions: Style) -> Style:
+        """The change of the prosody half [128] that brings pitch and its range to those of the recordings.
 
         Args:
             table: Of the packaged voice, [rows, 256].
             manners: Of the recordings.
-            louder: How many times wider their range of loudness is than the packaged voice's.
             directions: [3, 128], see `Response`.
         """
         delta = np.zeros(256 - TIMBRE)
         found = prosody_features(self.curves(table, delta))
-        wanted = np.array(
-            [
-                np.clip(
-                    np.median([manner.pitch for manner in manners]), found[0] - PITCH_SHIFT, found[0] + PITCH_SHIFT
-                ),
-                np.clip(np.median([manner.range for manner in manners]), *RANGE),
-                found[2] * np.clip(louder, *ENERGY_RATIO),
-            ]
-        )
+        pitch = np.clip(np.median([manner.pitch for manner in manners]), found[0] - PITCH_SHIFT, found[0] + PITCH_SHIFT)
+        range_ = np.clip(np.median([manner.range for manner in manners]), *RANGE)
+        wanted = np.array([pitch, range_ if abs(np.log(range_ / found[1])) > np.log(WIDER) else found[1], found[2]])
         slopes = np.eye(3)  # of the features along the directions, corrected after every step (Broyden 1965)
         for _ in range(4):
             step = np.linalg.solve(slopes, wanted - found)
+            if np.abs(step[:2]).max() < NEAR:
+                break
             step *= min(1.0, 0.5 / np.abs(step[:2]).max())
-            delta = delta + step @ directions * self.unit[TIMBRE:]
+            delta = delta + step @ directions
             previous, found = found, prosody_features(self.curves(table, delta))
             slopes += np.outer(found - previous - slopes @ step, step) / (step @ step)
         return delta
@@ -190,24 +199,29 @@ class Matcher:
     def curves(self, table: NDArray[np.float32], prosody: Style) -> NDArray[np.float32]:
         """Pitch in Hz and energy, [2, frames], of the probes in a table whose prosody half is moved by [128]."""
         delta = np.concatenate([np.zeros(TIMBRE), prosody])
-        spoken = [self.renderer.prosody(tokens, _moved(table, tokens, delta)) for tokens in self._probes]
+        spoken = list(self._pool.map(lambda t: self.renderer.prosody(t, _moved(table, t, delta)), self._probes))
         return np.stack([np.concatenate([s.pitch for s in spoken]), np.concatenate([s.energy for s in spoken])])
 
-    def _middle_row(self, table: NDArray[np.float32]) -> Style:
-        return np.mean([style_row(table, len(tokens) - 2) for tokens in self._probes], axis=0).astype(np.float64)
+
+def nearest(response: Response, likeness: NDArray, pitch: float, language: str) -> str:
+    """The native speaker to start from: near in timbre, but above all in pitch, which is hard to move far.
+
+    Args:
+        response: Knows the packaged voices.
+        likeness: Of each to the recording, [54].
+        pitch: Of the recording, octaves above 1 Hz.
+        language: `zh`, `en`, or empty for either.
+    """
+    mother_tongues = [native(name) for name in table_names()]
+    suits = np.array([tongue == language if language else bool(tongue) for tongue in mother_tongues])
+    score = np.where(suits, likeness - HIGHER * np.abs(response.pitches - pitch), -np.inf)
+    return table_names()[int(np.argmax(score))]
 
 
 def tokens_of(text: str) -> NDArray[np.int64]:
     """A short sentence as the model's tokens, pads included."""
     symbols = encode(analyze(text))
     return Piece(symbols.text, symbols.tokens).tokens()
-
-
-@lru_cache(maxsize=1)
-def style_spread() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation [256] of all rows of the packaged voices: the origin and unit of timbres."""
-    rows = np.concatenate([style_table(name) for name in BASES]).astype(np.float64)
-    return rows.mean(axis=0), rows.std(axis=0)
 
 
 def prosody_features(curves: NDArray[np.float32]) -> NDArray[np.float64]:

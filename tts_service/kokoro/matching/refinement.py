@@ -25,7 +25,7 @@ from tts_service.kokoro.cast import style_table
 from tts_service.kokoro.float_model import float_model
 from tts_service.kokoro.front_graph import DURATIONS
 from tts_service.kokoro.matching.matcher import COLOUR, PULL, Match, Matcher, Progress, tokens_of
-from tts_service.kokoro.matching.response import TIMBRE
+from tts_service.kokoro.matching.space import TIMBRE, timbres
 from tts_service.kokoro.matching.speaker import (
     HOP,
     LOUDNESS,
@@ -104,7 +104,7 @@ def refine(
         )
         sentences.append((sentence, torch.from_numpy(style[:TIMBRE].copy())))
 
-    unit = torch.from_numpy(matcher.unit[:TIMBRE]).float()
+    unit = torch.from_numpy(timbres().unit).float()
     z = (torch.from_numpy(match.delta[:TIMBRE].copy()) / unit).requires_grad_()
     adam = torch.optim.Adam([z], lr=RATE, betas=(0.9, 0.99))
     best, chosen = -1.0, match.delta

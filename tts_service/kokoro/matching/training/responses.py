@@ -1,111 +1,105 @@
 """Collect how the model responds to its style: random styles, the sentences they speak, and what is heard in them.
 
-    python -m tts_service.kokoro.matching.training.responses FOLDER [--count 2000]
+    python -m tts_service.kokoro.matching.training.responses FOLDER [--count 250]
 
-Styles lie around the packaged voices: affine mixtures of them plus Gaussian noise. Each batch of 25 is a file of its
-own, so that a run can be stopped and resumed. `fit_responses` learns from the folder.
+Timbres lie in the space that the packaged voices span: mixtures of one to three of them, drawn towards or away from
+their middle, with noise in that space. Each batch of 25 is a file of its own, so that a run can be stopped and resumed.
+`fit_responses` learns from the folder.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from loguru import logger
 from numpy.typing import NDArray
 
-from tts_service.audio import resample
-from tts_service.kokoro.cast import style_table
-from tts_service.kokoro.matching.matcher import BASES, PROBES, Matcher, prosody_features, style_spread, tokens_of
-from tts_service.kokoro.matching.response import TIMBRE
+from tts_service.kokoro.cast import style_table, table_names
+from tts_service.kokoro.matching.manner import Manner
+from tts_service.kokoro.matching.matcher import PROBES, at_16k, prosody_features, tokens_of
+from tts_service.kokoro.matching.space import TIMBRE, prosodies, timbres
 from tts_service.kokoro.matching.speaker import SpeakerEncoder
 from tts_service.kokoro.model import cache_directory
 from tts_service.kokoro.rendering import Renderer
-from tts_service.kokoro.voice import SAMPLE_RATE, style_row
+from tts_service.kokoro.voice import style_row
 
 BATCH = 25
-PROSODY, PROSODY_PAIRS = "prosody.npz", 110
-MALE = 4
-"""Index of the only male table: two styles of five begin near it."""
+VOICES = "voices.npz"
+SAID = (
+    *PROBES,
+    "今天下午三点，我们在火车站门口见面。",
+    "Our meeting has been moved to Thursday, because the director is travelling.",
+)
+"""The probes are said in random styles, the others by the packaged voices themselves."""
 
 
-def random_style(rows: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
-    """A style [256] in the neighbourhood of the voices' rows [5, 256] for one length."""
-    weights = random.dirichlet(np.full(len(rows), 0.4))
-    if random.random() < 0.4:
-        weights = (1 - (share := random.uniform(0.6, 1.0))) * weights + share * np.eye(len(rows))[MALE]
-    centre = rows.mean(axis=0)
-    mixed = centre + random.uniform(0.8, 1.4) * (weights @ rows - centre)
-    noise = random.normal(size=256) * style_spread()[1]
-    noise[:128] *= random.uniform(0.2, 1.3)
-    noise[128:] *= random.uniform(0.0, 0.7)
-    return (mixed + noise).astype(np.float32)
+def random_style(symbols: int, random: np.random.Generator) -> NDArray[np.float32]:
+    """A style [256] for an utterance of that many symbols. Women and men take turns to be mixed."""
+    sex = random.choice(["f", "m"])
+    names = [name for name in table_names() if name[1] == sex]
+    chosen = random.choice(names, size=random.integers(1, 4), replace=False)
+    weights = random.dirichlet(np.ones(len(chosen)))
+    mixed = weights @ np.stack([style_row(style_table(name), symbols) for name in chosen])
+    there = timbres()
+    coordinates = there.coordinates(mixed[:TIMBRE]) * random.uniform(0.8, 1.3)
+    coordinates += random.normal(size=len(there.spread)) * there.spread * random.uniform(0.1, 0.7)
+    prosody = mixed[TIMBRE:] + random.normal(size=len(mixed) - TIMBRE) * prosodies().unit * random.uniform(0, 0.4)
+    return np.concatenate([there.at(coordinates), prosody]).astype(np.float32)
 
 
-def collect_prosody(target: Path) -> None:
-    """How pitch, its range and energy answer to the prosody half: pairs of opposite changes around every voice."""
-    matcher, unit = Matcher.load(), style_spread()[1][TIMBRE:]
-    random = np.random.default_rng(0)
-    changes = 0.4 * random.normal(size=(len(BASES), PROSODY_PAIRS, 256 - TIMBRE))
-    answers = np.array(
-        [
-            [
-                prosody_features(matcher.curves(table, change * unit))
-                - prosody_features(matcher.curves(table, -change * unit))
-                for change in around
-            ]
-            for table, around in zip(map(style_table, BASES), changes, strict=True)
-        ]
-    )
-    np.savez(target, changes=changes, answers=answers / 2)
+def heard_in(
+    renderer: Renderer, encoder: SpeakerEncoder, styles: Iterable[tuple[int, NDArray[np.float32]]]
+) -> dict[str, NDArray]:
+    """What is heard when sentences are said in styles, given as the number of the sentence and the style [256].
+
+    Said [n], styles [n, 256], `prosody_features` [n, 3], embeddings [n, 256], colours [n, 40].
+    """
+    sentences = [tokens_of(text) for text in SAID]
+    rows: dict[str, list] = {name: [] for name in ("said", "styles", "prosody", "embeddings", "colours")}
+    for said, style in styles:
+        rendering = renderer.render(sentences[said], style)
+        heard = at_16k(rendering)
+        if len(heard) < 8000 or not np.isfinite(heard).all():
+            continue
+        rows["said"].append(said)
+        rows["styles"].append(style)
+        rows["prosody"].append(prosody_features(np.stack([rendering.pitch, rendering.energy])))
+        rows["embeddings"].append(encoder.embed(heard))
+        rows["colours"].append(Manner.of(heard).colour)
+    return {name: np.array(values) for name, values in rows.items()}
+
+
+def batch(seed: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Random styles."""
+    lengths, random = [len(tokens_of(text)) - 2 for text in PROBES], np.random.default_rng(seed)
+    for i in range(BATCH):
+        said = (seed + i) % len(PROBES)
+        yield said, random_style(lengths[said], random)
+
+
+def voices() -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """The packaged voices themselves."""
+    for name in table_names():
+        for said in range(len(PROBES), len(SAID)):
+            yield said, style_row(style_table(name), len(tokens_of(SAID[said])) - 2)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write batches until there are enough."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--count", type=int, default=250)
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)
-    if not (options.folder / PROSODY).exists():
-        collect_prosody(options.folder / PROSODY)
-    renderer = Renderer(cache_directory(), 1)
-    encoder, tables, probes = (
-        SpeakerEncoder(),
-        [style_table(name) for name in BASES],
-        [tokens_of(text) for text in PROBES],
-    )
-    for batch in range(options.count // BATCH):
-        target = options.folder / f"{batch:04d}.npz"
-        if target.exists():
-            continue
-        random = np.random.default_rng(batch)
-        styles, said, embeddings, curves, audio = [], [], [], [], []
-        for i in range(BATCH):
-            tokens = probes[i % len(PROBES)]
-            style = random_style(np.stack([style_row(table, len(tokens) - 2) for table in tables]), random)
-            rendering = renderer.render(tokens, style)
-            heard = resample(rendering.samples, SAMPLE_RATE, 16000)
-            if len(heard) < 8000 or not np.isfinite(heard).all():
-                continue
-            styles.append(style)
-            said.append(i % len(PROBES))
-            embeddings.append(encoder.embed(heard))
-            curves.append(np.stack([rendering.pitch, rendering.energy]))
-            audio.append((np.clip(heard, -1, 1) * 32767).astype(np.int16))
-        np.savez(
-            target,
-            styles=np.stack(styles),
-            said=said,
-            embeddings=np.stack(embeddings),
-            lengths=[c.shape[1] for c in curves],
-            curves=np.concatenate(curves, axis=1),
-            samples=[len(a) for a in audio],
-            audio=np.concatenate(audio),
-        )
-        logger.info(f"{target.name}: {len(styles)} styles")
+    renderer, encoder = Renderer(cache_directory(), 1), SpeakerEncoder()
+    batches = {VOICES: voices()} | {f"{seed:04d}.npz": batch(seed) for seed in range(options.count // BATCH)}
+    for name, styles in batches.items():
+        if not (options.folder / name).exists():
+            np.savez(options.folder / name, allow_pickle=False, **heard_in(renderer, encoder, styles))
+            logger.info(name)
 
 
 if __name__ == "__main__":
