@@ -4,8 +4,9 @@
 
 Without options the cast says eight sentences of either language; a voice's own language is marked. Columns: syllables
 (toneless) and words that Whisper base misheard; DNSMOS P.835 overall quality where the package `speechmos` is
-installed; loudness in LUFS; syllables and words a second; tone clarity, see `tests.benchmarks.tones`; with `--mixed`
-how often the English word of a Mandarin sentence is heard. With `--stock` the stock model called whole stands beside.
+installed; loudness in LUFS; syllables and words a second; tone clarity, see `tts_service.kokoro.tones`. With `--mixed`
+how often the English word of a Mandarin sentence is heard as such, and how often when it is said alone, which is as
+much as can be had of this listener. With `--stock` the stock model called whole stands beside.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ import soxr
 from numpy.typing import NDArray
 
 import g2p
-from tests.benchmarks import tones
 from tests.benchmarks.voices_said import ENGLISH, MANDARIN, MIXED
 from tts_service.engine import StopSignal, SynthesisOptions, Voice
 from tts_service.kokoro import KokoroEngine
 from tts_service.kokoro.calibrate import loudness
-from tts_service.kokoro.cast import CAST, native, packaged_voices
+from tts_service.kokoro.cast import CAST, native, packaged_voices, style_table
 from tts_service.kokoro.matching.intelligibility import errors, units
 from tts_service.kokoro.model import cache_directory
 from tts_service.kokoro.network import open_session
 from tts_service.kokoro.rendering import Renderer
+from tts_service.kokoro.tones import Teachers, curves
 from tts_service.recogniser import Recogniser
 from tts_service.tempo import shared, stretched
 
@@ -95,11 +96,15 @@ def row(
     return f"{wrong:3d} of {total:3d} {wrong / total:6.1%}  {quality}  {loudness(spoken):6.1f}  {rate:4.1f}"
 
 
-def mixed(engine: KokoroEngine, voice: Voice, recogniser: Recogniser) -> int:
-    """In how many mixed sentences the English word is heard."""
-    spoken = [soxr.resample(said(engine, voice, text), 24000, 16000) for text, _ in MIXED]
-    heard = [recogniser.transcribe(samples, language="zh").text.lower() for samples in spoken]
-    return sum(word in re.sub("[ -]", "", text) for (_, word), text in zip(MIXED, heard, strict=True))
+def mixed(engine: KokoroEngine, voice: Voice, recogniser: Recogniser) -> tuple[int, int]:
+    """How many English words are heard inside their Mandarin sentences, and alone."""
+
+    def heard(text: str, word: str, language: str) -> bool:
+        samples = soxr.resample(said(engine, voice, text), 24000, 16000)
+        return word in re.sub("[ -]", "", recogniser.transcribe(samples, language=language).text.lower())
+
+    inside = sum(heard(text, word, "zh") for text, word in MIXED)
+    return inside, sum(heard(f"{word}.", word, "en") for _, word in MIXED)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -121,7 +126,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     recogniser = Recogniser()
     judge = dnsmos()
     tables = {name: {role.name: role.table for role in CAST}.get(name, name) for name in names}
-    clear = tones.measured(Renderer(cache_directory(), 1), tables.values(), MANDARIN[: options.sentences])
+    renderer, mandarin = Renderer(cache_directory(), 1), MANDARIN[: options.sentences]
+    teachers = Teachers.heard(renderer, mandarin)
+    clear = {
+        table: teachers.clarity(table, curves(renderer, style_table(table), mandarin)) for table in tables.values()
+    }
     print(f"{'voice':24} {'misheard':>17}  MOS   LUFS   rate  tones")
     for name in names:
         for language, texts in (("zh", MANDARIN), ("en", ENGLISH)):
@@ -131,8 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 tone = f"{clear[tables[name]]:6.1%}" if language == "zh" else ""
                 print(f"{name + kind:20} {language}{mark} {cells}  {tone}", flush=True)
         if options.mixed:
-            heard = mixed(engines[""], known[name], recogniser)
-            print(f"{name:20} English words heard in Mandarin sentences: {heard} of {len(MIXED)}", flush=True)
+            inside, alone = mixed(engines[""], known[name], recogniser)
+            print(f"{name:20} of {len(MIXED)} English words {inside} heard in Mandarin, {alone} alone", flush=True)
 
 
 if __name__ == "__main__":

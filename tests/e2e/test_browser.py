@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.agent.speech import error_rate, syllables
+from tts_service.kokoro.cast import CAST
 
 GREETING = "你好，请讲。"
 pytestmark = pytest.mark.e2e
@@ -148,6 +149,8 @@ def test_the_page_fits_and_shows_its_characters(browser, talk, tmp_path, width, 
         has_touch=phone,
     ).page
     assert page.inner_text("#state") == ("未接通" if locale == "zh-CN" else "Not connected")
+    assert cast_offered(page) == [role.description.split(" / ")[locale == "en-US"] for role in CAST]
+    assert page.input_value("#voice") == CAST[0].name
     page.click("#call")
     page.wait_for_selector("body[data-state=speaking]")
     picture = page.screenshot(path=tmp_path / "speaking.png")
@@ -162,6 +165,12 @@ def test_the_page_fits_and_shows_its_characters(browser, talk, tmp_path, width, 
     assert "CJK" in font_of(page, "#language" if locale == "en-US" else "h1")
     page.click("#language")
     assert page.inner_text("h1") == ("Talk" if locale == "zh-CN" else "对话")
+    assert cast_offered(page) == [role.description.split(" / ")[locale == "zh-CN"] for role in CAST]
+
+
+def cast_offered(page) -> list[str]:
+    """How the picker names the voices that come along."""
+    return page.locator("#voice option").all_text_contents()[: len(CAST)]
 
 
 def font_of(page, selector: str) -> str:

@@ -121,7 +121,9 @@ def test_log_mel_distance_to_the_float_rendering(engine, whole, stock, mel_dista
         distances.append(mel_distance(ours, audio[audible]))
         integer = whole._network.begin(tokens, voice, 1.0, stop).samples(0, len(audio) // 300, stop)
         of_stock.append(mel_distance(integer[audible], audio[audible]))
-    print("\nlog-mel L1 to float32:", np.round(distances, 3), "of the stock file:", np.round(of_stock, 3))
+    for place, role in enumerate(CAST):
+        own, its = (np.round(values[place :: len(CAST)], 3) for values in (distances, of_stock))
+        print(f"\n{role.name}: log-mel L1 to float32 {own}, of the stock file {its}", end="")
     assert np.mean(distances) <= 0.25
     assert max(distances) <= 0.35
     # The stock file is itself 0.17 away, by its integer activations. What streaming adds differs from sentence to
@@ -157,7 +159,7 @@ def test_the_level_does_not_drift(spoken):
 
 def test_no_clicks_where_chunks_join(engine):
     """The sharpest bend at the joins is no sharper than the sharpest elsewhere."""
-    at_joins, elsewhere = [], []
+    at_joins = []
     for i, text in enumerate(CHINESE[:5] + ENGLISH[:5]):
         chunks = list(
             engine.synthesize(analyze(text), engine.voices()[i % len(CAST)], SynthesisOptions(), StopSignal())
@@ -166,7 +168,6 @@ def test_no_clicks_where_chunks_join(engine):
         near = np.zeros(len(bend), bool)
         for join in np.cumsum([len(chunk.samples) for chunk in chunks])[:-1]:
             near[join - 3 : join + 2] = True
-        at_joins.append(bend[near].max() / bend.max())
-        elsewhere.append(np.median(bend[~near]) / bend.max())
+        at_joins.append(bend[near].max() / bend[~near].max())
     assert max(at_joins) <= 1
     assert np.median(at_joins) < 0.5

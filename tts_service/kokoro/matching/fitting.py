@@ -16,7 +16,7 @@ from tts_service.engine import SpeechError
 from tts_service.kokoro.calibrate import calibrate
 from tts_service.kokoro.cast import style_table
 from tts_service.kokoro.matching.intelligibility import SENTENCES, errors, units
-from tts_service.kokoro.matching.matcher import Match, Matcher, Progress, at_16k, tokens_of
+from tts_service.kokoro.matching.matcher import WEAKER, Match, Matcher, Progress, at_16k, tokens_of
 from tts_service.kokoro.matching.speaker import SAMPLE_RATE
 from tts_service.kokoro.matching.voices import Matched, matched_file
 from tts_service.kokoro.model import cache_directory, model_file
@@ -25,11 +25,8 @@ from tts_service.voices import Library, load_recording
 
 GUARDED = {"fast": 6, "best": len(SENTENCES)}
 """Sentences that Whisper must understand."""
-TOLERANCE = 0.03
+TOLERANCE = 0.02
 """More of their syllables and words may be misheard than from the packaged voice."""
-WEAKER = (1.0, 0.7, 0.4, 0.0)
-"""Shares of the way from the packaged voice to the match, tried in turn until the guard is content."""
-
 AT_ONCE, BETWEEN = 3, 0.4
 """Sentences of a language that are heard in one piece, which spares Whisper's time, and the seconds between them."""
 

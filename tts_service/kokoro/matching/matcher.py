@@ -1,9 +1,9 @@
 """Voice matching: from a recording to a style table for the embedded engine.
 
 It starts from the nearest native speaker and keeps that voice's way of speaking: of its prosody only pitch and its
-range are moved, as far as the recording says otherwise, which the front tells without rendering. Timbre moves freely in
-the space that all packaged voices span: render a few sentences, listen, ask `Response` where to go next. It comes near
-a voice and does not clone it.
+range are moved, as far as the recording says otherwise and the tones of Mandarin stay clear, which the front tells
+without rendering. Timbre moves freely in the space that all packaged voices span: render a few sentences, listen, ask
+`Response` where to go next. It comes near a voice and does not clone it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from g2p.frontend import analyze
 from pipecat_glm_tts.wording import tr
 from tts_service.audio import resample
 from tts_service.kokoro.cast import native, style_table, table_names
+from tts_service.kokoro.matching.intelligibility import MANDARIN
 from tts_service.kokoro.matching.manner import Manner
 from tts_service.kokoro.matching.response import Heard, Response
 from tts_service.kokoro.matching.space import SYMBOLS, TIMBRE, timbres
@@ -28,6 +29,7 @@ from tts_service.kokoro.matching.speaker import SAMPLE_RATE, SpeakerEncoder
 from tts_service.kokoro.model import cache_directory
 from tts_service.kokoro.rendering import Renderer, Rendering
 from tts_service.kokoro.symbols import Piece
+from tts_service.kokoro.tones import curves
 from tts_service.kokoro.voice import SAMPLE_RATE as MODEL_RATE
 from tts_service.kokoro.voice import VOICED, style_row
 
@@ -44,6 +46,10 @@ PITCH_SHIFT = 0.7
 """Most octaves that pitch is moved by."""
 WIDER = 1.25
 """A pitch range that differs by less is left as it is."""
+BLURRED = 0.03
+"""Less of the tones may be told than of those of the voice that it starts from."""
+WEAKER = (1.0, 0.7, 0.4, 0.0)
+"""Shares of the way from the packaged voice to the match, tried in turn until what guards it is content."""
 NEAR = 0.02
 """Octaves that nobody hears."""
 RATE, PAUSE = (0.8, 1.25), (0.5, 2.0)
@@ -125,7 +131,7 @@ class Matcher:
         base = nearest(response, likeness, float(np.median([manner.pitch for manner in manners])), language)
         table = style_table(base)
         progress(tr("matching the pitch"), 0.1)
-        prosody = self._prosody(table, manners, response.prosody)
+        prosody = self.clear(base, response, self._prosody(table, manners, response.prosody))
         pitch = prosody_features(self.curves(table, prosody))[0]
 
         own = table[SYMBOLS - 1, :TIMBRE].astype(np.float64)
@@ -195,6 +201,19 @@ class Matcher:
             previous, found = found, prosody_features(self.curves(table, delta))
             slopes += np.outer(found - previous - slopes @ step, step) / (step @ step)
         return delta
+
+    def clear(self, base: str, response: Response, prosody: Style) -> Style:
+        """As much of a change of a voice's prosody half [128] as leaves its tones clear, if it speaks them by birth."""
+        if native(base) != "zh":
+            return prosody
+        table = style_table(base)
+
+        def clarity(share: float) -> float:
+            moved = table + np.concatenate([np.zeros(TIMBRE), share * prosody]).astype(np.float32)
+            return response.teachers.clarity(base, curves(self.renderer, moved, MANDARIN))
+
+        enough = clarity(0) - BLURRED
+        return prosody * next(share for share in WEAKER if share == 0 or clarity(share) >= enough)
 
     def curves(self, table: NDArray[np.float32], prosody: Style) -> NDArray[np.float32]:
         """Pitch in Hz and energy, [2, frames], of the probes in a table whose prosody half is moved by [128]."""

@@ -13,6 +13,8 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
+from tts_service.kokoro.tones import Teachers
+
 ROUNDING = 0.1
 """Of the noise of a random rendering: what is left in the mean of several sentences."""
 RIDGE = 3.0
@@ -41,6 +43,7 @@ class Response:
         """What the packaged voices sound like, in their order: embeddings [54, 256] and pitches in octaves [54]."""
         self.prosody = arrays["prosody"].astype(np.float64)
         """[3, 128]: the changes of the prosody half that raise each of `prosody_features` by one."""
+        self.teachers = Teachers.of(arrays)
         self._linear, self._smooth, self._length, self._noise, self._pitch = (float(x) for x in arrays["kernel"])
         self._mean, self._spread = arrays["output_mean"].astype(np.float64), arrays["output_spread"].astype(np.float64)
         self._inputs = arrays["inputs"].astype(np.float64)

@@ -16,10 +16,14 @@ import numpy as np
 from loguru import logger
 from numpy.typing import NDArray
 
+from tts_service.kokoro.matching.intelligibility import MANDARIN
 from tts_service.kokoro.matching.matcher import PROBES
 from tts_service.kokoro.matching.response import MIDDLE_PITCH, Response
 from tts_service.kokoro.matching.space import TIMBRE, prosodies, timbres
 from tts_service.kokoro.matching.training.responses import SAID, VOICES
+from tts_service.kokoro.model import cache_directory
+from tts_service.kokoro.rendering import Renderer
+from tts_service.kokoro.tones import Teachers
 
 RIDGE = 0.1
 """Of the regression of the prosody, as a share of the mean variance."""
@@ -82,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arrays = {
         "prosody": prosody_directions(data).astype(np.float32),
         **packaged(folder),
+        **Teachers.heard(Renderer(cache_directory(), 1), MANDARIN).arrays(),
         "output_mean": average.astype(np.float32),
         "output_spread": spread.astype(np.float32),
     }

@@ -8,13 +8,13 @@ and so are its neighbours: where the pitch comes from and where it goes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from g2p import analyze
 from g2p.encode.kokoro import encode
+from g2p.frontend import analyze
 from tts_service.kokoro.cast import native, style_table, table_names
 from tts_service.kokoro.rendering import Renderer
 from tts_service.kokoro.symbols import Piece
@@ -29,7 +29,7 @@ Curves = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 
 def curves(renderer: Renderer, table: NDArray[np.float32], texts: Iterable[str]) -> Curves:
-    """The syllables of a voice with that style table [510, 256]."""
+    """The syllables of a voice with that style table [510, 256], as the front alone tells them."""
     found: list[tuple[list[float], int]] = []
     for text in texts:
         pronunciation = analyze(text)
@@ -68,21 +68,44 @@ def curves(renderer: Renderer, table: NDArray[np.float32], texts: Iterable[str])
     return features, np.array([tone for _, tone in found])
 
 
-def clarity(voices: dict[str, Curves]) -> dict[str, float]:
-    """The share of each voice's syllables whose tone is told rightly by the native voices that are somebody else."""
-    natives = [name for name in voices if native(name) == "zh"]
-    return {
-        name: float((_told(features, [voices[other] for other in natives if other != name]) == tones).mean())
-        for name, (features, tones) in voices.items()
-    }
+class Teachers:
+    """The native speakers, by whose syllables tones are told.
 
+    Args:
+        taught: Of each what `curves` found.
+    """
 
-def measured(renderer: Renderer, names: Iterable[str], texts: Iterable[str]) -> dict[str, float]:
-    """Tone clarity of these style tables, the native ones beside them to learn from."""
-    texts = tuple(texts)
-    everybody = dict.fromkeys([*names, *(name for name in table_names() if native(name) == "zh")])
-    found = clarity({name: curves(renderer, style_table(name), texts) for name in everybody})
-    return {name: found[name] for name in names}
+    def __init__(self, taught: Mapping[str, Curves]) -> None:
+        self._taught = dict(taught)
+
+    @classmethod
+    def heard(cls, renderer: Renderer, texts: Sequence[str]) -> Teachers:
+        """Let them say something."""
+        names = [name for name in table_names() if native(name) == "zh"]
+        return cls({name: curves(renderer, style_table(name), texts) for name in names})
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray]) -> Teachers:
+        """Out of what `arrays` gave."""
+        names, owners = arrays["teachers"], arrays["teacher_of"]
+        found = arrays["syllables"].astype(np.float64), arrays["tones"].astype(np.int64)
+        return cls({str(name): (found[0][owners == i], found[1][owners == i]) for i, name in enumerate(names)})
+
+    def arrays(self) -> dict[str, NDArray]:
+        """As named arrays."""
+        features, tones = zip(*self._taught.values(), strict=True)
+        return {
+            "teachers": np.array(list(self._taught)),
+            "teacher_of": np.repeat(np.arange(len(tones), dtype=np.int8), list(map(len, tones))),
+            "syllables": np.concatenate(features).astype(np.float16),
+            "tones": np.concatenate(tones).astype(np.int8),
+        }
+
+    def clarity(self, name: str, syllables: Curves) -> float:
+        """The share of syllables whose tone is rightly told by those teachers who are not called `name`."""
+        features, tones = syllables
+        others = [taught for teacher, taught in self._taught.items() if teacher != name]
+        return float((_told(features, others) == tones).mean())
 
 
 def _told(features: NDArray[np.float64], learnt: list[Curves]) -> NDArray[np.int64]:
