@@ -8,6 +8,8 @@ from g2p import analyze
 from g2p.encode.kokoro import encode
 from tts_service.engine import StopSignal
 from tts_service.kokoro.cast import Packaged
+from tts_service.kokoro.matching.matcher import Match
+from tts_service.kokoro.matching.voices import Matched
 from tts_service.kokoro.network import Front
 from tts_service.kokoro.symbols import Piece
 
@@ -50,4 +52,12 @@ def test_only_the_english_word_changes(engine):
         )
         np.testing.assert_array_equal(leaning[~marked], plain[~marked])
         assert not marked.any() or leaning[marked].sum() > 1.15 * plain[marked].sum()
-    assert Packaged()["rose"].english is None
+
+
+def test_native_speakers_of_mandarin_lean_and_so_do_voices_matched_from_them():
+    packaged = Packaged()
+    for name, leans in (("lian", True), ("bai", True), ("rose", False), ("mei", False)):
+        assert (packaged[name].english is not None) == leans
+    for base, leans in (("zm_yunxi", True), ("af_heart", False)):
+        match = Match(base, np.zeros(256, np.float32), 1.0, 1.0, 0.7, 0.8)
+        assert (Matched(match, packaged[base].normalisation, "fast", 6, (0, 0)).voice().english is not None) == leans

@@ -95,6 +95,11 @@ def style_table(name: str) -> NDArray[np.float32]:
     return table
 
 
+def english_model(table: str) -> NDArray[np.float32] | None:
+    """The style table [510, 256] that a native speaker of Mandarin leans on for English words; None for the others."""
+    return style_table(ENGLISH) if native(table) == "zh" else None
+
+
 class Packaged(Mapping[str, "KokoroVoice"]):
     """The packaged voices as they are spoken with, by any of their names; each is made when it is first asked for."""
 
@@ -110,8 +115,7 @@ class Packaged(Mapping[str, "KokoroVoice"]):
         from tts_service.kokoro.voice import KokoroVoice
 
         table = self._tables[name]
-        english = style_table(ENGLISH) if native(table) == "zh" else None
-        return KokoroVoice(style_table(table), self._normalisations[table], english=english)
+        return KokoroVoice(style_table(table), self._normalisations[table], english=english_model(table))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tables)

@@ -16,6 +16,7 @@ from loguru import logger
 from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError, Voice
 from tts_service.files import published
+from tts_service.kokoro.cast import english_model
 from tts_service.kokoro.matching.matcher import Match
 from tts_service.kokoro.model import MODEL_SHA256
 from tts_service.kokoro.voice import KokoroVoice, Normalisation
@@ -40,7 +41,8 @@ class Matched:
 
     def voice(self) -> KokoroVoice:
         """As the engine speaks it."""
-        return KokoroVoice(self.match.styles, self.normalisation, self.match.rate, self.match.pause)
+        found = self.match
+        return KokoroVoice(found.styles, self.normalisation, found.rate, found.pause, english_model(found.base))
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""
