@@ -242,21 +242,24 @@ def _check_quality(quality: str) -> None:
 
 def _match(library: "Library", name: str, quality: str, seed: int) -> None:
     """Fit with progress, and say honestly what it came to."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from tts_service.kokoro.matching.fitting import fit
 
     with needs("whisper"):
         from tts_service.recogniser import Recogniser
-    recogniser = Recogniser()
-    with Progress(
+    bar = Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err, disable=not err.is_terminal
-    ) as bar:
+    )
+    with ThreadPoolExecutor(1) as beside, bar:
+        recogniser = beside.submit(Recogniser)  # loads while the matching, which needs it last, begins
         task = bar.add_task(tr("voice matching"), total=1.0)
         result = fit(
             library,
             name,
-            lambda samples, language: recogniser.transcribe(samples, language=language).text,
+            lambda samples, language: recogniser.result().transcribe(samples, language=language).text,
             quality=quality,
             seed=seed,
             progress=lambda stage, fraction: bar.update(task, description=stage, completed=fraction),

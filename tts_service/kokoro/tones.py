@@ -101,9 +101,14 @@ class Teachers:
             "tones": np.concatenate(tones).astype(np.int8),
         }
 
-    def clarity(self, name: str, syllables: Curves) -> float:
-        """The share of syllables whose tone is rightly told by those teachers who are not called `name`."""
-        features, tones = syllables
+    def clarity(self, name: str, syllables: Curves | None = None) -> float:
+        """The share of syllables whose tone is rightly told by those teachers who are not called `name`.
+
+        Args:
+            name: Of the voice.
+            syllables: What it said; None: what this teacher said.
+        """
+        features, tones = self._taught[name] if syllables is None else syllables
         others = [taught for teacher, taught in self._taught.items() if teacher != name]
         return float((_told(features, others) == tones).mean())
 

@@ -212,7 +212,7 @@ class Matcher:
             moved = table + np.concatenate([np.zeros(TIMBRE), share * prosody]).astype(np.float32)
             return response.teachers.clarity(base, curves(self.renderer, moved, MANDARIN))
 
-        enough = clarity(0) - BLURRED
+        enough = response.teachers.clarity(base) - BLURRED
         return prosody * next(share for share in WEAKER if share == 0 or clarity(share) >= enough)
 
     def curves(self, table: NDArray[np.float32], prosody: Style) -> NDArray[np.float32]:
