@@ -26,12 +26,15 @@ from pipecat.transcriptions.language import Language
 from pipecat.utils.time import time_now_iso8601
 from pipecat.utils.tracing.service_decorators import traced_stt
 
+from agent.turns.reaction import ReactionFrame, Reactions
 from agent.turns.stop import NothingHeardFrame
 from tts_service.recogniser import Listener, Transcript
 
-FIRST_GLIMPSE = 0.32
+FIRST_GLIMPSE = 0.28
 """Seconds of voice after which a first look is worth it, and seconds between two looks."""
-NEXT_GLIMPSE = 0.25
+NEXT_GLIMPSE = 0.15
+BEFORE_VOICE = 0.2
+"""Seconds of sound before the voice that are looked at with it."""
 LULL = 0.1
 """Seconds of quiet after which recognition begins; the voice activity detector needs twice as many."""
 QUIET = 0.06
@@ -60,7 +63,8 @@ class WhisperSTT(SegmentedSTTService):
     """Pipecat's door to the shared recogniser: one transcript for every stretch of speech that the VAD marks.
 
     Recognition begins at the first lull, before the VAD is certain, and is thrown away when the voice goes on. While
-    the agent speaks, interim transcripts of what the user begins to say tell a nod from an interruption.
+    the agent speaks, the sound of what the user begins to say tells a nod from an interruption, or interim transcripts
+    where the recogniser has no states that are known.
     """
 
     def __init__(self, recogniser: Listener, *, glimpses: bool = True, **kwargs: Any) -> None:
@@ -71,7 +75,7 @@ class WhisperSTT(SegmentedSTTService):
             **kwargs,
         )
         self._recogniser = recogniser
-        self._tells_interim_words = glimpses
+        self._reactions = Reactions.packaged() if glimpses else None
         self._bot_speaks = False
         self._language: str | None = None
         """Of what was said last."""
@@ -123,10 +127,10 @@ class WhisperSTT(SegmentedSTTService):
         await super()._handle_user_started_speaking(frame)
         self._lull = Lull()
         await self._stop_glimpses()
-        if self._bot_speaks and self._tells_interim_words:
-            before = int((frame.start_secs + 0.1) * self.sample_rate) * 2
+        if self._bot_speaks and self._reactions:
+            before = int((frame.start_secs + BEFORE_VOICE) * self.sample_rate) * 2
             onset = max(0, len(self._audio_buffer) - before)
-            self._glimpses = self.create_task(self._glimpse(onset), "glimpses")
+            self._glimpses = self.create_task(self._glimpse(onset, self._reactions), "glimpses")
 
     async def _handle_user_stopped_speaking(self, frame: VADUserStoppedSpeakingFrame) -> None:
         await self._stop_glimpses()
@@ -136,23 +140,28 @@ class WhisperSTT(SegmentedSTTService):
         await self._drop_early()
         await super()._handle_user_stopped_speaking(frame)
 
-    async def _glimpse(self, onset: int) -> None:
-        """Tell what the user seems to be saying, until they stop."""
-        wanted = FIRST_GLIMPSE
+    async def _glimpse(self, onset: int, reactions: Reactions) -> None:
+        """Tell what the user seems to be about, until they stop."""
+        wanted = BEFORE_VOICE + FIRST_GLIMPSE
         while self._bot_speaks:
             have = (len(self._audio_buffer) - onset) / 2 / self.sample_rate
             if have < wanted:
                 await asyncio.sleep(max(0.01, wanted - have))
                 continue
-            transcript = await self._recogniser.glimpse(
-                bytes(self._audio_buffer[onset:]), self.sample_rate, self._language
-            )
-            if transcript.text:
-                language = Language(transcript.language)
-                await self.push_frame(
-                    InterimTranscriptionFrame(transcript.text, self._user_id, time_now_iso8601(), language)
-                )
-            wanted = max(wanted + NEXT_GLIMPSE, have + NEXT_GLIMPSE)
+            pcm = bytes(self._audio_buffer[onset:])
+            states = await self._recogniser.attend(pcm, self.sample_rate)
+            if states is not None:
+                await self.push_frame(ReactionFrame(reactions.meant(states)))
+            else:
+                await self._tell_interim_words(pcm)
+            wanted = have + NEXT_GLIMPSE
+
+    async def _tell_interim_words(self, pcm: bytes) -> None:
+        transcript = await self._recogniser.glimpse(pcm, self.sample_rate, self._language)
+        if transcript.text:
+            language = Language(transcript.language)
+            now = time_now_iso8601()
+            await self.push_frame(InterimTranscriptionFrame(transcript.text, self._user_id, now, language))
 
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame, None]:
         """Transcribe one stretch of speech (16-bit mono PCM at the pipeline's rate)."""

@@ -9,8 +9,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeVar
 
 import kaldifst
 import numpy as np
@@ -26,6 +28,7 @@ from tts_service.engine import SpeechError, StopSignal
 from tts_service.files import file_sha256, published
 from tts_service.kokoro.model import cache_directory
 
+Found = TypeVar("Found")
 SAMPLE_RATE = 16000
 LONGEST_SECONDS = 30.0
 """What Whisper can look at in one piece."""
@@ -81,6 +84,18 @@ class Listener(ABC):
     ) -> Transcript:
         """As `transcribe`, for the beginning of something: the last two seconds at most, and quickly."""
 
+    def encode(self, samples: NDArray[np.float32], gone: StopSignal | None = None) -> NDArray[np.float32] | None:
+        """What the encoder makes of the beginning of something, where it is Whisper base's.
+
+        Args:
+            samples: [n] mono at 16 kHz, of which the last two seconds count.
+            gone: Set when nobody waits for the answer any more.
+
+        Returns:
+            [frames, 512], 50 frames a second; None: this recogniser has another encoder.
+        """
+        return None
+
     async def hear(self, pcm: bytes, sample_rate: int, likely: str | None = None) -> Transcript:
         """Transcribe off the event loop, in the order of arrival. Cancelling frees the model before its next step.
 
@@ -89,24 +104,27 @@ class Listener(ABC):
             sample_rate: Hz.
             likely: The language so far, which is believed where a word or two cannot tell.
         """
-        return await self._off_the_loop(self.transcribe, pcm, sample_rate, likely)
+        return await self._off_the_loop(partial(self.transcribe, likely=likely), pcm, sample_rate)
 
     async def glimpse(self, pcm: bytes, sample_rate: int, likely: str | None = None) -> Transcript:
         """What the first syllables seem to be, in a third of the time: as `hear`, for a second or two."""
-        return await self._off_the_loop(self.transcribe_glimpse, pcm, sample_rate, likely)
+        return await self._off_the_loop(partial(self.transcribe_glimpse, likely=likely), pcm, sample_rate)
+
+    async def attend(self, pcm: bytes, sample_rate: int) -> NDArray[np.float32] | None:
+        """`encode` off the event loop, in half the time of a glimpse."""
+        return await self._off_the_loop(self.encode, pcm, sample_rate)
 
     async def _off_the_loop(
         self,
-        transcribe: Callable[..., Transcript],
+        look: Callable[[NDArray[np.float32], StopSignal], Found],
         pcm: bytes,
         sample_rate: int,
-        likely: str | None,
-    ) -> Transcript:
+    ) -> Found:
         gone = StopSignal()
 
-        def run() -> Transcript:
+        def run() -> Found:
             samples = np.frombuffer(pcm, np.int16).astype(np.float32) / 32768
-            return transcribe(soxr.resample(samples, sample_rate, SAMPLE_RATE), gone, likely=likely)
+            return look(soxr.resample(samples, sample_rate, SAMPLE_RATE), gone)
 
         try:
             return await asyncio.wrap_future(self._thread.submit(run))
@@ -147,6 +165,7 @@ class Recogniser(Listener):
     ) -> None:
         super().__init__()
         folder = model or packaged_model()
+        self._is_packaged = model is None
         try:
             self._whisper = WhisperModel(
                 str(folder), device="cpu", compute_type="int8", cpu_threads=threads, local_files_only=True
@@ -182,6 +201,14 @@ class Recogniser(Listener):
         longest = int(GLIMPSE_SECONDS * SAMPLE_RATE)
         heard = self._transcribe_piece(samples[-longest:], gone or StopSignal(), None, likely, glimpse=True)
         return heard if self._is_speech(heard) else replace(heard, text="")
+
+    def encode(self, samples: NDArray[np.float32], gone: StopSignal | None = None) -> NDArray[np.float32] | None:
+        """See `Listener.encode`."""
+        if not self._is_packaged or (gone and gone()):
+            return None
+        samples = samples[-int(GLIMPSE_SECONDS * SAMPLE_RATE) :]
+        states = np.asarray(self._whisper.encode(self._features(samples, GLIMPSE_SECONDS + 0.5)))[0]
+        return states[: max(1, len(samples) // 320)]
 
     def transcribe(
         self,

@@ -17,10 +17,16 @@ from pipecat.frames.frames import (
 from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_start import BaseUserTurnStartStrategy
 
+from agent.turns.reaction import ReactionFrame
+
 CLEARLY_SPEECH = 0.9
 """Seconds of voice that interrupt, whatever was recognised so far, unless it sounds like a nod."""
 LONGEST_NOD = 1.3
 """Seconds of voice after which even 对对对对 is no nod any more."""
+SURELY_MEANT = 0.95
+"""How much a voice must sound like an interruption to stop the agent at once."""
+SURELY_NOT = 0.4
+"""What sounds so little like one needs a word that stops, or a sentence."""
 _NODS = (
     "嗯 恩 摁 唔 哦 噢 喔 啊 哈 呵 诶 欸 对 队 堆 兑 好 号 是 事 行 对的 好的 好吧 好啊 好呀 是的 是啊 是呀 没错 "
     "没问题 明白 明白了 知道 知道了 了解 当然 有道理 原来如此 真的 这样啊 "
@@ -53,13 +59,34 @@ def is_unclear(text: str) -> bool:
     return len(set(said)) <= 1 if not said.isascii() else len(said) < 6 and len(text.split()) <= 1
 
 
+def means_it(text: str, meant: float | None) -> bool:
+    """Whether the words of a voice during the agent's speech interrupt it.
+
+    Args:
+        text: All that was recognised of it.
+        meant: How much it sounded like an interruption; None: nobody listened to that.
+    """
+    if is_stop(text):
+        return True
+    if meant is not None and meant <= SURELY_NOT and not is_sentence(text):
+        return False
+    return not is_nod(text) and not is_unclear(text)
+
+
+def is_sentence(text: str) -> bool:
+    """Whether a text is more than could be a misheard nod: four syllables, or three words."""
+    said = re.sub(r"[\W_]+", "", text.lower())
+    return len(set(said)) >= 4 and (len(text.split()) >= 3 if said.isascii() else len(said) >= 4)
+
+
 class UserTurnStart(BaseUserTurnStartStrategy):
     """Begins the user's turn at their voice; while the agent speaks, at what is no nod.
 
     While the agent is silent any voice begins a turn. While it speaks, it depends on `interrupt`:
 
-    `auto`: a nod (嗯, 对, uh-huh) goes by, and so does noise in which the recogniser finds no word; it is forgotten. 停
-        or wait interrupts as soon as it is recognised, by a recogniser with interim transcripts while it is said. So
+    `auto`: a nod (嗯, 对, uh-huh) goes by, and so does noise in which the recogniser finds no word; it is forgotten.
+        What sounds like an interruption (`ReactionFrame`s, which the embedded ears send) stops the agent in its first
+        syllables, 停 or wait as soon as it is recognised, by a recogniser with interim transcripts while it is said. So
         does a voice that lasts longer than a nod, and at its end whatever is more than one syllable.
     `voice`: any voice interrupts at once.
     `words`: a transcript of at least `min_characters` hanzi or letters interrupts.
@@ -73,6 +100,8 @@ class UserTurnStart(BaseUserTurnStartStrategy):
         self._in_turn = False
         self._long_voice: asyncio.Task[None] | None = None
         self._nods = False
+        self._meant: float | None = None
+        """How much the voice of now sounds like an interruption."""
 
     async def handle_user_turn_started(self) -> None:
         """A turn runs: nothing is to be decided until it ends."""
@@ -99,35 +128,37 @@ class UserTurnStart(BaseUserTurnStartStrategy):
                 return await self._start()
             if self._interrupt == "auto" and not self._in_turn:
                 await self._stop_waiting()
-                self._nods = False
+                self._nods, self._meant = False, None
                 self._long_voice = self.task_manager.create_task(
                     self._outlast_a_nod(frame.start_secs), f"{self}::long voice"
                 )
         elif isinstance(frame, VADUserStoppedSpeakingFrame):
             await self._stop_waiting()
+        elif isinstance(frame, ReactionFrame) and self._interrupt == "auto" and self._bot_speaking:
+            self._meant = frame.meant
+            if frame.meant >= SURELY_MEANT and not self._in_turn:
+                return await self._start()
+            self._nods = frame.meant < 0.5
         elif isinstance(frame, (TranscriptionFrame, InterimTranscriptionFrame)):
             final = isinstance(frame, TranscriptionFrame)
-            if not self._bot_speaking or self._means_it(frame.text, final):
+            if self._interrupt != "auto":
+                interrupts = character_count(frame.text) >= self._min_characters
+            else:
+                interrupts = means_it(frame.text, self._meant) if final else is_stop(frame.text)
+            if interrupts or not self._bot_speaking:
                 return await self._start()
             self._nods = is_nod(frame.text)
             if final and not self._in_turn:
                 await self.trigger_reset_aggregation()
         return ProcessFrameResult.CONTINUE
 
-    def _means_it(self, text: str, final: bool) -> bool:
-        """Whether words during the agent's speech interrupt it."""
-        if self._interrupt != "auto":
-            return character_count(text) >= self._min_characters
-        if is_stop(text):
-            return True
-        return final and not is_nod(text) and not is_unclear(text)
-
     async def _outlast_a_nod(self, already: float) -> None:
         await asyncio.sleep(CLEARLY_SPEECH - already)
         if self._nods:
             await asyncio.sleep(LONGEST_NOD - CLEARLY_SPEECH)
         self._long_voice = None
-        await self._start()
+        if self._meant is None or self._meant >= 0.5:  # what lasts and is no speech is a noise
+            await self._start()
 
     async def _stop_waiting(self) -> None:
         task, self._long_voice = self._long_voice, None

@@ -15,6 +15,7 @@ from pipecat.frames.frames import (
 from pipecat.pipeline.worker import PipelineParams
 
 from agent.stt import FIRST_GLIMPSE, WhisperSTT
+from agent.turns.reaction import Reactions
 from agent.turns.stop import NothingHeardFrame
 from tests.agent.speech import SAMPLE_RATE, error_rate, noise, pcm, say, silence
 from tests.pipeline import SleepFrame, run_test
@@ -152,6 +153,9 @@ class Scribe:
         self.likely.append(likely)
         return Transcript(self.text, "zh", 0.0, 1.0)
 
+    async def attend(self, audio, rate):
+        return None
+
     async def glimpse(self, audio, rate, likely=None):
         self.glimpses.append(len(audio) / 2 / rate)
         return Transcript(self.text, "zh", 0.0, 1.0)
@@ -213,7 +217,7 @@ async def test_interim_words_are_told_while_the_agent_speaks(speaks):
     down = await listen(
         scribe,
         [*bot, *sound(silence(0.3)), VADUserStartedSpeakingFrame(start_secs=0.15), SleepFrame(0.05), *sound(loud)],
-        [SleepFrame(0.1), VADUserStoppedSpeakingFrame(), SleepFrame(0.1)],
+        [SleepFrame(0.6), VADUserStoppedSpeakingFrame(), SleepFrame(0.1)],
     )
     interim = [frame.text for frame in down if isinstance(frame, InterimTranscriptionFrame)]
     assert bool(interim) == speaks
@@ -223,6 +227,22 @@ async def test_interim_words_are_told_while_the_agent_speaks(speaks):
 def test_a_glimpse_hears_the_first_words(recogniser, synthesizer):
     spoken = say(synthesizer, "等一下，我还有一个问题。", voice="lian")
     assert recogniser.transcribe_glimpse(spoken[: int(0.9 * SAMPLE_RATE)], likely="zh").text[1:3] == "一下"
+
+
+def test_the_first_syllables_tell_a_nod_from_an_interruption(recogniser, synthesizer):
+    reactions = Reactions.packaged()
+
+    def meant(text):
+        spoken = say(synthesizer, text, voice="lian")[: int(0.9 * SAMPLE_RATE)]
+        return reactions.meant(recogniser.encode(np.concatenate([silence(0.15), spoken])))
+
+    assert max(map(meant, ("嗯。", "对对。"))) < 0.5 < min(map(meant, ("等一下。", "我想问另外一个问题。")))
+
+
+def test_another_encoder_tells_nothing():
+    foreign = Recogniser(model=packaged_model())
+    assert foreign.encode(silence(1)) is None
+    foreign.close()
 
 
 def join_into(cache, barrier, results):

@@ -18,6 +18,7 @@ from pipecat.utils.asyncio.task_manager import TaskManager
 from agent.settings import TurnSettings
 from agent.turns import WORST_TRANSCRIPTION_SECONDS, turn_taking
 from agent.turns.ending import Patience, Pause
+from agent.turns.reaction import ReactionFrame
 from agent.turns.start import UserTurnStart, character_count, is_nod, is_stop, is_unclear
 from agent.turns.stop import EndOfTurnStop, NothingHeardFrame
 from agent.turns.words import announces, cues
@@ -79,6 +80,13 @@ SPEAKS = BotStartedSpeakingFrame
         ("auto", [SPEAKS(), began(), ended(), NothingHeardFrame()], []),
         ("auto", [SPEAKS(), began(), ended(), said("……")], []),
         ("auto", [SPEAKS(), BotStoppedSpeakingFrame(), said("嗯。")], [2]),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.95)], [2]),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.5), ended(), NothingHeardFrame()], []),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.05), ended(), said("回男人")], []),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.5), ended(), said("回男人")], [4]),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.05), ended(), said("停。")], [4]),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.05), ended(), said("明天会下雨吗？")], [4]),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.05), began(), ended(), said("十点")], [5]),
         ("voice", [began()], [0]),
         ("voice", [SPEAKS(), began()], [1]),
         ("words", [began()], [0]),
@@ -102,6 +110,17 @@ async def test_a_voice_that_outlasts_any_nod_interrupts():
     await strategy.process_frame(SPEAKS())
     await strategy.process_frame(VADUserStartedSpeakingFrame(start_secs=0.89))
     await asyncio.wait_for(begun.wait(), 5)
+
+
+async def test_a_noise_may_last():
+    strategy, begun = await set_up(UserTurnStart()), []
+    strategy.add_event_handler("on_user_turn_started", lambda *_: begun.append(True))
+    await strategy.process_frame(SPEAKS())
+    await strategy.process_frame(VADUserStartedSpeakingFrame(start_secs=5))
+    await strategy.process_frame(ReactionFrame(0.05))
+    await asyncio.wait_for(asyncio.shield(strategy._long_voice), 5)
+    assert not begun
+    await strategy.cleanup()
 
 
 async def test_what_was_a_nod_is_forgotten():

@@ -23,9 +23,11 @@ from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.audio.vad.vad_analyzer import VADParams, VADState
 
 from agent.settings import Settings
-from agent.stt import FIRST_GLIMPSE, LULL, NEXT_GLIMPSE
+from agent.stt import BEFORE_VOICE, FIRST_GLIMPSE, LULL, NEXT_GLIMPSE
 from agent.turns.ending import WEIGHTS, Patience, Pause, features
-from agent.turns.start import CLEARLY_SPEECH, LONGEST_NOD, is_nod, is_stop, is_unclear
+from agent.turns.reaction import Reactions, pooled
+from agent.turns.start import CLEARLY_SPEECH, LONGEST_NOD, SURELY_MEANT, means_it
+from tests.benchmarks import turns_reactions
 from tests.benchmarks.turns_heard import RATE, Audio, Sound, Studio, Turn, sounds
 from tts_service.kokoro.model import cache_directory
 from tts_service.recogniser import Recogniser
@@ -63,11 +65,11 @@ class Ears:
         self.stop_seconds = turns.stop_seconds
         self._smart_turn = LocalSmartTurnAnalyzerV3()
         self._smart_turn.set_sample_rate(RATE)
-        self._recogniser = Recogniser(
+        self.recogniser = Recogniser(
             **settings.ears.model_dump(include={"languages", "beam_size", "threads", "window"})
         )
         self._folder = cache_directory() / "turns"
-        self.costs: dict[str, list[float]] = {"recognition": [], "smart turn": [], "glimpse": []}
+        self.costs: dict[str, list[float]] = {"recognition": [], "smart turn": [], "look": []}
 
     def stretches(self, samples: Audio) -> list[Stretch]:
         """Where the voice was, what each stretch says, and whether it sounds like an end."""
@@ -78,25 +80,31 @@ class Ears:
             file.write_text(json.dumps(found), encoding="utf-8")
         return [Stretch(*values) for values in json.loads(file.read_text(encoding="utf-8"))]
 
-    def looks(self, samples: Audio, begin: float, end: float, likely: str | None) -> list[tuple[float, str, bool]]:
-        """What is recognised of a stretch while it is heard, and at its end: when begun, the text, whether final."""
-        key = hashlib.sha256(
-            samples.tobytes() + repr((self._params, begin, end, FIRST_GLIMPSE, likely)).encode()
-        ).hexdigest()[:24]
-        file = self._folder / f"looks-{key}.json"
+    def looks(self, samples: Audio, begin: float, end: float, likely: str) -> tuple[Audio, Audio, str]:
+        """What is made of a stretch during the agent's speech.
+
+        Returns:
+            When it is looked at [n], the pooled states of then [n, 1536], and the transcript of all of it.
+        """
+        parameters = (self._params, begin, end, FIRST_GLIMPSE, NEXT_GLIMPSE, BEFORE_VOICE, likely)
+        key = hashlib.sha256(samples.tobytes() + repr(parameters).encode()).hexdigest()[:24]
+        file = self._folder / f"looks-{key}.npz"
         if not file.exists():
-            found: list[tuple[float, str, bool]] = []
-            at = begin + FIRST_GLIMPSE
-            while at < min(end + self._params.stop_secs, begin + LONGEST_NOD):
-                part = samples[int(max(0, begin - 0.1) * RATE) : int(at * RATE)]
-                began = time.perf_counter()
-                found.append((at, self._recogniser.transcribe_glimpse(part, likely=likely).text, False))
-                self.costs["glimpse"].append(time.perf_counter() - began)
-                at += max(NEXT_GLIMPSE, 0.15)
+            start = int(max(0, begin - BEFORE_VOICE) * RATE)
+            times = np.arange(begin + FIRST_GLIMPSE, min(end + self._params.stop_secs, begin + 2.5), NEXT_GLIMPSE)
+            states = [self._timed_look(samples[start : int(at * RATE)]) for at in times]
             part = samples[int(max(0, begin - 1) * RATE) : int((end + LULL) * RATE)]
-            found.append((end + LULL, self._recogniser.transcribe(part, likely=likely).text, True))
-            file.write_text(json.dumps(found), encoding="utf-8")
-        return [tuple(look) for look in json.loads(file.read_text(encoding="utf-8"))]
+            text = self.recogniser.transcribe(part, likely=likely).text
+            np.savez(file, times=times, states=np.array(states, np.float16), text=text)
+        with np.load(file) as kept:
+            return kept["times"], kept["states"].astype(np.float32), str(kept["text"])
+
+    def _timed_look(self, samples: Audio) -> Audio:
+        began = time.perf_counter()
+        states = self.recogniser.encode(samples)
+        assert states is not None
+        self.costs["look"].append(time.perf_counter() - began)
+        return pooled(states)
 
     def voice(self, samples: Audio) -> Iterable[tuple[float, float]]:
         """Beginning and end of every stretch of voice."""
@@ -123,7 +131,7 @@ class Ears:
         sound = self._smart_turn._predict_endpoint(samples[max(0, asked - 8 * RATE) : asked])["probability"]
         self.costs["smart turn"].append(time.perf_counter() - began)
         began = time.perf_counter()
-        text = self._recogniser.transcribe(samples[int(max(0, begin - GRACE) * RATE) : int((end + 0.1) * RATE)]).text
+        text = self.recogniser.transcribe(samples[int(max(0, begin - GRACE) * RATE) : int((end + 0.1) * RATE)]).text
         self.costs["recognition"].append(time.perf_counter() - began)
         return begin, end, float(sound), text
 
@@ -219,24 +227,25 @@ class Outcome:
     """The same for Pipecat's own start strategies: voice activity of 0.2 s."""
 
 
-def interruptions(sounds: Iterable[Sound], ears: Ears, glimpse: float, recognition: float) -> list[Outcome]:
+def interruptions(sounds: Iterable[Sound], ears: Ears, look: float, recognition: float) -> list[Outcome]:
     """Let every sound be heard while the agent speaks."""
     found = []
+    reactions = Reactions.packaged()
     for sound in sounds:
         agent = by_voice = None
         for begin, end in ears.voice(sound.samples):
             by_voice = by_voice if by_voice is not None else begin + 0.2 - sound.onset
-            nods, times = False, []
-            for at, text, final in ears.looks(sound.samples, begin, end, sound.language or "zh"):
-                known = at + (recognition if final else glimpse)
-                nods = is_nod(text) if known < begin + CLEARLY_SPEECH else nods
-                if is_stop(text) or (final and text and not is_nod(text) and not is_unclear(text)):
-                    times.append(known)
-            outlasts = begin + (LONGEST_NOD if nods else CLEARLY_SPEECH)
-            if end + ears.stop_seconds > outlasts:
-                times.append(outlasts)
-            if agent is None and times:
-                agent = min(times) - sound.onset
+            times, states, text = ears.looks(sound.samples, begin, end, sound.language or "zh")
+            meant = [reactions.meant_pooled(state) for state in states]
+            stops = [at + look for at, how in zip(times, meant, strict=True) if how >= SURELY_MEANT]
+            if means_it(text, meant[-1] if meant else None):
+                stops.append(end + LULL + recognition)
+            for wait, least in ((CLEARLY_SPEECH, 0.5), (LONGEST_NOD, 0.5)):
+                known = [how for at, how in zip(times, meant, strict=True) if at + look <= begin + wait]
+                if end + ears.stop_seconds > begin + wait and (not known or known[-1] >= least):
+                    stops.append(begin + wait)
+            if agent is None and stops:
+                agent = min(stops) - sound.onset
         found.append(Outcome(sound, agent, by_voice))
     return found
 
@@ -244,7 +253,7 @@ def interruptions(sounds: Iterable[Sound], ears: Ears, glimpse: float, recogniti
 def show_interruptions(outcomes: list[Outcome]) -> None:
     """The second table."""
     print("while the agent speaks (this agent | Pipecat's default: any voice of 0.2 s)")
-    kinds = ("nod", "command", "question", "cough", "keyboard", "music", "door", "television", "echo")
+    kinds = ("nod", "command", "question", "cough", "keyboard", "music", "door", "television", "echo", "cancelled")
     for kind in kinds:
         for language in ("zh", "en", ""):
             some = [o for o in outcomes if o.sound.kind == kind and o.sound.language == language]
@@ -269,6 +278,17 @@ KINDS: dict[str, Callable[[Moment], bool]] = {
     "all, G.711": lambda m: m.turn.line == "g711",
     "all, G.711 with 3 % loss": lambda m: m.turn.line == "lossy",
 }
+
+
+def show_cost(found: Iterable[Moment]) -> None:
+    """What the decision itself costs on the event loop, the audio detector aside."""
+    patience, seconds = Patience.packaged(), []
+    for moment in found:
+        began = time.perf_counter()
+        patience.wait(moment.heard, LONGEST)
+        seconds.append(time.perf_counter() - began)
+    p50, p99 = np.percentile(seconds, [50, 99]) * 1000
+    print(f"the decision: p50 {p50:.2f} ms, p99 {p99:.2f} ms of {len(seconds)}")
 
 
 def train(found: list[Moment], file: Path = WEIGHTS) -> None:
@@ -308,9 +328,12 @@ def main() -> None:
     studio, ears = Studio(), Ears(Settings())
     if options.train:
         train(moments(studio.turns(False, options.readings), ears))
+        turns_reactions.train(studio, ears.recogniser, readings=3)
     found = moments(studio.turns(options.half == "kept", options.readings), ears)
+    show_cost(found)
     compare(found, Patience.packaged(), recognition=0.35, smart_turn=0.04, early_start=LULL)
-    outcomes = interruptions(sounds(studio, options.half == "kept"), ears, glimpse=0.1, recognition=0.35)
+    heard = sounds(studio, options.half == "kept", options.readings)
+    outcomes = interruptions(heard, ears, look=0.04, recognition=0.35)
     show_interruptions(outcomes)
     for name, seconds in ears.costs.items():
         if seconds:

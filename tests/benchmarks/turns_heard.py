@@ -5,6 +5,7 @@ Renderings are kept in the cache folder, so that only the first run speaks.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import random
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ import soxr
 from numpy.typing import NDArray
 
 import tts_service
+from agent.settings import AudioSettings
+from agent.transports.clean import CleanLine
 from tests.benchmarks.turns_said import COMMANDS, NODS, QUESTIONS, SCRIPTS, Script
 from tts_service.kokoro.cast import table_names
 from tts_service.kokoro.model import cache_directory
@@ -24,6 +27,10 @@ Audio = NDArray[np.float32]
 PAUSES = {"numbers": 0.55, "list": 0.6, "clause": 0.5, "search": 0.85}
 """Median seconds of a pause inside a turn; log-normal with a deviation of 0.45, and every speaker has a pace."""
 SHORTEST, LONGEST = 0.3, 2.2
+TELEVISION, ECHO = 10 ** (-30 / 20), 10 ** (-12 / 20)
+"""How much of a voice is left of a set in another corner, and of a speakerphone's own."""
+ECHO_SECONDS = 0.08
+"""How late it comes back."""
 QUIET = 0.02
 """Of the loudest frame: below it is a gap."""
 
@@ -166,7 +173,8 @@ class Sound:
     """Something that is heard while the agent speaks."""
 
     kind: str
-    """`nod`, `command`, `question`, or a noise: `cough`, `keyboard`, `music`, `television`, `door`, `echo`."""
+    """`nod`, `command`, `question`, or a noise: `cough`, `keyboard`, `music`, `door`, `television`; `echo` of the
+    agent's own voice, and what `audio.echo_cancellation` leaves of it."""
     language: str
     text: str
     line: str
@@ -176,7 +184,7 @@ class Sound:
     """Seconds until it begins."""
 
 
-def sounds(studio: Studio, kept: bool, readings: int = 3) -> list[Sound]:
+def sounds(studio: Studio, kept: bool, readings: int = 1) -> list[Sound]:
     """Nods, interruptions and noises of one half."""
     found = []
     for language in ("zh", "en"):
@@ -188,17 +196,33 @@ def sounds(studio: Studio, kept: bool, readings: int = 3) -> list[Sound]:
                     spoken, _ = studio.say(text, voices[(number + reading * 3) % len(voices)])
                     line = random.Random(seed).choice(("wide", "wide", "g711", "lossy"))
                     found.append(_sound(kind, language, text, line, spoken, seed))
-    for seed in range(12):
+    for seed in range(8):
         for kind in ("cough", "keyboard", "music", "door"):
             found.append(_sound(kind, "", "", ("wide", "g711")[seed % 2], noise(kind, seed + 50 * kept), seed))
-    for number, script in enumerate(s for s in SCRIPTS if s.kept == kept and s.kind == "clause"):
-        spoken, _ = studio.say(
-            script.text.replace("|", "，" if script.language == "zh" else ", "), voices_for(script.language, kept)[0]
+    clauses = [script for script in SCRIPTS if script.kept == kept and script.kind == "clause"][:8]
+    for number, script in enumerate(clauses):
+        text = script.text.replace("|", "，" if script.language == "zh" else ", ")
+        spoken, _ = studio.say(text, voices_for(script.language, kept)[0])
+        distant = in_room(spoken, number) * TELEVISION
+        found.append(_sound("television", "", "", "wide", distant, number))
+        sent = np.concatenate([np.zeros(RATE, np.float32), spoken, np.zeros(2 * RATE, np.float32)])
+        echo = np.concatenate(
+            [hiss(ECHO_SECONDS, number), in_room(sent, number + 40) * ECHO + hiss(len(sent) / RATE, 1)]
         )
-        level = 10 ** (-30 / 20)
-        found.append(_sound("television", "", "", "wide", in_room(spoken, number) * level, number))
-        found.append(_sound("echo", "", "", "wide", in_room(spoken, number + 40) * level, number))
+        found.append(Sound("echo", "", "", "wide", echo[: len(sent)], 1.0))
+        found.append(Sound("cancelled", "", "", "wide", asyncio.run(_cancelled(echo[: len(sent)], sent)), 1.0))
     return found
+
+
+async def _cancelled(heard: Audio, sent: Audio) -> Audio:
+    """What the line hears after echo cancellation, in packets of 20 ms as they come."""
+    line, step, cleaned = CleanLine(AudioSettings(echo_cancellation=True)), RATE // 50, []
+    await line.start(RATE)
+    for start in range(0, len(heard) - step + 1, step):
+        packets = [(np.clip(x[start : start + step], -1, 1) * 32767).astype("<i2").tobytes() for x in (sent, heard)]
+        line.sent(packets[0], RATE)
+        cleaned.append(np.frombuffer(await line.filter(packets[1]), "<i2").astype(np.float32) / 32768)
+    return np.concatenate(cleaned)
 
 
 def _sound(kind: str, language: str, text: str, line: str, spoken: Audio, seed: int) -> Sound:

@@ -337,3 +337,61 @@ QUESTIONS = {
     ),
 }
 """Other interruptions, two of which begin as a nod does."""
+MORE_NODS = {
+    "zh": (
+        "嗯哼。",
+        "对呀。",
+        "是啊。",
+        "没错。",
+        "明白。",
+        "知道了。",
+        "这样啊。",
+        "好好。",
+        "对对。",
+        "嗯，好。",
+        "哦，好的。",
+        "是是是。",
+    ),
+    "en": (
+        "Yes.",
+        "Oh, okay.",
+        "Really?",
+        "Exactly.",
+        "Alright.",
+        "Cool.",
+        "Yeah, yeah.",
+        "Mm.",
+        "Of course.",
+        "True.",
+    ),
+}
+"""For development alone, as the next."""
+MORE_COMMANDS = {
+    "zh": (
+        "停停停。",
+        "等等等等。",
+        "不要。",
+        "先停一下。",
+        "不不不。",
+        "慢着。",
+        "稍等。",
+        "别讲了。",
+        "喂。",
+        "好了，停。",
+        "不用了。",
+        "错了。",
+    ),
+    "en": (
+        "Stop it.",
+        "Wait, wait.",
+        "No, no, no.",
+        "Hold up.",
+        "Excuse me.",
+        "Sorry, but.",
+        "Quiet, please.",
+        "That's wrong.",
+        "Just a moment.",
+        "Hey!",
+        "Please stop.",
+    ),
+}
