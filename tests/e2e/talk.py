@@ -129,8 +129,5 @@ def sound_of(text, synthesizer):
         return silence(3)
     if match := re.fullmatch(r"<(\w+) noise>", text):
         return noise(match[1], 2)
-    if "|" in text:
-        pieces = [sound_of(piece, synthesizer) for piece in text.split("|")]
-        return np.concatenate([part for piece in pieces for part in (piece, silence(0.6))][:-1])
     # So short a word is hard enough to recognise from a native speaker.
     return say(synthesizer, text, voice="lian") if len(text) <= 3 else say(synthesizer, text)
