@@ -25,6 +25,8 @@ LONGEST_NOD = 1.3
 """Seconds of voice after which even 对对对对 is no nod any more."""
 SURELY_MEANT = 0.95
 """How much a voice must sound like an interruption to stop the agent at once."""
+LIKELY_MEANT = 0.85
+"""At its end even a syllable interrupts that sounds so much like one, unless it was written as a nod."""
 SURELY_NOT = 0.4
 """What sounds so little like one needs a word that stops, or a sentence."""
 _NODS = (
@@ -70,7 +72,7 @@ def means_it(text: str, meant: float | None) -> bool:
         return True
     if meant is not None and meant <= SURELY_NOT and not is_sentence(text):
         return False
-    return not is_nod(text) and not is_unclear(text)
+    return not is_nod(text) and (not is_unclear(text) or (meant is not None and meant >= LIKELY_MEANT))
 
 
 def is_sentence(text: str) -> bool:

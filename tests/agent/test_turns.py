@@ -85,6 +85,8 @@ SPEAKS = BotStartedSpeakingFrame
         ("auto", [SPEAKS(), began(), ReactionFrame(0.05), ended(), said("回男人")], []),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.5), ended(), said("回男人")], [4]),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.05), ended(), said("停。")], [4]),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.9), ended(), said("青")], [4]),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.9), ended(), said("对。")], []),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.05), ended(), said("明天会下雨吗？")], [4]),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.05), began(), ended(), said("十点")], [5]),
         ("voice", [began()], [0]),
