@@ -130,6 +130,19 @@ def test_one_syllable(engine, text):
     assert loud(audio).sum() > 10
 
 
+def test_a_word_alone_is_said_in_the_style_of_a_few_words(engine):
+    voice = engine._voices["lian"]
+    assert (voice.style(4) == voice.styles[11]).all()
+    assert (voice.style(20) == voice.styles[19]).all()
+
+
+@pytest.mark.parametrize(("voice", "text"), [("rowan", "Yes."), ("bai", "再见。")])
+def test_what_the_model_says_too_loudly_keeps_its_distance_from_full_scale(engine, voice, text):
+    chosen = next(each for each in engine.voices() if each.name == voice)
+    peak = np.abs(samples(speak(engine, text, chosen))).max()
+    assert 0.85 < peak <= 0.95, "the limiter is at work, and nothing reaches full scale"
+
+
 def test_a_text_beyond_the_model_s_positions(engine):
     text = "他们一边走一边说着今年的收成和村里的新鲜事" * 12
     chunks = speak(engine, text, speed=2.0)

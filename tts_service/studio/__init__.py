@@ -44,6 +44,7 @@ CSS = """
 .mono textarea { font-family: ui-monospace, monospace; }
 #title { font-size: 1.5rem; }
 .together { flex-wrap: nowrap !important; }
+@media (max-width: 480px) { .tab-container button { font-size: 0.85rem; padding: 0 0.35rem; } }
 footer { display: none !important; }
 """
 
