@@ -18,9 +18,12 @@ from agent.pipeline import Event, Models, Progress, converse
 from agent.record import CallRecord
 from agent.settings import Settings
 from pipecat_glm_tts.wording import chinese
+from tts_service.memory import trim
 
 GARBAGE_SECONDS = 1.0
 """From the end of a call until its memory is given back."""
+TRIM_SECONDS = 60.0
+"""At least so long what is free is left to the C library, which uses most of it again."""
 State = Literal["loading", "ready", "failed"]
 
 
@@ -64,6 +67,7 @@ class Switchboard:
         self.models: Models | None = None
         self._seats: set[Seat] = set()
         self._kept = False
+        self._trim_at = 0.0
         metrics.session_limit.set(settings.server.max_sessions)
 
     @property
@@ -98,6 +102,13 @@ class Switchboard:
         """
         self._kept = False
         self._collect()
+
+    def _tidy(self) -> None:
+        self._collect()
+        loop = asyncio.get_running_loop()
+        if loop.time() > self._trim_at:
+            self._trim_at = loop.time() + TRIM_SECONDS
+            loop.run_in_executor(None, trim)
 
     def _collect(self) -> None:
         gc.collect()
@@ -174,4 +185,4 @@ class Switchboard:
             finally:
                 # A pipeline is full of circles and holds a model of its own for voice activity: more than 10 MB, which
                 # Python would look for only after many calls. A moment later whoever else held it has let go.
-                asyncio.get_running_loop().call_later(GARBAGE_SECONDS, self._collect)
+                asyncio.get_running_loop().call_later(GARBAGE_SECONDS, self._tidy)

@@ -82,3 +82,12 @@ async def test_a_timer_that_sends_to_a_peer_that_has_gone_is_no_news(switchboard
     del task
     gc.collect()
     assert ("never retrieved" in caplog.text) is told
+
+
+async def test_what_the_c_library_keeps_for_later_is_given_back_now_and_then(switchboard, monkeypatch):
+    trims = []
+    monkeypatch.setattr(module, "trim", lambda: trims.append(1))
+    for _ in range(3):
+        await switchboard.converse(switchboard.seat("webrtc"), None)
+        await asyncio.sleep(0.01)
+    assert len(trims) == 1, "not after every call"

@@ -5,7 +5,6 @@ It is mounted on any FastAPI application, loads nothing from elsewhere and repor
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import sys
@@ -23,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from g2p.lexicon import own_dictionary
 from pipecat_glm_tts.wording import tr
+from tts_service.memory import trim
 from tts_service.studio import batch, detect, dictionary, synthesize, voices
 from tts_service.studio.desk import Desk
 from tts_service.studio.words import BEGIN, SWITCH, told
@@ -165,8 +165,7 @@ def free_memory(desk: Desk) -> str:
     if synthesizer is not None and not synthesizer.active and hasattr(synthesizer.engine, "unload"):
         synthesizer.engine.unload()
     gc.collect()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).malloc_trim(0)
+    trim()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()

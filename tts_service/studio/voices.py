@@ -58,7 +58,7 @@ def tab(desk: Desk, page: gr.Blocks) -> None:
                 info=label("who allowed the cloning, how and for what"),
                 elem_id="new-consent",
             )
-            language = gr.Radio([("普通话", "zh"), ("English", "en")], value="zh", label=label("Language"))
+            language = gr.Radio([(label("Mandarin"), "zh"), ("English", "en")], value="zh", label=label("Language"))
             add = gr.Button(label("Add to the library"), variant="primary", elem_id="add-voice")
     gr.Markdown(label("**Compare**"))
     text = gr.Textbox(SAMPLE, label=label("Text"), max_lines=3)
