@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.glm.conftest import CHECKPOINT, Case, golden_json, rounding, wnormal
+from tests.glm.conftest import CHECKPOINT, Case, assert_same_sound, golden_json, rounding, wnormal
 from tests.glm.test_lm_parity import IDS
 from tts_service.glm import exact
 from tts_service.glm.checkpoint import VOCODER_32K
@@ -46,13 +46,6 @@ class Noise:
 def conditions(case, embedding=None):
     embedding = case["embedding"][0] if embedding is None else embedding
     return exact.Conditions(case["prompt_token"][0].long(), case["prompt_feat"][0], embedding)
-
-
-def assert_same_sound(wav, golden, limit):
-    """HiFT turns the pitch's last bits into phase, the more the longer: a little everywhere, much in single samples."""
-    assert limit.mean() < 1e-3
-    torch.testing.assert_close(wav, golden, atol=float(limit.max()), rtol=0)
-    assert (wav - golden).abs().mean() < limit.mean()
 
 
 def test_whole_utterance_at_24_khz(flow, hift):
