@@ -1,12 +1,13 @@
 """The embedded voice against the stock model called whole and Pipecat's own Kokoro service, side by side in one run.
 
-    python -m tests.benchmarks.tts [--quick]
+    python -m tests.benchmarks.tts [--quick] [--only table,playback,cancel]
 
-Every contender runs in a process of its own, on the same files, one after the other. Timings are medians; on a machine
-that does other work as well only the ratios mean something. A full run takes about half an hour on two cores.
+Every contender runs in a process of its own, on the same files, one after the other. Timings are medians;
+on a machine that does other work as well only the ratios mean something. A full run takes about half an hour on two
+cores. `python -m tests.benchmarks.cpus --speed` runs it with the kernels of a smaller CPU, too.
 
-Pipecat's service needs `pip install --no-deps kokoro-onnx==0.6.1`: what that imports is installed already, and the
-phonemizer package that it would bring has the module of the one we use.
+Pipecat's service needs `pip install --no-deps kokoro-onnx==0.6.1` and `pip install phonemizer-fork==3.3.2`: what the
+first imports else is installed already.
 """
 
 from __future__ import annotations
@@ -43,45 +44,62 @@ ENGLISH = "Our meeting has been moved to Thursday, because the director is trave
 
 
 def main() -> None:
+    parts = {
+        "table": table,
+        "unbroken": lambda quick: alone(unbroken, 2, 3 if quick else 7),
+        "playback": lambda quick: alone(playback, 2, 12 if quick else 200),
+        "concurrent": lambda quick: "".join(f"\n  {n}: {alone(concurrent, 2, n, 2 if quick else 5)}" for n in (2, 4)),
+        "cancel": lambda quick: alone(cancel, 2, 10 if quick else 50),
+    }
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
-    quick = parser.parse_args().quick
-    repeats, utterances = (3, 12) if quick else (7, 200)
+    parser.add_argument("--only", default=",".join(parts), help="some of these, separated by commas: %(default)s")
+    options = parser.parse_args()
+    chosen = options.only.split(",")
+    if unknown := set(chosen) - parts.keys():
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the start")
+    for name in chosen:
+        print(f"{TITLES[name]}:", flush=True)
+        print(parts[name](options.quick) or "", flush=True)
+
+
+TITLES = {
+    "table": "texts of so many seconds",
+    "unbroken": "first audio without punctuation",
+    "playback": "playback in real time, one core kept busy by another process",
+    "concurrent": "concurrent streams, all started at once",
+    "cancel": "cancel to idle",
+}
+
+
+def table(quick: bool) -> None:
+    """Ours beside the peers, a row as soon as it is there."""
     print(HEAD)
     rows: dict[str, dict[str, Any]] = {}
-    for name, measure, threads in (
-        ("ours, 2 threads", ours, 2),
-        ("ours, 1 thread", ours, 1),
-        ("stock whole, 2 threads", stock, 2),
-        ("stock whole, 1 thread", stock, 1),
-        ("Pipecat Kokoro", pipecat, 0),
+    for name, measure, threads, repeats in (
+        ("ours, 2 threads", ours, 2, 3 if quick else 7),
+        ("ours, 1 thread", ours, 1, 1 if quick else 7),
+        ("stock whole, 2 threads", stock, 2, 1 if quick else 7),
+        ("stock whole, 1 thread", stock, 1, 0 if quick else 7),
+        ("Pipecat Kokoro", pipecat, 0, 1 if quick else 7),
     ):
-        if measure is pipecat and importlib.util.find_spec("kokoro_onnx") is None:
-            print(f"{name}: not measured, `pip install --no-deps kokoro-onnx==0.6.1` first")
-        else:
+        if measure is pipecat and not all(map(importlib.util.find_spec, ("kokoro_onnx", "phonemizer"))):
+            print(f"{name}: not measured, its packages are missing, see the head of this file")
+        elif repeats:
             rows[name] = alone(measure, threads, repeats)
             print(line(name, rows[name]), flush=True)
     compare(rows)
-    print("\nfirst audio without punctuation")
-    print("  ours       ", alone(unbroken, 2, repeats), flush=True)
-    print("\nplayback in real time, one core kept busy by another process")
-    print("  ours       ", alone(playback, 2, utterances), flush=True)
-    print("\nconcurrent streams, all started at once")
-    for count in (2, 4):
-        print(f"  {count}:", alone(concurrent, 2, count, 2 if quick else 5), flush=True)
-    print("\ncancel to idle")
-    print("  ours       ", alone(cancel, 2, 10 if quick else 50))
 
 
 HEAD = f"{'first audio ms, text of':>24}" + "".join(
-    f"{cell:>9}" for cell in (*(f"{length} s" for length in TEXTS), "RTF", "CPU s/s", "RSS MiB")
+    f"{cell:>9}" for cell in (*(f"{length} s" for length in TEXTS), "worst", "RTF", "CPU s/s", "RSS MiB")
 )
 
 
 def line(name: str, row: dict[str, Any]) -> str:
     """A row of the table."""
-    first = "".join(f"{1000 * row['first'][length]:9.0f}" for length in TEXTS)
+    first = "".join(f"{1000 * seconds:9.0f}" for seconds in (*row["first"].values(), row["worst"]))
     return f"{name:>24}{first}{row['rtf']:9.3f}{row['cpu']:9.3f}{row['rss']:9.0f}"
 
 
@@ -107,13 +125,15 @@ def summary(speak: Callable[[str], tuple[float, float, float]], repeats: int) ->
     speak(ENGLISH)
     cpu, wall = time.process_time(), 0.0
     first: dict[int, float] = {}
-    seconds = 0.0
+    worst = seconds = 0.0
     for length, text in TEXTS.items():
         runs = [speak(text) for _ in range(repeats)]
         first[length] = statistics.median(run[0] for run in runs)
+        worst = max(worst, *(run[0] for run in runs))
         wall += sum(run[1] for run in runs)
         seconds += sum(run[2] for run in runs)
-    return {"first": first, "rtf": wall / seconds, "cpu": (time.process_time() - cpu) / seconds, "rss": rss()}
+    cpu = time.process_time() - cpu
+    return {"first": first, "worst": worst, "rtf": wall / seconds, "cpu": cpu / seconds, "rss": rss()}
 
 
 def rss() -> float:
