@@ -378,9 +378,10 @@ def guarded(record: Record, work: Callable[[], object]) -> None:
         try:
             work()
         except Exception as error:
-            record.fault(
-                f"{type(error).__name__}: {str(error)[:300]} ({traceback.extract_tb(error.__traceback__)[-1].name})"
-            )
+            ours = [
+                f"{at.name}:{at.lineno}" for at in traceback.extract_tb(error.__traceback__) if "/tests/" in at.filename
+            ]
+            record.fault(f"{type(error).__name__}: {str(error)[:300]} ({' > '.join(ours)})")
             time.sleep(1)
 
 
