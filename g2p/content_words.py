@@ -41,6 +41,8 @@ def zhong(at: Place) -> str | None:
     """中: to hit, to win (zhong4), as a verb."""
     if re.match(".{0,3}(?:奖|彩票|签)", at.right) and at.previous.tag in ("v", "d", "r", ""):
         return "zhong4"
+    if re.match("班人", at.right):
+        return "zhong1"
     if re.match("了|过(?!去)", at.right) and at.previous.tag not in ("n", "s"):
         return "zhong4"
     return None
@@ -91,7 +93,7 @@ def san(at: Place) -> str | None:
     """散: to part (san4); to come loose (san3)."""
     if re.match("了?架|[装]", at.right) or re.search("[带鞋绳辫架包]子?$|头发$", at.left):
         return "san3"
-    return "san4" if re.match("[了去开会场发伙]", at.right) else None
+    return "san4" if re.match("[了去开会场发伙]|着[步会]|了?一?会儿?步|[不得][出了去掉尽]", at.right) else None
 
 
 def bei(at: Place) -> str | None:
@@ -107,6 +109,9 @@ def zhang(at: Place) -> str | None:
     """长: to grow (zhang3); long (chang2)."""
     if re.search("[不没会能]$", at.left) and at.next.tag == "n":
         return "zhang3"
+    lasting = re.search("(?:时间|日子|时候|[用戴穿坐站放]得?|[够越较偏真好挺么常])$", at.left)
+    if lasting and re.match("了|的?$", at.right):
+        return "chang2"
     if at.next is NOTHING and re.search(
         "(?:时间|寿命|续航|路程|篇幅|头发|[腿臂手]|距离|历史|周期)(?:有?[点些])?$", at.left
     ):
@@ -134,7 +139,7 @@ def zhang(at: Place) -> str | None:
 
 def chu(at: Place) -> str | None:
     """处: a place (chu4) after a number; to be at (chu3) after 所."""
-    if re.search(f"[{NUMERAL}各此何某]$", at.left):
+    if re.search(f"[{NUMERAL}各此何某]$", at.left) or (at.previous.tag in "ns" and len(at.previous.text) > 1):
         return "chu4"
     return "chu3" if re.search("所$|(?:难|好|易|[很不])相?$", at.left) else None
 
@@ -150,6 +155,8 @@ def lv(at: Place) -> str | None:
 
 def hao(at: Place) -> str | None:
     """好: good (hao3) at the end of a clause; to be fond of (hao4)."""
+    if at.next.tag in ("a", "z") or re.search("[没有]$|[换弄做写画穿洗修放]$", at.left):
+        return "hao3"
     if at.next is NOTHING or re.match("[了的吗吧啊呀呢些点多几得]|[不没]", at.right):
         return None if re.search("[爱喜嗜癖洁同所]$", at.left) else "hao3"
     return None
@@ -159,9 +166,45 @@ def shao(at: Place) -> str | None:
     """少: few, to lack (shao3); young (shao4)."""
     if re.search("[老幼阔恶遗青长男女东]$", at.left) or re.match("[女男妇年爷奶帅将校尉时白林壮掌]", at.right):
         return None
-    if at.next is NOTHING or re.match(f"[了的得几{NUMERAL}说吃喝来去做给]|不[了得]", at.right):
+    if at.next is NOTHING or re.match(f"[了的得几点些{NUMERAL}说吃喝来去做给还]|不[了得]", at.right):
         return "shao3" if at.before or at.right else None
     return "shao3" if at.next.tag and at.next.tag in "vdnra" else None
+
+
+def geng(at: Place) -> str | None:
+    """更: more (geng4); a watch of the night (geng1), to change (geng1)."""
+    watch = re.search("[三五打初]$", at.left) or re.match("[名改衣迭夫鼓]|[张弦]", at.right)
+    return "geng4" if at.next is not NOTHING and not watch else None
+
+
+def nong(at: Place) -> str | None:
+    """弄: to do (nong4); an alley (long4), at the end of its name or number."""
+    alley = re.search(f"[{NUMERAL}\\d里家]$", at.left) or (at.next is NOTHING and at.previous.tag in ("n", "s"))
+    return None if alley or re.match("堂|口", at.right) else "nong4"
+
+
+def feng(at: Place) -> str | None:
+    """缝: a crack (feng4), where something has one; to sew (feng2)."""
+    if re.search("[条道个][小大细裂门]?$|[有的]$|结合$", at.left) and at.next.tag not in ("n", "v"):
+        return "feng4"
+    return "feng4" if at.previous.tag == "n" and (at.next is NOTHING or at.next.tag in ("f", "c")) else None
+
+
+def mo(at: Place) -> str | None:
+    """磨: to rub, to sharpen (mo2); to mill (mo4)."""
+    return None if re.search("[石推电水拉驴]$", at.left) or re.match("[豆面粉坊盘]|成粉", at.right) else "mo2"
+
+
+def meng(at: Place) -> str | None:
+    """蒙: to fool, to guess (meng1); to be favoured with, to cover (meng2)."""
+    if re.search("[如承幸]$", at.left) or re.match("您|贵|[上住着]|了?一层", at.right):
+        return "meng2"
+    return "meng1" if re.match("[我你他她人]|对了?|的吧?$", at.right) else None
+
+
+def jia(at: Place) -> str | None:
+    """假: false (jia3); time off (jia4) after what it is for."""
+    return None if re.search(f"[放请休度寒暑年病事婚产长天周月个销的节丧{NUMERAL}]$", at.left) else "jia3"
 
 
 def nan(at: Place) -> str | None:
@@ -207,19 +250,14 @@ def shu(at: Place) -> str | None:
 
 
 def cha(at: Place) -> str | None:
-    """差: bad, to lack (cha4)."""
-    if re.search("[太很更最较不真好挺还只就了巨超贼奇极略稍偏越]$", at.left) and not re.match(
-        "别|异|距|额|价", at.right
+    """差: bad, to lack (cha4); a difference (cha1); on whom one is sent (chai1)."""
+    if re.match("[值额数距价异别速动分集]|校正|模|压", at.right) or re.search(
+        "[之温时落误反逆顺价色视偏级位压势度高重]$|(?:[两数年龄大小]|贫富|高度|时间|平均|基)的?$", at.left
     ):
-        return "cha4"
-    if re.match("[了远啊呀哦呢]|[得到死]|[的吗吧]?$", at.right) and re.search(
-        "么|的|非常|特别|尤其|尤为|相当|比较|十分|有点|有些|更加|实在|[也又都算]$|质量|效果|态度|性能|服务|条件|环境|设施",
-        at.left[-6:],
-    ):
-        return "cha4"
-    if at.next is NOTHING and at.previous.tag == "n" and len(at.previous.text) > 1:
-        return "cha4"  # 身材差
-    return "cha4" if re.match(f"[{NUMERAL}]|了[{NUMERAL}]|不[多了离]|点|钱|得[远多很]", at.right) else None
+        return None
+    if re.search("[出公钦当开交办兼信]$", at.left) or re.match("[人役遣使][去来前]?|[你我他她]", at.right):
+        return None
+    return "cha4"
 
 
 def zhuan(at: Place) -> str | None:
@@ -228,20 +266,24 @@ def zhuan(at: Place) -> str | None:
         "[着]?圈|了?[一两几]大?圈|个?不停|来转去|[一两几]圈|悠|得飞?快", at.right
     ):
         return "zhuan4"
+    if at.left.endswith("轱辘"):
+        return "zhuan4"
     return "zhuan3" if re.match("[移换变为给到入向让告身学弯账发]", at.right) else None
 
 
 def tiao(at: Place) -> str | None:
     """调: to adjust (tiao2); to move somebody, a tune (diao4)."""
-    if re.match(f"[大小高低亮暗快慢好匀味温弱强]|[到至成][{NUMERAL}最静]|成|[上下]?调", at.right) or re.search(
-        "[上下难可微空]$", at.left
-    ):
+    setting = f"[大小高低亮暗快慢好匀味温弱强色]|[到至成][{NUMERAL}最静]|成|[上下]?调|不了|按|风速|音量|亮度|[热冷]了"
+    if re.match(setting, at.right) or re.search("[上下难微空旋]$", at.left):
         return "tiao2"
-    return None
+    able = at.next is NOTHING and re.search("(?:[不可]?能|不?会|怎么|可以|自己)$", at.left)
+    return "tiao2" if able else None
 
 
 def gan(at: Place) -> str | None:
     """干: dry (gan1), to do (gan4)."""
+    if re.match("锅|[、和]湿|等着|静", at.right):
+        return "gan1"
     if re.search("[擦晒晾吹风烘烤喝榨抹沥烧哭流]$", at.left):
         return "gan1"
     if at.next is NOTHING and re.search("[很太真好最]$|有点儿?$", at.left):
@@ -267,7 +309,12 @@ def jiao(at: Place) -> str | None:
 def curl(at: Place) -> str | None:
     """儿: after a noun or verb of two characters it curls (er5: 胡同儿)."""
     return (
-        "er5" if len(at.previous.text) == 2 and at.previous.tag in ("n", "v", "s", "f") and at.next.tag != "n" else None
+        "er5"
+        if len(at.previous.text) == 2
+        and at.previous.tag in ("n", "v", "s", "f")
+        and at.next.tag != "n"
+        and not re.search("流浪|混血|新生|早产|幸运|私生|弄潮|低能|畸形|超常|留守|婴$", at.left)
+        else None
     )
 
 
@@ -282,7 +329,8 @@ def yan(at: Place) -> str | None:
 
 def shizai(at: Place) -> str | None:
     """实在: really, as an adverb, in full."""
-    return "zai4" if at.next.tag in ("a", "v", "d", "l", "i", "z") else None
+    solid = re.search("[很真挺太最更较]$", at.left) or at.next is NOTHING or re.match("[的了吗呢啊点]", at.right)
+    return None if solid and at.next.tag not in ("a", "v", "d", "l", "i", "z") else "zai4"
 
 
 def chuanzhuo(at: Place) -> str | None:

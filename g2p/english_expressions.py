@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from g2p.kana import KANA, romaji
 from g2p.numbers import english, english_digits, english_ordinal, english_year, roman
 from g2p.rules import Rule, rule
 from g2p.units import ENGLISH_CURRENCIES, SYMBOL
@@ -83,6 +84,7 @@ def _roman(match: re.Match[str]) -> str | None:
 RULES: tuple[Rule, ...] = (
     rule("abbreviation", "e\\.g[. ]", lambda m: "for example", "Fruit, e.g. apples → Fruit，for example apples"),
     rule("abbreviation", "i\\.e[. ]", lambda m: "that is", "Noon, i.e. twelve → Noon，that is twelve"),
+    rule("kana", f"[{KANA}]{{1,60}}", lambda m: romaji(m[0]) or None, "They sang カラオケ together → They sang karaoke together"),
     rule("date", r"(?<!\d)(?P<y>[12]\d{3})([-/.])(?P<m>0?[1-9]|1[0-2])\2(?P<d>0?[1-9]|[12]\d|3[01])(?!\d)", lambda m: _date(m["y"], m["m"], m["d"]),
          "Due 2024-05-01 here → Due May first twenty twenty four here"),
     rule("date", rf"\b(?P<m>{_MONTH})\.? (?P<d>\d{{1,2}})(?:st|nd|rd|th)?(?:,? (?P<y>\d{{4}}))?(?!\d|[:.]\d)", lambda m: f"{_month(m['m'])} {english_ordinal(m['d'])}" + (f" {_year(m['y'])}" if m["y"] else ""),

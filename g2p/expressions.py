@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+from g2p.kana import KANA, romaji
 from g2p.numbers import cardinal, digits, english_ordinal, roman
 from g2p.rules import Rule, rule
 from g2p.units import mandarin
@@ -217,6 +218,8 @@ RULES: tuple[Rule, ...] = (
     rule("year in two digits", r"(?<!\d)(?:0\d|[6-9]\d)(?=年(?!级|来|间|代|历史|以[来前后]|前|后|之|的历|寿))|(?<!\d)00(?=年代)", lambda m: digits(m[0]), "93年的 → 九三年的"),
     rule("day of an event", r"(?<!\d)\d{1,2}\.\d{1,2}(?=大?地震|事件|事变|惨案)", lambda m: digits(m[0].replace(".", "")), "5.12大地震 → 五一二大地震"),
     rule("festival", rf"(?<![\d.])(?P<m>{MONTH})[/.](?P<d>{DAY})(?=\s?(?:{_FESTIVAL}))", lambda m: holiday(m["m"], m["d"]), "12/25圣诞节 → 十二月二十五日圣诞节", "3/8妇女节 → 三八妇女节"),
+    rule("shopping day", r"(?<![\d.])(?P<a>1[0-2]|[1-9])\.(?P<b>[123]?\d)(?=\s?(?:购物节|大促|促销|购物狂欢|狂欢节|电商节|年中))", lambda m: "双" + cardinal(m["a"]) if m["a"] == m["b"] else digits(m["a"] + m["b"]),
+         "11.11购物节 → 双十一购物节", "12.12大促 → 双十二大促", "6.18年中大促 → 六一八年中大促"),
     rule("double day", r"(?<!\d)(?P<a>1[0-2])[·•](?P=a)(?!\d)", lambda m: "双" + cardinal(m["a"]), "11·11 → 双十一"),
     rule("day as a name", r"(?<!\d)(?P<a>\d{1,2})[·•](?P<b>\d{1,2})(?!\d)", lambda m: digits(m["a"]) + digits(m["b"]), "3·15晚会 → 三一五晚会"),
     rule("price with its coins", r"(?<![\d.])(?P<a>\d+)(?P<u>[米块元])(?P<b>\d{1,2})(?![\d.个位米])", lambda m: f"{counted(m['a'])}{m['u']}{digits(m['b'])}", "3块5 → 三块五", "1米75 → 一米七五"),
@@ -234,6 +237,9 @@ RULES: tuple[Rule, ...] = (
     rule("two o'clock", r"(?<!\d)2(?=点(?:钟|半|整|\d|多|左右|[^\d一二三四五六七八九零]|$))", lambda m: "两", "下午2点 → 下午两点"),
     rule("leading zero", r"(?<![\d.])0\d+(?![\d.])", lambda m: digits(m[0], yao=True), "00123 → 零零幺二三"),
     # -- Names and signs of technology --
+    rule("kana between hanzi", "(?<=[一-鿿])の(?=[一-鿿])", lambda m: "的", "鲜の每日 → 鲜的每日"),
+    rule("kana", f"[{KANA}]{{1,60}}", lambda m: romaji(m[0]) or None, "去カラオケ唱歌 → 去karaoke唱歌", "东京タワー → 东京tawaa", "你好，こんにちは → 你好，konnichiwa", "ｶﾗｵｹ → karaoke", "マッチャ → matcha", "ウィキ → wiki"),
+    rule("at a rate", r"@(?=\d{1,4}(?:\.\d{1,3})?\s?(?:[kMG]?Hz|fps|FPS))", lambda m: " ", "2K@60Hz → 二K六十赫兹", "4K@30fps → 四K三十帧每秒"),
     rule("aircraft", r"(?<=波音)\d{3}", lambda m: digits(m[0]), "波音747 → 波音七四七"),
     rule("pattern by its year", r"(?<![\d.])\d{2}(?=式)", lambda m: digits(m[0]), "99式坦克 → 九九式坦克"),
     rule("lines of a picture", r"(?<![\d.])(?:480|540|720|1080|1440|2160)(?=[pPi](?![A-Za-z]))", lambda m: digits(m[0]), "1080P → 一零八零P"),

@@ -124,8 +124,11 @@ def di(at: Place) -> str | None:
 
 _DEGREE = re.compile(
     "[很太真挺极特超好]|老[高远长大]|非常|实在|特别|更加|比较|十分|格外|相当|如此|这么|那么|多么?[^少久大]|跟|像|好像|仿佛|不行|不得了|不轻|不像话|要命|"
-    "要死|要哭|慌|厉害|离谱|可怕|吓人|惊人|[让叫令使]|连|直|团团|满|透|着觉|起|够|怎么样|如何|清|明明白白"
+    "要死|要哭|慌|厉害|离谱|可怕|吓人|惊人|[让叫令使]|连|直|团团|满|透|着觉|起|够|怎么样|如何|清|明明白白|"
+    "多(?:[了的，]|$)|[更最][^需要应]|[哭笑跳叫][了起出得]|无[法言语比]|[说睁合喘抬站吃睡]不|差不多|一般[，]?|有[些点]|[快慢早晚高好]$"
 )
+_FEELINGS = frozenset("伤心 生气 生长 疼 痛 想象".split())
+_OWNERS = frozenset("人 事 钱 货 饭 书 车 票 话 家 课 活 店 药 娃 爸 妈".split())
 _MUST = re.compile(
     "先|早|多|少|快|好好|[一二三四五六七八九十两几]|这|等|花|用|问|去|来|找|看|说|做|要|有|在|给|跟|把|让|靠|由|赶|再|马上|立即|立刻"
 )
@@ -152,7 +155,7 @@ def de(at: Place) -> str | None:
         return "de2"
     if not word.text and at.right.startswith("不"):
         return None
-    if re.match("以|体|失|知|逞|益于|罪|名|天独|意忘", at.right) or word.text in (
+    if re.match("以|体|失|释|免|存|胜|救|赦|知|逞|益于|罪|名|天独|意忘", at.right) or word.text in (
         "只",
         "不",
         "各",
@@ -166,9 +169,10 @@ def de(at: Place) -> str | None:
     if word.text == "非":
         return "dei3"
     pronoun = bool(PERSON.fullmatch(word.text))
-    if _DEGREE.match(at.right) and not pronoun and word is not NOTHING and (predicate or word.tag in "nzdvmfq"):
+    if _DEGREE.match(at.right) and not pronoun and word is not NOTHING and (predicate or word.tag in "nzdvmfqc"):
         return "de5"
-    if predicate:
+    verbal = word.tag == "n" and len(word.text) == 1 and word.text not in _OWNERS  # 飞, 学, 气 as jieba has them
+    if predicate or verbal or word.text in _FEELINGS:
         return "de5"
     subject = pronoun or not word.text or word.tag in "rnstfjcyd"
     if subject and at.right and (following.tag in "vpdl" or _MUST.match(at.right)):
@@ -200,13 +204,14 @@ def le(at: Place) -> str | None:
         return "liao3"
     if re.search("[受忍办做吃治救少免走用帮管去来打喝跑动解改逃]得$", at.left):
         return "liao3"
-    return None
+    ended = at.left.endswith(("不", "得")) or re.match("[结断却然事无悟望不]", at.right)
+    return "le5" if at.before and not ended else None
 
 
 def hai(at: Place) -> str | None:
     """还: to give back (huan2); still (hai2)."""
     if re.match(
-        "[清完掉][了吗。]?$|[清完][^楚]|给|钱|债|款|贷款|书|车|账|信用卡|花呗|不清$|不起|得[起清]|了[钱债书款]|回[来去]?",
+        "[清完掉][了吗。]?$|[清完][^楚]|给|钱|债|款|贷款|书|车|账|信用卡|花呗|不清$|不起|得[起清]|了[钱债书款]|回(?![绝选答复应忆避味想到头])",
         at.right,
     ):
         return "huan2"
@@ -218,7 +223,10 @@ def hai(at: Place) -> str | None:
         "有|是|没|不|要|会|能|可|在|敢|想|得|需|应|让|挺|真|算|差|记得|未|剩|请", at.right
     ):
         return "hai2"
-    return None
+    returning = re.search("[来往生归送退偿交返放奉璧讨南北遣召遂乃亦]$", at.left) or re.match(
+        "[至京家乡都师军朝镇洛建葬俗愿手击报阳魂政本原国府]", at.right
+    )
+    return "hai2" if not returning and at.next.tag in "varmtn" else None
 
 
 def zhi(at: Place) -> str | None:

@@ -24,9 +24,9 @@ def _before(tags: str, reading: str) -> Callable[[Place], str | None]:
     return lambda at: reading if at.next.tag and at.next.tag in tags else None
 
 
-def _at_the_end(reading: str) -> Callable[[Place], str | None]:
-    """The reading of a particle that ends a clause."""
-    return lambda at: reading if at.before and at.next is NOTHING else None
+def _at_the_end(reading: str, unless_after: str = "$^") -> Callable[[Place], str | None]:
+    """The reading of a particle that ends a clause, unless others precede."""
+    return lambda at: reading if at.before and at.next is NOTHING and not re.search(unless_after, at.left) else None
 
 
 def _if_next(pattern: str, reading: str, unless_after: str = "$^") -> Callable[[Place], str | None]:
@@ -67,6 +67,20 @@ RULES: dict[str, Callable[[Place], str | None]] = {
     "调": content_words.tiao,
     "干": content_words.gan,
     "教": content_words.jiao,
+    "间": _if_after(f"[这那哪每{NUMERAL}]$", "jian1"),
+    "看": _unless_next("[孩娃门家摊店仓瓜守护着押]|小孩", "kan4"),
+    "与": _unless_next("[会闻]", "yu3"),
+    "咧": _at_the_end("lie5"),
+    "嘎": _always("ga1"),
+    "嗒": _unless_next("然", "da1"),
+    "答": _always("da2"),
+    "倔": _always("jue4"),
+    "磨": content_words.mo,
+    "划": _if_next("伤|破|花|了?一道|了?一下|手|开|船|桨|过|痕|水|拳|算|得来|不来|火柴|小船", "hua2"),
+    "尽": _if_after("[道说用吃喝流花想写耗看历尝受费]$", "jin4"),
+    "蒙": content_words.meng,
+    "结": _if_next("[满了着]?[一二三四五六七八九十几许多累大小红]*[个颗粒]?[的]?[果籽瓜]|满", "jie1", "[团勾终完总]$"),
+    "假": content_words.jia,
     "个": _if_after("[是有了来当找做弄搞出得]$", "ge5"),
     "燕": content_words.yan,
     "哦": _at_the_end("o5"),
@@ -84,19 +98,19 @@ RULES: dict[str, Callable[[Place], str | None]] = {
     "喝": _if_next("一声|[彩令止斥问]|道", "he4", "(?<![大断怒暴厉])(?<=[一-鿿])$"),
     "落": _if_next("(?:下|了|下了)[一两几半][本把个件张份]|在(?:家|车|店|学校|公司|宿舍|酒店)", "la4"),
     "剥": _if_next("[了开]?[橘桔虾蛋花核瓜豆蒜栗香柚石糖皮]", "bao1"),
-    "缝": _if_after("[条道个][小大细裂门]?$", "feng4"),
+    "缝": content_words.feng,
     "奔": _if_next("着.{1,6}[去来走]|小康|[四五六七八九]十[岁的了]", "ben4"),
     "撒": _if_next("[点些上了把]*[一点些把]?[盐粉糖葱芝胡面土种灰花料]", "sa3"),
     "咽": _if_next("[口下了不唾食得]", "yan4"),
     "觉": _if_after("一$", "jiao4"),
-    "盛": _if_next("[米]?饭|汤|菜|水|满|出来|着|了?[一两半几][大小满]?[碗盘盆勺杯]", "cheng2"),
+    "盛": _if_next("[米]?饭|汤|菜|水(?!期)|满|出来|着|了?[一两半几][大小满]?[碗盘盆勺杯]", "cheng2"),
     "和": _if_next("了$|了一?[把局次]", "hu2"),
-    "弄": _if_next("[不了干得出清到好成丢坏错脏懂来完死明个上点些这那什起走碎乱倒伤破湿]|[我你他她]", "nong4"),
-    "粘": _if_next("[在着住上贴满了]|苍蝇", "zhan1"),
+    "弄": content_words.nong,
+    "粘": _if_next("[在住上贴满了]|着(?!性|力)|苍蝇", "zhan1"),
     "炸": _if_next("[鸡鱼酱薯虾肉串糕油丸糖酥]|至金黄|[好熟]", "zha2"),
     "相": _before("v", "xiang1"),
     "儿": content_words.curl,
-    "哩": _at_the_end("li5"),
+    "哩": _at_the_end("li5", "[英海浬咖哔哩]$"),
     "耶": _at_the_end("ye5"),
     "乐": _unless_next("[评曲团手器府坛理声章]", "le4"),
     "舍": _if_next("[不己身命生了得才的弃去近]|$", "she3"),
@@ -121,13 +135,13 @@ RULES: dict[str, Callable[[Place], str | None]] = {
     "号": _unless_next("[啕哭叫丧]", "hao4"),
     "没": _always("mei2"),
     "将": _before("vdpnr", "jiang1"),
-    "更": _before("avdi", "geng4"),
-    "曾": _before("vdp", "ceng2"),
+    "更": content_words.geng,
+    "曾": _before("vdprac", "ceng2"),
     "抡": _if_next("[起着棒锤拳刀圆动完得了铁大开]", "lun1"),
     "蹚": _always("tang1"),
     "刨": _always("pao2"),
     "咋": _before("vadr", "za3"),
-    "挑": _always("tiao1"),
+    "挑": _unless_next("[起战拨逗衅灯梁头]", "tiao1"),
     "处": content_words.chu,
     "塞": _if_next("[进入到满给着了住在上得严紧车]|不[进下住]", "sai1"),
     "卡": _if_next("[在住]", "qia3"),
@@ -136,21 +150,23 @@ RULES: dict[str, Callable[[Place], str | None]] = {
     "咔": _always("ka1"),
     "粥": _always("zhou1"),
     "吭": _unless_next("颈", "keng1"),
-    "呢": _at_the_end("ne5"),
+    "呢": _unless_next("[料子绒]|大衣|外套", "ne5"),
     "哟": _at_the_end("yo5"),
     "给": _unless_next("[予与养]", "gei3"),
     "率": content_words.lv,
-    "降": _if_next("[了到至为低价温到雨雪水]|$", "jiang4", "[投诱招归受请劝不迎出乞纳来]$"),
+    "降": _if_next("[了到至为低价温到雨雪水的得]|$", "jiang4", "[投诱招归受请劝不迎出乞纳来]$"),
     "好": content_words.hao,
     "少": content_words.shao,
     "难": content_words.nan,
-    "累": _unless_next("[计积及累代世犯迁转升官进举任至]", "lei4"),
-    "晕": _if_after("[很好真头有我他她都直发]$", "yun1"),
+    "累": _unless_next("[计积及累代世犯迁转升官进举任至年月岁]", "lei4"),
+    "晕": _if_after("^$|[很好真头有我他她都直发四]$", "yun1"),
     "壳": _always("ke2"),
-    "汗": _if_after("[出流满身冷热的把淌冒擦]$|^(?:真是)?大?$", "han4"),
+    "汗": _if_after("[出流满身冷热的把淌冒擦]$|^(?:真是?|好)?大?$", "han4"),
     "铺": _if_next("[满开了着上在设通成垫好平路床地]", "pu1"),
     "血": _if_next("[的了流和也都就]|$", "xie3", "[热心气贵混鲜冷]$"),
-    "弹": _if_next("[出起上下来回奏唱]|不[出起上动]|钢琴|吉他|古筝|琵琶|琴|了|得", "tan2", "[子炮炸导飞中投氢核原]$"),
+    "弹": _if_next(
+        "[出起上下来回奏唱一两几]|不[出起上动]|钢琴|吉他|古筝|琵琶|琴|了|得", "tan2", "[子炮炸导飞中投氢核原]$"
+    ),
     "扎": _if_next("头发|辫|马尾", "za1"),
     "背": content_words.bei,
     "石": _if_next("[米粮谷粟]", "dan4", "[^一二三四五六七八九十百千万两几]$"),
@@ -189,7 +205,9 @@ _ANYWHERE = [
 ]
 
 
-def decided(text: str, segments: list[int], tags: list[str], certain: Collection[int]) -> dict[int, str]:
+def decided(
+    text: str, segments: list[int], tags: list[str], certain: Collection[int], told: Collection[int]
+) -> dict[int, str]:
     """Positions whose reading a rule decides, and the reading.
 
     Args:
@@ -197,6 +215,7 @@ def decided(text: str, segments: list[int], tags: list[str], certain: Collection
         segments: Word index of each.
         tags: Part of speech of the word of each.
         certain: Positions of which a word is sure: there only `_WORDS` and `_ANYWHERE` have a say.
+        told: Positions of which a word says anything: where none does, a character in a longer word is open, too.
     """
     found = {m.start(): reading for char, rule, reading in _ANYWHERE if char in text for m in rule.finditer(text)}
     for tokens in clauses(text, segments, tags):
@@ -207,9 +226,10 @@ def decided(text: str, segments: list[int], tags: list[str], certain: Collection
                 left, right = text[begin : token.start], text[token.start + len(token.text) : end]
                 if reading := judge(Place(tokens[:k], tokens[k + 1 :], left, right)):
                     found.setdefault(token.start + offset, reading)
-            elif len(token.text) == 1 or (len(token.text) < 4 and (token.tag in _LOOSE or token.text[0] in NUMERAL)):
+            elif len(token.text) < 4:
+                loose = len(token.text) == 1 or token.tag in _LOOSE or token.text[0] in NUMERAL
                 for i, char in enumerate(token.text, token.start):
-                    if (rule := RULES.get(char)) and i not in certain:
+                    if (rule := RULES.get(char)) and i not in certain and (loose or i not in told):
                         reading = rule(_inside(tokens, k, i, text[begin:i], text[i + 1 : end]))
                         if reading:
                             found.setdefault(i, reading)

@@ -12,6 +12,7 @@ import unicodedata
 from dataclasses import dataclass, field
 
 from g2p import english_expressions, expressions
+from g2p.kana import KANA
 from g2p.mandarin import HANZI
 from g2p.units import rows
 
@@ -43,6 +44,7 @@ _ABBREVIATION_DOT = re.compile(
 _SENTENCE = re.compile(r"(?:[^。！？!?\n.]|\.(?!\s))*(?:[。！？!?\n]+|\.(?=\s)|$)")
 # Where an expression may begin. Only there are the rules tried, so that plain text costs next to nothing.
 _START = re.compile(
+    rf"[{KANA}]|"
     r"\d|(?<![A-Za-z])[A-Za-z]|[-+](?=[\d$¥￥])|"
     r"(?<=[\w%℃° ])[-–—~～](?=[-—]?\s?[\d$¥￥A-Z周星礼初第高大次翌当今明凌清早上中下傍晚一二三四五六七八九十])|"
     r"\((?=\d)|(?<=[A-Za-z)）²³₀-₉])\+|\.(?=NET)|(?<=[一-鿿])[XVI]|"

@@ -84,7 +84,9 @@ def _read_window(text: str) -> Reading:
         for i, (char, above) in enumerate(zip(simple, covering, strict=True))
     ]
     edited = {i for i, what in enumerate(told) if what and what[2] >= EDITED}
-    named = decided(simple, segments, known.tags(simple, words, segments), edited) | surnames(simple, segments, edited)
+    stated = {i for i, what in enumerate(told) if what and what[2]}
+    tags = known.tags(simple, words, segments)
+    named = decided(simple, segments, tags, edited, stated) | surnames(simple, segments, edited)
     readings: list[str | None] = []
     sources: list[str] = []
     asked: list[int] = []
