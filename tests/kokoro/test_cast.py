@@ -16,10 +16,8 @@ from tts_service.voices import Library
 
 SAID = (
     "这条路一直走，到红绿灯右转，再走五分钟就到了。",
-    "图书馆晚上九点关门，请您抓紧时间借书。",
     "桌子上的花是昨天买的，到今天还很新鲜。",
     "Could you bring me a glass of water, please?",
-    "The children are playing in the park behind the station.",
     "Thank you for calling, and have a nice evening.",
 )
 
