@@ -2,13 +2,18 @@
 PYTHON ?= python3
 PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint bench clean
+.PHONY: run test check lint bench clean
 
 run: .venv/run.stamp
 	@.venv/bin/python run_agent.py $(ARGS)
 
 test: .venv/test.stamp lint
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest --durations=20 $(ARGS)
+
+# What can be told in two minutes: no browser, no telephone, no listening.
+check: .venv/test.stamp lint
+	.venv/bin/python -m pytest -q -m "not e2e and not quality" tests/g2p tests/test_architecture.py tests/test_messages.py \
+		tests/test_deployment.py $(ARGS)
 
 lint: .venv/test.stamp
 	.venv/bin/ruff check .

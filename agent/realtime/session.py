@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from loguru import logger
-from pipecat.adapters.schemas.function_schema import FunctionSchema
 from pipecat.audio.vad.vad_analyzer import VADParams
 from pipecat.frames.frames import (
     AggregatedTextFrame,
@@ -71,6 +70,11 @@ from tts_service.engine import SpeechError
 from tts_service.service import GLMTTSSettings
 from tts_service.serving.asked import chosen
 from tts_service.voices import Library
+
+try:
+    from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
+except ImportError:  # Pipecat 1.13
+    from pipecat.adapters.schemas.function_schema import FunctionSchema
 
 IN_RATE = 16000
 """Hz that the ears take."""
