@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHINESE = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
@@ -20,6 +21,13 @@ def test_every_python_snippet_runs(snippet, tmp_path):
     assert run.returncode == 0, run.stderr
 
 
-def test_every_linked_file_exists():
-    for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", README):
+@pytest.mark.parametrize("readme", [README, CHINESE], ids=["en", "zh"])
+def test_every_linked_file_exists(readme):
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", readme):
         assert (ROOT / target).exists(), target
+
+
+def test_both_languages_show_the_same_code_and_the_same_pages():
+    for pattern in (r"^```\w*\n(.*?)^```", r"\]\((docs/[^)]+)\)", r"^(#+) "):
+        shown = [re.findall(pattern, readme, re.MULTILINE | re.DOTALL) for readme in (README, CHINESE)]
+        assert sorted(shown[0]) == sorted(shown[1])

@@ -257,8 +257,8 @@ def test_the_doctor_knows_how_many_can_speak_on_a_gpu(monkeypatch, gigabytes, go
     gpu = examine(CHECKPOINT)[-1]
     assert gpu.good == good
     assert re.findall(r"[\d.]+", gpu.detail) == ["24.0", f"{gigabytes:.1f}", "7.3", "1.0", str(room)]
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    assert "One speaker takes 7.3 GB by reckoning, each further one at most 1.0 GB" in readme
+    page = (Path(__file__).parents[2] / "docs" / "glm-tts.md").read_text(encoding="utf-8")
+    assert "One speaker takes 7.3 GB by reckoning, each further one at most 1.0 GB" in page
 
 
 def test_the_doctor_finds_a_damaged_weight(tmp_path):

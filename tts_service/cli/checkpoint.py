@@ -1,7 +1,9 @@
 """`glm-tts download` and `glm-tts doctor`: the GLM-TTS checkpoint, and whether this machine can speak with it."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -9,6 +11,10 @@ from rich.markup import escape
 from pipecat_glm_tts.wording import tr
 from tts_service.cli import EXIT_FAILED
 from tts_service.cli.console import CheckpointOption, JsonOption, err, out, print_json
+from tts_service.engine import SpeechError
+
+if TYPE_CHECKING:
+    from tts_service.glm.doctor import Finding
 
 
 def download(
@@ -56,11 +62,11 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Exit code 1 if GLM-TTS cannot speak here."""
-    from tts_service.glm.doctor import embedded, examine
+    from tts_service.glm.doctor import examine
     from tts_service.glm.download import checkpoint_folder
 
     findings = examine(checkpoint or checkpoint_folder(), load=load)
-    everything = [embedded(), *findings]
+    everything = [_embedded(), *findings]
     if as_json:
         print_json([asdict(finding) for finding in everything])
     for finding in everything if not as_json else ():
@@ -72,3 +78,18 @@ def doctor(
             markup=False,
         )
         raise typer.Exit(EXIT_FAILED)
+
+
+def _embedded() -> Finding:
+    """Whether the embedded voice, which needs neither checkpoint nor GPU, keeps up with speech here."""
+    import tts_service
+    from tts_service.glm.doctor import Finding
+    from tts_service.pace import measure
+
+    subject = tr("embedded voice")
+    try:
+        with tts_service.load("kokoro") as voice:
+            pace = measure(voice)
+    except SpeechError as error:
+        return Finding(subject, False, str(error))
+    return Finding(subject, pace.talkers > 0, str(pace))

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import tts_service
 from pipecat_glm_tts.extras import missing
 from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError
 from tts_service.glm.download import checkpoint_folder
-from tts_service.pace import measure
 
 PARTS: dict[str, tuple[str, ...]] = {
     tr("language model"): ("llm/config.json", "llm/*.safetensors"),
@@ -50,17 +48,6 @@ def examine(checkpoint: Path, *, load: bool = False) -> list[Finding]:
         if load:
             findings.append(_loaded(checkpoint))
     return findings
-
-
-def embedded() -> Finding:
-    """Whether the embedded voice, which needs neither checkpoint nor GPU, keeps up with speech here."""
-    subject = tr("embedded voice")
-    try:
-        with tts_service.load("kokoro") as voice:
-            pace = measure(voice)
-    except SpeechError as error:
-        return Finding(subject, False, str(error))
-    return Finding(subject, pace.talkers > 0, str(pace))
 
 
 def _packages() -> list[Finding]:
