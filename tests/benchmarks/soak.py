@@ -33,7 +33,7 @@ from pathlib import Path
 
 import httpx
 import soundfile
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, TimeoutError, sync_playwright
 
 import tts_service
 from tests.agent_process import ROOT, AgentProcess, free_port, free_ports, running_agent
@@ -98,7 +98,14 @@ def visit(record: Record, chrome: Browser, url: str, spoken: list[Path], chance:
     talk.page.set_default_timeout(PATIENCE * 1000)
     talk.page.goto(url)
     talk.wait_for("idle")
-    talk.call()
+    talk.page.click("#call")
+    talk.page.wait_for_function(
+        "document.body.dataset.state !== 'connecting' && (document.body.dataset.state !== 'idle' || !notice.hidden)"
+    )
+    if talk.page.locator("body[data-state=idle]").count():
+        record.done["pages told that all calls are taken"] += 1
+        time.sleep(2)
+        return
     for _ in range(chance.randint(1, 5)):
         if chance.random() < 0.5:
             talk.type(chance.choice(["你好", "现在几点了？", "请讲个故事", "十二加三十等于多少？"]))
@@ -113,7 +120,7 @@ def visit(record: Record, chrome: Browser, url: str, spoken: list[Path], chance:
             talk.page.wait_for_function(
                 "count => document.querySelectorAll('.turn.agent .words').length > count", arg=answers - 1
             )
-            talk.wait_for("listening", "muted")
+            until_silent(talk)
     if chance.random() < 0.3:
         talk.page.reload()
         talk.wait_for("idle")
@@ -124,6 +131,19 @@ def visit(record: Record, chrome: Browser, url: str, spoken: list[Path], chance:
         record.done["browsers closed in mid-call"] += 1
     record.expect(not talk.errors, f"the page threw {talk.errors[:1]}")
     record.expect(not talk.strangers, f"the page asked {talk.strangers[:1]}")
+
+
+def until_silent(talk: Talk) -> None:
+    """Wait for the end of an answer. A story takes its minutes; what may not take long is its next word."""
+    words = "[...document.querySelectorAll('.turn.agent .said')].map(each => each.textContent).join()"
+    over = "['listening', 'muted'].includes(document.body.dataset.state)"
+    while not talk.page.evaluate(over):
+        shown = talk.page.evaluate(words)
+        try:
+            talk.page.wait_for_function(f"shown => {over} || {words} !== shown", arg=shown)
+        except TimeoutError:
+            state = talk.page.evaluate("[document.body.dataset.state, notice.textContent]")
+            raise AssertionError(f"nothing happens any more; the page is {state}, after {shown[-40:]!r}") from None
 
 
 # The telephone
