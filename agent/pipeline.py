@@ -108,7 +108,7 @@ class Models:
         for service in (named_ears(settings.ears), named_brain(settings.brain)):
             if service:  # refuses now what it would refuse in the first conversation
                 await asyncio.to_thread(service.make)
-        named_functions(settings.brain.functions)
+        await asyncio.to_thread(named_functions, settings.brain.functions)
         progress(tr("loading the voice ({engine})", engine=settings.voice.engine))
         place = {"glm": "checkpoint", "remote": "address"}.get(settings.voice.engine, "model")
         chosen: dict[str, Any] = {place: settings.voice.model, "watermark": settings.label.watermark}

@@ -104,6 +104,8 @@ class Switchboard:
         self._collect()
 
     def _tidy(self) -> None:
+        if self._seats and not self._kept:
+            return  # it would go through all that was loaded; the last call to end has it done
         self._collect()
         loop = asyncio.get_running_loop()
         if loop.time() > self._trim_at:

@@ -33,7 +33,9 @@ def romaji(kana: str) -> str:
             letters = stem + (sound[1:] if sound[0] == "y" and stem.endswith(("sh", "ch", "j")) else sound)
         elif "LETTER" in name:
             said = next((new for old, new in _HEPBURN if sound == old), sound)
-            letters += ("t" if said.startswith("ch") else said[0] if doubled else "") * doubled + said
+            if doubled:
+                letters += "t" if said.startswith("ch") else said[0]
+            letters += said
             doubled = False
     letters = re.sub("(.)\\1{2,}", "\\1\\1", letters)
     return _GREETINGS.get(letters, letters)

@@ -62,9 +62,10 @@ def wyoming(speaking):
     thread.start()
     assert ready.wait(30)
     yield f'127.0.0.1", {port[0]}'
+    task.add_done_callback(lambda _: loop.stop())
     loop.call_soon_threadsafe(task.cancel)
-    loop.call_soon_threadsafe(loop.stop)
     thread.join(10)
+    loop.close()
 
 
 @pytest.mark.parametrize("code", SNIPPETS)

@@ -127,8 +127,9 @@ class Session(FrameSerializer):
         self._buffer = bytearray()
         """Sound that waits for a `commit`."""
         self._user: Item | None = None
-        self._answered_ahead = False
         """What the user is saying."""
+        self._answered_ahead = False
+        """Whether the answer to it began on a likely end, ahead of the frame with its words."""
         self._spoke_at = self._silent_at = 0
         """Where in the sound the user began to speak, and fell silent, last."""
         self._answer: Answer | None = None

@@ -51,7 +51,7 @@ class WebRTC:
         self.router.add_api_route("/api/offer", self.answer, methods=["POST"])
 
     async def open(self) -> None:
-        """Calls come in as HTTP requests; there is nothing to start."""
+        """Nothing to start, calls come in as HTTP requests; but see to what aiortc's own tasks leave behind."""
         asyncio.get_running_loop().set_exception_handler(_report)
 
     async def close(self) -> None:

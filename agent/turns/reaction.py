@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from pipecat.frames.frames import DataFrame
 
 WEIGHTS = Path(__file__).with_name("reaction.npz")
-FRAMES_PER_SECOND = 50
 JUST_NOW = 8
 """Frames that count once more, as the latest."""
 

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,15 @@ def write(folder: Path, text: str) -> Path:
 
 def test_the_default_profile_says_what_the_code_does():
     assert Settings.load() == Settings()
+
+
+def test_the_default_profile_names_every_setting():
+    profile = (Path(__file__).parents[2] / "configs" / "profiles" / "default.yaml").read_text(encoding="utf-8")
+    for section, of in Settings.model_fields.items():
+        _, _, rest = f"\n{profile}".partition(f"\n{section}:")
+        own = re.split(r"^\w", rest, maxsplit=1, flags=re.MULTILINE)[0]
+        for name in of.annotation.model_fields:
+            assert re.search(rf"^ +(# )?{name}:", own, re.MULTILINE), f"{section}.{name}"
 
 
 def test_later_sources_win(tmp_path):

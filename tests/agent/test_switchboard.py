@@ -57,6 +57,9 @@ async def test_what_was_loaded_for_good_is_passed_over_but_no_call_is(switchboar
     seat = switchboard.seat("webrtc")
     switchboard.keep()
     assert gc.get_freeze_count() == 0, "the call would never be collected"
+    await switchboard.converse(switchboard.seat("webrtc"), None)
+    await asyncio.sleep(0.01)
+    assert switchboard.held.pop()() is not None, "all that was loaded would be gone through under the call that goes on"
     await switchboard.converse(seat, None)
     await asyncio.sleep(0.01)
     assert gc.get_freeze_count() > 1000

@@ -35,7 +35,6 @@ def main() -> None:
         except Exception:
             if not taken:  # libraries wrap what ends them, and what they then say is of no use
                 raise
-            code = EXIT_FAILED
         if taken:
             code = 128 + taken[0]
         sys.exit(code)

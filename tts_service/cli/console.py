@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import functools
 import io
 import json
 import re
@@ -87,12 +86,13 @@ class _InOurWords:
     def get_usage(self, ctx: Any) -> str:
         """How the command is called."""
         line: str = super().get_usage(ctx)  # type: ignore[misc]
-        words = {
-            "Usage: ": tr("Usage: "),
-            "[OPTIONS]": tr("[OPTIONS]"),
-            "COMMAND [ARGS]...": tr("COMMAND [ARGS]..."),
-        }
-        return functools.reduce(lambda told, word: told.replace(word, words[word], 1), words, line)
+        for theirs, ours in (
+            ("Usage: ", tr("Usage: ")),
+            ("[OPTIONS]", tr("[OPTIONS]")),
+            ("COMMAND [ARGS]...", tr("COMMAND [ARGS]...")),
+        ):
+            line = line.replace(theirs, ours, 1)
+        return line
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help."""

@@ -90,7 +90,7 @@ class Matcher:
     Args:
         renderer: Speaks in any style.
         encoder: Tells speakers apart.
-        response: Foretells what a timbre sounds like; None: the shipped one.
+        response: Makes what foretells how a timbre sounds, which learns while a voice is matched: a new one for each.
         rounds: Renderings of every probe.
         threads: Sentences that are rendered at once, each on its own core.
     """
