@@ -1,8 +1,10 @@
 """Which voice should speak? Every packaged voice, measured: how well it is understood, how it sounds, its tones.
 
-    python -m tests.benchmarks.voices [--voices lian,rose] [--all] [--sentences 40] [--stock] [--speed 2]
+    python -m tests.benchmarks.voices [--voices lian,rose] [--all] [--sentences 40] [--native] [--stock] [--speed 2]
+                                      [--mixed]
 
-Without options the cast says eight sentences of either language; a voice's own language is marked. Columns: syllables
+Without options the cast says eight sentences of either language; a voice's own language is marked, `--native` asks for
+that alone. Columns: syllables
 (toneless) and words that Whisper base misheard; DNSMOS P.835 overall quality where the package `speechmos` is
 installed; loudness in LUFS; syllables and words a second; tone clarity, see `tts_service.kokoro.tones`. With `--mixed`
 how often the English word of a Mandarin sentence is heard as such, and how often when it is said alone, which is as
@@ -114,6 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--all", action="store_true", help="all 54, under their own names")
     parser.add_argument("--sentences", type=int, default=8)
     parser.add_argument("--speed", type=float, default=1.0)
+    parser.add_argument("--native", action="store_true", help="each in its own language only")
     parser.add_argument("--stock", action="store_true")
     parser.add_argument("--mixed", action="store_true")
     options = parser.parse_args(arguments)
@@ -135,6 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in names:
         for language, texts in (("zh", MANDARIN), ("en", ENGLISH)):
             mark = "*" if native(tables[name]) == language else " "
+            if options.native and mark == " ":
+                continue
             for kind, engine in engines.items():
                 cells = row(engine, known[name], texts[: options.sentences], language, recogniser, judge, options.speed)
                 tone = f"{clear[tables[name]]:6.1%}" if language == "zh" else ""

@@ -6,7 +6,7 @@ import numpy as np
 
 from g2p import analyze
 from g2p.encode.kokoro import encode
-from tts_service.engine import StopSignal
+from tts_service.engine import StopSignal, SynthesisOptions, Voice
 from tts_service.kokoro.cast import Packaged
 from tts_service.kokoro.matching.matcher import Match
 from tts_service.kokoro.matching.voices import Matched
@@ -42,16 +42,44 @@ def test_stretches_of_another_front_are_set_in_at_this_ones_height():
 
 
 def test_only_the_english_word_changes(engine):
-    voice, network = Packaged()["lian"], engine._network
+    voice, network, stop = Packaged()["lian"], engine._network, StopSignal()
     alone = replace(voice, english=None)
     for text in ("今天的meeting改到三点。", "今天的会议改到三点。"):
         piece, pronunciation = piece_of(text)
         marked = piece.english(pronunciation)
-        leaning, plain = (
-            network.begin(piece.tokens(), one, 1.0, StopSignal(), marked).durations for one in (voice, alone)
-        )
-        np.testing.assert_array_equal(leaning[~marked], plain[~marked])
-        assert not marked.any() or leaning[marked].sum() > 1.15 * plain[marked].sum()
+        leaning, plain = (network.begin(piece.tokens(), one, 1.0, stop, marked) for one in (voice, alone))
+        assert leaning.settle(10**6, stop) == marked.any()
+        assert not plain.settle(10**6, stop)
+        np.testing.assert_array_equal(leaning.durations[~marked], plain.durations[~marked])
+        assert not marked.any() or leaning.durations[marked].sum() > 1.15 * plain.durations[marked].sum()
+
+
+def test_what_comes_before_the_english_word_does_not_wait_for_it(engine, monkeypatch):
+    fronts, network = [], engine._network
+    run_front = network._run_front
+    monkeypatch.setattr(network, "_run_front", lambda *given: fronts.append(given) or run_front(*given))
+    text = "我们下个星期去北京参加一个meeting。"
+    chunks = engine.synthesize(analyze(text), Voice("lian"), SynthesisOptions(), StopSignal())
+    first = next(chunks)
+    assert len(fronts) == 1
+    spoken = [first, *chunks]
+    assert len(fronts) == 2
+
+    monkeypatch.setattr("tts_service.kokoro.network.REACH", 10**6)
+    at_once = list(engine.synthesize(analyze(text), Voice("lian"), SynthesisOptions(), StopSignal()))
+    assert len(fronts) == 4
+    for ours, theirs in zip(spoken, at_once, strict=True):
+        np.testing.assert_allclose(ours.samples, theirs.samples, atol=1e-6)
+        assert ours.timings == theirs.timings
+    timings = [timing for chunk in spoken for timing in chunk.timings]
+    assert "".join(text[timing.start : timing.end] for timing in timings) == text.rstrip("。")
+
+
+def test_who_begins_in_english_is_heard_so_from_the_first_chunk(engine, monkeypatch):
+    fronts, run_front = [], engine._network._run_front
+    monkeypatch.setattr(engine._network, "_run_front", lambda *given: fronts.append(given) or run_front(*given))
+    next(engine.synthesize(analyze("Email已经发出去了。"), Voice("lian"), SynthesisOptions(), StopSignal()))
+    assert len(fronts) == 2
 
 
 def test_native_speakers_of_mandarin_lean_and_so_do_voices_matched_from_them():

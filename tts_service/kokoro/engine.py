@@ -30,7 +30,7 @@ from tts_service.kokoro.derived import derive
 from tts_service.kokoro.front_graph import DURATIONS, ENERGY
 from tts_service.kokoro.matching.voices import matched, matched_voices
 from tts_service.kokoro.model import MODEL_VARIABLE, cache_directory, model_file
-from tts_service.kokoro.network import Network, Stopped, StreamingNetwork, WholeNetwork, open_session
+from tts_service.kokoro.network import Network, Stopped, StreamingNetwork, Utterance, WholeNetwork, open_session
 from tts_service.kokoro.symbols import MARKS, Piece, pieces
 from tts_service.kokoro.voice import FRAME, SAMPLE_RATE, KokoroVoice, Styling
 from tts_service.voices import Library
@@ -189,17 +189,15 @@ class KokoroEngine:
             raise Stopped
         silence = history[-1] / (speed * voice.rate) if history else 0.0  # what the piece before is to be followed by
         utterance = self._network.begin(piece.tokens(), voice, speed, should_stop, piece.english(pronunciation))
-        ends = 2 * np.cumsum(utterance.durations)
-        first, last = utterance.audible
-        start, end = max(0, first - PREROLL), min(int(ends[-1]), last + TAIL)
-        begins = _begins(piece, ends, utterance.onsets) - start * FRAME / SAMPLE_RATE
-        begins = begun + silence + np.clip(begins, -silence, (end - start - 1) * FRAME / SAMPLE_RATE)
-        timings = _timings(piece, pronunciation, begins)
+        utterance.settle(utterance.audible[0] + _most(CHUNKS[0]), should_stop)
+        start, end, timings = _layout(utterance, piece, pronunciation, begun + silence, silence)
         history.append(_pause(piece, pronunciation) * voice.pause)
 
-        until, position = begun, start
+        until, position, told = begun, start, 0
         for size in _chunk_sizes():
-            stop = end if end - position < 1.25 * size else position + size
+            if utterance.settle(position + _most(size), should_stop):
+                _, end, timings = _layout(utterance, piece, pronunciation, begun + silence, silence)
+            stop = end if end - position < _most(size) else position + size
             samples = _limited(utterance.samples(position, stop, should_stop))
             if position == start:
                 samples[:FADE_IN] *= np.linspace(0, 1, FADE_IN, dtype=np.float32)
@@ -207,8 +205,8 @@ class KokoroEngine:
             if stop == end:
                 samples[-FADE_OUT:] *= np.linspace(1, 0, FADE_OUT, dtype=np.float32)
             until += len(samples) / SAMPLE_RATE
-            inside = tuple(timing for timing in timings if timing.seconds < until or stop == end)
-            timings = timings[len(inside) :]
+            inside = tuple(timing for timing in timings[told:] if timing.seconds < until or stop == end)
+            told += len(inside)
             yield AudioChunk(samples, SAMPLE_RATE, inside)
             if stop == end:
                 return
@@ -221,6 +219,11 @@ def _chunk_sizes() -> Iterator[int]:
         yield CHUNKS[-1]
 
 
+def _most(size: int) -> int:
+    """Frames up to which a chunk takes what is left with it."""
+    return size + size // 4
+
+
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -230,6 +233,21 @@ def _pause(piece: Piece, pronunciation: Pronunciation) -> float:
     following = pronunciation.tokens[piece.owners[-1] :]
     closing = itertools.takewhile(lambda token: token.kind == "pause", following[following[0].kind != "pause" :])
     return PARAGRAPH_PAUSE if any(token.text == "\n" for token in closing) else PAUSES[piece.mark]
+
+
+def _layout(
+    utterance: Utterance, piece: Piece, pronunciation: Pronunciation, begun: float, silence: float
+) -> tuple[int, int, tuple[CharTiming, ...]]:
+    """The first frame that is said, one past the last, and when each span begins.
+
+    The first frame is said at `begun` seconds, after `silence` seconds in which nothing is.
+    """
+    ends = 2 * np.cumsum(utterance.durations)
+    first, last = utterance.audible
+    start, end = max(0, first - PREROLL), min(int(ends[-1]), last + TAIL)
+    begins = _begins(piece, ends, utterance.onsets) - start * FRAME / SAMPLE_RATE
+    begins = begun + np.clip(begins, -silence, (end - start - 1) * FRAME / SAMPLE_RATE)
+    return start, end, _timings(piece, pronunciation, begins)
 
 
 def _begins(piece: Piece, ends: NDArray[np.int64], onsets: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ CONTEXT, INNER_CONTEXT = 4, 1
 """Frames on either side that the 800 Hz and the 4,800 Hz stage compute beside those that are asked for."""
 ENGLISH_TEMPO = 0.7
 """Of English words inside Mandarin: that fast as the voice would say them."""
+REACH = CONTEXT + INNER_CONTEXT + 1
+"""Frames that samples look ahead; one more, as the source is drawn from the middle of a frame to the next."""
 SHORTEST = 6
 """Frames that a core of its own is worth."""
 
@@ -40,6 +42,17 @@ class Utterance(Protocol):
     """The first frame that can be heard and one past the last."""
     onsets: NDArray[np.int64]
     """The frames at which sound sets in after silence."""
+
+    def settle(self, end: int, should_stop: StopSignal) -> bool:
+        """Decide what is said before the frame `end`, so that samples can be asked for as far as that.
+
+        Returns:
+            Whether durations, onsets and the last audible frame have changed, never before what was settled already.
+
+        Raises:
+            Stopped: The signal was set.
+        """
+        ...
 
     def samples(self, start: int, end: int, should_stop: StopSignal) -> NDArray[np.float32]:
         """The audio of the frames [start, end), float32 [300 x (end - start)].
@@ -135,39 +148,19 @@ class StreamingNetwork:
         should_stop: StopSignal,
         english: NDArray[np.bool_] | None = None,
     ) -> Utterance:
-        """Run the front, beside it once more for English inside Mandarin if the voice leans on somebody for that."""
-        style, tempo = voice.style(len(tokens) - 2), speed * voice.rate
+        """Run the front; once more, as late as can be, for English inside Mandarin if the voice leans on somebody."""
+        style, tempo, own = voice.style(len(tokens) - 2), speed * voice.rate, voice.normalisation
+        front = self._run_front(tokens, style, tempo, should_stop)
+        affines = self.styling.affines(style, own.statistics + self.forecast(summary(front.frames) - own.summary))
         leaning = voice.english_style(len(tokens) - 2) if english is not None and english.any() else None
         if english is None or leaning is None:
-            front = self._run_front(tokens, style, tempo, should_stop)
-        else:
-            front = self._run_fronts(tokens, (style, leaning), (tempo, tempo * ENGLISH_TEMPO), should_stop, english)
-        own = voice.normalisation
-        deviation = summary(front.frames) - own.summary
-        affines = self.styling.affines(style, own.statistics + self.forecast(deviation))
-        utterance = _StreamingUtterance(self, voice, affines, front.frames, front.pitch)
-        utterance.durations = front.durations
-        utterance.audible, utterance.onsets = audible(front.energy), _onsets(front.energy)
-        return utterance
+            return _StreamingUtterance(self, voice, affines, front)
 
-    def _run_fronts(
-        self,
-        tokens: NDArray[np.int64],
-        styles: tuple[NDArray[np.float32], NDArray[np.float32]],
-        speeds: tuple[float, float],
-        should_stop: StopSignal,
-        english: NDArray[np.bool_],
-    ) -> Front:
-        """In two styles at once, the second for the tokens that are marked."""
-        if self.threads == 1:
-            own, other = (self._run_front(tokens, *each, should_stop) for each in zip(styles, speeds, strict=True))
-            return own.with_stretches(other, english)
-        beside = self.others.submit(self._run_front, tokens, styles[1], speeds[1], should_stop)
-        try:
-            own = self._run_front(tokens, styles[0], speeds[0], should_stop)
-        finally:
-            wait([beside])
-        return own.with_stretches(beside.result(), english)
+        def lean(should_stop: StopSignal) -> Front:
+            other = self._run_front(tokens, leaning, tempo * ENGLISH_TEMPO, should_stop)
+            return front.with_stretches(other, english)
+
+        return _StreamingUtterance(self, voice, affines, front, lean, int(np.argmax(english)))
 
     def _run_front(
         self, tokens: NDArray[np.int64], style: NDArray[np.float32], speed: float, should_stop: StopSignal
@@ -187,14 +180,30 @@ class _StreamingUtterance:
         network: StreamingNetwork,
         voice: KokoroVoice,
         affines: tuple[NDArray[np.float32], NDArray[np.float32]],
-        frames: NDArray[np.float32],
-        pitch: NDArray[np.float32],
+        front: Front,
+        lean: Callable[[StopSignal], Front] | None = None,
+        english: int = 0,
     ) -> None:
         self._network = network
         self._gain = np.float32(voice.normalisation.gain)
         self._affines = affines
-        self._frames = np.ascontiguousarray(frames.T)
-        self._source = np.pad(network.styling.source(pitch), 10, mode="reflect")
+        self._lean = lean
+        """The front with English as it is to be said, from the token `english` on; None when that is decided."""
+        self._settled = 2 * int(front.durations[:english].sum()) - REACH
+        self._take(front)
+
+    def _take(self, front: Front) -> None:
+        self._frames = np.ascontiguousarray(front.frames.T)
+        self._source = np.pad(self._network.styling.source(front.pitch), 10, mode="reflect")
+        self.durations = front.durations
+        self.audible, self.onsets = audible(front.energy), _onsets(front.energy)
+
+    def settle(self, end: int, should_stop: StopSignal) -> bool:
+        if self._lean is None or end <= self._settled:
+            return False
+        self._take(self._lean(should_stop))
+        self._lean = None
+        return True
 
     def samples(self, start: int, end: int, should_stop: StopSignal) -> NDArray[np.float32]:
         parts = max(1, min(self._network.threads, (end - start) // SHORTEST))
@@ -259,6 +268,9 @@ class _WholeUtterance:
         self.audible = audible
         self.onsets = onsets
         self._audio = audio
+
+    def settle(self, end: int, should_stop: StopSignal) -> bool:
+        return False
 
     def samples(self, start: int, end: int, should_stop: StopSignal) -> NDArray[np.float32]:
         if should_stop():
