@@ -6,16 +6,14 @@ tts = GLMTTSService(synthesizer=load("kokoro"))  # or GLMTTSService() alone: the
 
 An installed distribution holds this one package, with `agent`, `tts_service` and `g2p` inside it; a checkout has them
 beside it. What is imported from here is the same in both, and is loaded on first use.
-
-It is also imported first by each of the three, and keeps the libraries that they stand on from reporting home: each
-reads its variable when it is imported, and ONNX Runtime makes a device id at that moment and looks up its vendor ever
-after. Whoever has set a variable himself has his way.
 """
 
-import os
-import sys
-import warnings
+from contextlib import nullcontext
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pipecat_glm_tts import silence as silence  # first of all: nothing reports home
 
 if TYPE_CHECKING:
     from g2p import Lexicon, analyze, readings
@@ -40,48 +38,27 @@ __all__ = [
     "readings",
 ]
 
-REPORTS = {
-    "ORT_DISABLE_TELEMETRY": "1",
-    "GRADIO_ANALYTICS_ENABLED": "False",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
+_HOME = {
+    "GLMTTSService": ("tts_service", "service"),
+    "LiveKitTTS": ("tts_service", "livekit"),
+    "build": ("tts_service", "remote"),
+    "Lexicon": ("g2p",),
+    "analyze": ("g2p",),
+    "readings": ("g2p",),
 }
-"""What keeps ONNX Runtime, Gradio, Hugging Face and Ray silent."""
-
-if "onnxruntime" in sys.modules and "ORT_DISABLE_TELEMETRY" not in os.environ:
-    warnings.warn(
-        "onnxruntime was imported before pipecat_glm_tts and may report to its vendor; "
-        "import pipecat_glm_tts first, or set ORT_DISABLE_TELEMETRY=1",
-        stacklevel=2,
-    )
-for _variable, _silent in REPORTS.items():
-    os.environ.setdefault(_variable, _silent)
+"""Where a name lives that `tts_service` does not have itself."""
+_INSTALLED = (Path(__file__).parent / "tts_service").is_dir()
 
 
 def __getattr__(name: str) -> Any:
-    if name == "GLMTTSService":
-        from tts_service.service import GLMTTSService
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from pipecat_glm_tts.extras import needs
 
-        return GLMTTSService
-    if name == "LiveKitTTS":
-        from pipecat_glm_tts.extras import needs
-
-        with needs("livekit"):
-            from tts_service.livekit import TTS
-        return TTS
-    if name == "build":
-        from tts_service.remote import build
-
-        return build
-    if name in ("Lexicon", "analyze", "readings"):
-        import g2p
-
-        return getattr(g2p, name)
-    if name in __all__:
-        import tts_service
-
-        return getattr(tts_service, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = ".".join(_HOME.get(name, ("tts_service",)))
+    with needs("livekit") if name == "LiveKitTTS" else nullcontext():
+        module = import_module(f"{__name__}.{home}" if _INSTALLED else home)
+    return getattr(module, "TTS" if name == "LiveKitTTS" else name)
 
 
 def __dir__() -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipecat_glm_tts.errors import SpeechError
 from pipecat_glm_tts.wording import tr
 
 
@@ -38,6 +39,4 @@ def needs(extra: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if is_ours(error.name):
             raise
-        from tts_service.engine import SpeechError
-
         raise SpeechError(missing(extra, error.name)) from error

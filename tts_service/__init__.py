@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from contextlib import nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,8 @@ __all__ = [
     "load_engine",
 ]
 
-ENGINES = ("kokoro", "glm", "remote")
+ENGINES = {"kokoro": "KokoroEngine", "glm": "GLMEngine", "remote": "RemoteEngine"}
+"""Engines by name: each is a class of the module so called, which is imported when it is asked for."""
 _HOME = {"Synthesizer": "synthesizer", "Report": "utterance", "Utterance": "utterance"}
 """Where those names live that are not in `engine`. All are imported on first use: a command's `--help` needs none."""
 
@@ -106,18 +108,10 @@ def load_engine(engine: str, **settings: Any) -> Engine:
     """Load an engine alone, for whoever runs it himself; see `load`."""
     from tts_service.engine import SpeechError
 
-    if engine == "kokoro":
-        from tts_service.kokoro import KokoroEngine
-
-        return KokoroEngine.load(**settings)
-    if engine == "glm":
-        with needs("glm"):
-            from tts_service.glm import GLMEngine
-        return GLMEngine.load(**settings)
-    if engine == "remote":
-        from tts_service.remote import RemoteEngine
-
-        return RemoteEngine.load(**settings)
-    raise SpeechError(
-        tr("there is no engine {engine!r}; available: {engines}", engine=engine, engines=", ".join(ENGINES))
-    )
+    if engine not in ENGINES:
+        raise SpeechError(
+            tr("there is no engine {engine!r}; available: {engines}", engine=engine, engines=", ".join(ENGINES))
+        )
+    with needs("glm") if engine == "glm" else nullcontext():
+        found = getattr(import_module(f"{__name__}.{engine}"), ENGINES[engine])
+    return found.load(**settings)

@@ -1,7 +1,7 @@
 """The contract between the voice and its engines.
 
 An engine turns a `Pronunciation` (what to say) into audio, chunk by chunk, in a plain blocking generator. It knows
-nothing of Pipecat, asyncio or text segmentation. Everything here is data; nothing here imports the rest of the project.
+nothing of Pipecat, asyncio or text segmentation. Everything here is data, and stands alone but for its words.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from pipecat_glm_tts.errors import SpeechError as SpeechError
 from pipecat_glm_tts.wording import tr
 
 if TYPE_CHECKING:  # for readers and the type checker only: at run time this module stands alone
@@ -20,10 +21,6 @@ if TYPE_CHECKING:  # for readers and the type checker only: at run time this mod
     from numpy.typing import NDArray
 
     from g2p import Pronunciation
-
-
-class SpeechError(Exception):
-    """Speech could not be made. The message says what is wrong and what to do about it."""
 
 
 class Busy(SpeechError):

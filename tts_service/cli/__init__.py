@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from tts_service.cli.codes import EXIT_FAILED, EXIT_READER_LEFT, EXIT_USAGE
+
 GRACE_SECONDS = 1.5
 """From a signal to the end of the process, whatever native code is still busy with."""
-EXIT_FAILED, EXIT_USAGE, EXIT_READER_LEFT = 1, 2, 141
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from pipecat_glm_tts.wording import tr
-from tts_service.cli import EXIT_FAILED
+from tts_service.cli.codes import EXIT_FAILED
 from tts_service.cli.console import CheckpointOption, JsonOption, err, out, print_json
 from tts_service.engine import SpeechError
 

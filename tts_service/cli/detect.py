@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipecat_glm_tts.wording import tr
-from tts_service.cli import EXIT_FAILED
+from tts_service.cli.codes import EXIT_FAILED
 from tts_service.cli.console import JsonOption, err, out, print_json
 from tts_service.engine import SpeechError
 

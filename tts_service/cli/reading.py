@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipecat_glm_tts.wording import tr
-from tts_service.cli import EXIT_FAILED
+from tts_service.cli.codes import EXIT_FAILED
 from tts_service.cli.console import (
     App,
     DictOption,

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pipecat_glm_tts.extras import needs
 from pipecat_glm_tts.wording import side, tr
-from tts_service.cli import EXIT_FAILED
+from tts_service.cli.codes import EXIT_FAILED
 from tts_service.cli.console import (
     App,
     EngineOption,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from tts_service.glm.dit import BRANCHES, Modulation
 from tts_service.glm.fetch import sent
 from tts_service.glm.flow import Flow, combined
 from tts_service.glm.flow_cache import FlowCache, StepMemory
-from tts_service.glm.flow_graph import FlowGraphs
+from tts_service.glm.flow_pool import FramePool
 from tts_service.glm.foresight import Foresight
 from tts_service.glm.noise import Purpose, normal
 
@@ -79,6 +80,20 @@ def voice_size(flow: Flow, prompt: int) -> int:
     )
 
 
+class Recorded(Protocol):
+    """What works on chunks in shapes that were recorded before; `flow_graph.FlowGraphs` is one."""
+
+    pool: FramePool
+
+    def padded(self, frames: int) -> int:
+        """Frames that so many are worked on as."""
+        ...
+
+    def solve(self, chunks: Sequence[Chunk]) -> list[Tensor | None]:
+        """See `solve_chunks`."""
+        ...
+
+
 class FlowVoice:
     """A voice as the flow knows it, shared by all its utterances: modulations and the worked-through prompt."""
 
@@ -89,7 +104,7 @@ class FlowVoice:
         mel: Tensor,
         speaker: Tensor,
         should_stop: Callable[[], bool] = lambda: False,
-        graphs: FlowGraphs | None = None,
+        graphs: Recorded | None = None,
     ) -> None:
         """Work through the prompt.
 
