@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import uuid
 from collections.abc import Awaitable, Callable
@@ -63,6 +62,7 @@ from agent.realtime.asked import (
     SessionUpdate,
     Tool,
 )
+from agent.realtime.hearing import IN_RATE, ClientsSound, milliseconds
 from agent.realtime.items import WAITING, Item, Items, written
 from agent.realtime.wire import Decoder, Encoder
 from agent.settings import Settings
@@ -76,18 +76,8 @@ try:
 except ImportError:  # Pipecat 1.13
     from pipecat.adapters.schemas.function_schema import FunctionSchema
 
-IN_RATE = 16000
-"""Hz that the ears take."""
 OUT_RATE = 24000
 """Hz that the voice gives."""
-FRAME_BYTES = IN_RATE // 50 * 2
-MAX_APART = 5 * FRAME_BYTES
-"""Bytes of sound between the two ends of the pipeline, however fast it comes."""
-MAX_BUFFER = 120 * IN_RATE * 2
-"""Bytes of sound kept for a `commit`."""
-LEAST_COMMIT = IN_RATE // 10 * 2
-MAX_AHEAD = 30.0
-"""Seconds of sound taken ahead of the clock; who sends faster is read as fast as people speak."""
 
 Say = Callable[[str], Awaitable[None]]
 
@@ -114,18 +104,7 @@ class Session(FrameSerializer):
         self._now = SessionAsked()
         self._decoder = Decoder(Format(), IN_RATE)
         self._encoder = Encoder(Format(), OUT_RATE)
-        self._begun = asyncio.get_running_loop().time()
-        self._received = 0
-        """Bytes of sound at the ears' rate, since the beginning."""
-        self._listened = 0
-        """Those that have been through the ears."""
-        self._passed = 0
-        """Those that have been sent there."""
-        self._room = asyncio.Event()
-        self._cut = b""
-        """Sound that does not fill a frame yet."""
-        self._buffer = bytearray()
-        """Sound that waits for a `commit`."""
+        self._clients_sound = ClientsSound()
         self._user: Item | None = None
         """What the user is saying."""
         self._answered_ahead = False
@@ -200,7 +179,7 @@ class Session(FrameSerializer):
             case "input_audio_buffer.commit", _:
                 await self._commit()
             case "input_audio_buffer.clear", _:
-                self._buffer.clear()
+                self._clients_sound.clear()
                 await self._tell(event("input_audio_buffer.cleared"))
             case _, ItemCreate():
                 await self._create(asked)
@@ -307,29 +286,10 @@ class Session(FrameSerializer):
 
     async def _append(self, asked: BufferAppend) -> None:
         pcm = self._decoder.decode(asked.audio)
-        self._received += len(pcm)
-        ahead = self._received / 2 / IN_RATE - (asyncio.get_running_loop().time() - self._begun)
-        if ahead > MAX_AHEAD:
-            await asyncio.sleep(ahead - MAX_AHEAD)
         if self._now.audio.input.turn_detection is None:
-            if len(self._buffer) + len(pcm) > MAX_BUFFER:
-                raise Refusal(f"more than {MAX_BUFFER // 2 // IN_RATE} s wait for a commit", "input_audio_buffer_full")
-            self._buffer += pcm
-            return
-        pcm = self._cut + pcm
-        whole = len(pcm) // FRAME_BYTES * FRAME_BYTES
-        self._cut = pcm[whole:]
-        for start in range(0, whole, FRAME_BYTES):
-            await self._input.push_audio_frame(InputAudioRawFrame(pcm[start : start + FRAME_BYTES], IN_RATE, 1))
-            self._passed += FRAME_BYTES
-            await self._keep_together()
-
-    async def _keep_together(self) -> None:
-        """Wait for the ears: the recogniser, which is ahead of them, keeps little of what was before a voice began."""
-        with contextlib.suppress(TimeoutError):
-            while self._passed - self._listened > MAX_APART:
-                self._room.clear()
-                await asyncio.wait_for(self._room.wait(), 1)
+            await self._clients_sound.keep(pcm)
+        else:
+            await self._clients_sound.pass_on(pcm, self._input.push_audio_frame)
 
     async def _commit(self) -> None:
         if self._now.audio.input.turn_detection is not None:
@@ -337,13 +297,7 @@ class Session(FrameSerializer):
                 "the server commits by itself while turn_detection is on; set it to null to commit yourself",
                 "input_audio_buffer_commit_empty",
             )
-        if len(self._buffer) < LEAST_COMMIT:
-            raise Refusal(
-                f"the buffer has {len(self._buffer) // 32} ms of audio; 100 are needed",
-                "input_audio_buffer_commit_empty",
-            )
-        pcm = bytes(self._buffer)
-        self._buffer.clear()
+        pcm = self._clients_sound.taken()
         heard = await self._models.recogniser.hear(pcm, IN_RATE)
         item = Item("message", "user", "input_audio", heard.text)
         self._items.insert(item, None)
@@ -417,17 +371,18 @@ class Session(FrameSerializer):
         answer = self._answer
         match frame:
             case InputAudioRawFrame():
-                self._listened += len(frame.audio)
-                self._room.set()
+                self._clients_sound.heard(frame)
             case UserStartedSpeakingFrame():
                 self._user = Item("message", "user", "input_audio", status="in_progress")
-                self._spoke_at = max(0, self._listened - round(self._settings.turns.start_seconds * IN_RATE) * 2)
-                start = self._milliseconds(self._spoke_at)
+                self._spoke_at = max(
+                    0, self._clients_sound.listened - round(self._settings.turns.start_seconds * IN_RATE) * 2
+                )
+                start = milliseconds(self._spoke_at)
                 await self._tell(
                     event("input_audio_buffer.speech_started", audio_start_ms=start, item_id=self._user.id)
                 )
             case VADUserStoppedSpeakingFrame():
-                self._silent_at = self._listened - round(frame.stop_secs * IN_RATE) * 2
+                self._silent_at = self._clients_sound.listened - round(frame.stop_secs * IN_RATE) * 2
             case UserStoppedSpeakingFrame():
                 await self._user_stopped()
             case LLMContextUserTurnFrame():
@@ -469,7 +424,7 @@ class Session(FrameSerializer):
     async def _user_stopped(self) -> None:
         if self._user is not None and self._user.status == "in_progress":
             self._user.status = "incomplete"
-            end = self._milliseconds(max(self._silent_at, self._spoke_at))
+            end = milliseconds(max(self._silent_at, self._spoke_at))
             await self._tell(event("input_audio_buffer.speech_stopped", audio_end_ms=end, item_id=self._user.id))
 
     async def _user_said(self, text: str) -> None:
@@ -530,10 +485,6 @@ class Session(FrameSerializer):
         now = self._now.model_dump()
         now["instructions"] = now["instructions"] or self._settings.brain.instructions or INSTRUCTIONS
         return {"object": "realtime.session", "id": self._session_id, "model": self._model, **now}
-
-    @staticmethod
-    def _milliseconds(received: int) -> int:
-        return received // (IN_RATE // 1000 * 2)
 
 
 def _differs(asked: ResponseAsked) -> bool:
