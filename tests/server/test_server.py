@@ -6,9 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc.rtp import RtpPacket
+from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.transports.webrtc import Offer, WebRTC
+from agent.transports.webrtc import Offer, WebRTC, hear_at_once
 from tests.agent_process import get, post
 from tts_service.serving import gate
 from tts_service.serving.gate import MAX_BODY, Gate
@@ -166,6 +168,23 @@ async def test_a_caller_that_hangs_up_before_anybody_listens_leaves_the_seat():
     await peer.close()
     await asyncio.wait_for(Deaf.left.wait(), 20)
     await line.close()
+
+
+async def test_what_a_browser_sends_is_heard_with_the_next_packet():
+    connection, peer = SmallWebRTCConnection(), RTCPeerConnection()
+    peer.addTransceiver("audio", direction="sendrecv")
+    await peer.setLocalDescription(await peer.createOffer())
+    await connection.initialize(peer.localDescription.sdp, "offer")
+    hear_at_once(connection)
+    [receiver] = connection.pc.getReceivers()
+    buffer = receiver._RTCRtpReceiver__jitter_buffer
+    packets = [RtpPacket(sequence_number=number, timestamp=960 * number) for number in (1, 3, 2, 4)]
+    for packet in packets:
+        packet._data = b""
+    heard = [frame.timestamp // 960 if frame else None for _, frame in map(buffer.add, packets)]
+    assert heard == [None, None, 1, 2], "in order, and not four packets later"
+    await peer.close()
+    await connection.disconnect()
 
 
 async def test_callers_that_never_arrive_or_vanish_lose_their_seats(agent, caller):
