@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from pipecat.frames.frames import (
     InputAudioRawFrame,
     InterimTranscriptionFrame,
     TranscriptionFrame,
+    UserStartedSpeakingFrame,
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
@@ -27,6 +29,7 @@ from pipecat.utils.time import time_now_iso8601
 from pipecat.utils.tracing.service_decorators import traced_stt
 
 from agent.turns.reaction import ReactionFrame, Reactions
+from agent.turns.start import is_nod
 from agent.turns.stop import NothingHeardFrame
 from tts_service.recogniser import Listener, Transcript
 
@@ -59,12 +62,26 @@ class Lull:
         return self._quiet_seconds >= LULL
 
 
+@dataclass(slots=True)
+class Stretch:
+    """Voice between two pauses, whose words are awaited."""
+
+    hearing: asyncio.Task[Transcript] | None
+    """Its recognition, if that has begun."""
+    onset: int | None
+    """Where in its sound the voice begins, in bytes, if the agent was speaking."""
+    let_by: bool = False
+    """Whether a later voice has begun a turn, and this one had not."""
+
+
 class WhisperSTT(SegmentedSTTService):
     """Pipecat's door to the shared recogniser: one transcript for every stretch of speech that the VAD marks.
 
     Recognition begins at the first lull, before the VAD is certain, and is thrown away when the voice goes on. While
     the agent speaks, the sound of what the user begins to say tells a nod from an interruption, or interim transcripts
-    where the recogniser has no states that are known.
+    where the recogniser has no states that are known. However long recognition takes, how the whole of it sounds is
+    told before its words, and no interruption drops the words. A nod that is understood only after the interruption that
+    followed it is not told: its words would be taken for those of the interruption.
     """
 
     def __init__(self, recogniser: Listener, *, glimpses: bool = True, **kwargs: Any) -> None:
@@ -81,8 +98,8 @@ class WhisperSTT(SegmentedSTTService):
         """Of what was said last."""
         self._lull = Lull()
         self._early: asyncio.Task[Transcript] | None = None
-        self._begun: deque[asyncio.Task[Transcript] | None] = deque()
-        """For each stretch that waits: its recognition, if it has begun."""
+        self._onset: int | None = None
+        self._stretches: deque[Stretch] = deque()
         self._glimpses: asyncio.Task[None] | None = None
 
     @property
@@ -99,17 +116,20 @@ class WhisperSTT(SegmentedSTTService):
         await super().cleanup()
         await self._cancel_segment_task()
         await self._drop_early()
-        while self._begun:
-            if early := self._begun.popleft():
-                await self.cancel_task(early)
+        while self._stretches:
+            if hearing := self._stretches.popleft().hearing:
+                await self.cancel_task(hearing)
         await self._stop_glimpses()
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """Know whether the agent speaks."""
+        """Know whether the agent speaks, and whose turn it is."""
         if isinstance(frame, BotStartedSpeakingFrame):
             self._bot_speaks = True
         elif isinstance(frame, BotStoppedSpeakingFrame):
             self._bot_speaks = False
+        elif isinstance(frame, UserStartedSpeakingFrame) and self._user_speaking:
+            for stretch in self._stretches:
+                stretch.let_by = True
         await super().process_frame(frame, direction)
 
     async def process_audio_frame(self, frame: InputAudioRawFrame, direction: FrameDirection) -> None:
@@ -120,23 +140,23 @@ class WhisperSTT(SegmentedSTTService):
         if not self._lull.is_lull(frame.audio, self.sample_rate):
             await self._drop_early()
         elif not self._early:
-            hearing = self._recogniser.hear(bytes(self._audio_buffer), self.sample_rate, self._language)
-            self._early = self.create_task(hearing, "early recognition")
+            self._early = self.create_task(self._hear(bytes(self._audio_buffer), self._onset), "early recognition")
 
     async def _handle_user_started_speaking(self, frame: VADUserStartedSpeakingFrame) -> None:
         await super()._handle_user_started_speaking(frame)
         self._lull = Lull()
         await self._stop_glimpses()
+        self._onset = None
         if self._bot_speaks and self._reactions:
             before = int((frame.start_secs + BEFORE_VOICE) * self.sample_rate) * 2
-            onset = max(0, len(self._audio_buffer) - before)
-            self._glimpses = self.create_task(self._glimpse(onset, self._reactions), "glimpses")
+            self._onset = max(0, len(self._audio_buffer) - before)
+            self._glimpses = self.create_task(self._glimpse(self._onset, self._reactions), "glimpses")
 
     async def _handle_user_stopped_speaking(self, frame: VADUserStoppedSpeakingFrame) -> None:
         await self._stop_glimpses()
         if self.is_usable and self._audio_buffer:
             early, self._early = self._early, None
-            self._begun.append(early)
+            self._stretches.append(Stretch(early, self._onset))
         await self._drop_early()
         await super()._handle_user_stopped_speaking(frame)
 
@@ -149,12 +169,17 @@ class WhisperSTT(SegmentedSTTService):
                 await asyncio.sleep(max(0.01, wanted - have))
                 continue
             pcm = bytes(self._audio_buffer[onset:])
-            states = await self._recogniser.attend(pcm, self.sample_rate)
-            if states is not None:
-                await self.push_frame(ReactionFrame(reactions.meant(states)))
-            else:
+            if not await self._tell_reaction(pcm, reactions, whole=False):
                 await self._tell_interim_words(pcm)
             wanted = have + NEXT_GLIMPSE
+
+    async def _tell_reaction(self, pcm: bytes, reactions: Reactions, *, whole: bool) -> bool:
+        """Say how a voice sounds, if this recogniser can tell."""
+        states = await self._recogniser.attend(pcm, self.sample_rate)
+        if states is None:
+            return False
+        await self.push_frame(ReactionFrame(reactions.meant(states), whole))
+        return True
 
     async def _tell_interim_words(self, pcm: bytes) -> None:
         transcript = await self._recogniser.glimpse(pcm, self.sample_rate, self._language)
@@ -163,20 +188,35 @@ class WhisperSTT(SegmentedSTTService):
             now = time_now_iso8601()
             await self.push_frame(InterimTranscriptionFrame(transcript.text, self._user_id, now, language))
 
+    async def _hear(self, pcm: bytes, onset: int | None) -> Transcript:
+        """Recognise a stretch; one that began during the agent's speech is listened to as a whole first."""
+        if onset is not None and self._reactions:
+            await self._tell_reaction(pcm[onset:], self._reactions, whole=True)
+        return await self._recogniser.hear(pcm, self.sample_rate, self._language)
+
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame, None]:
         """Transcribe one stretch of speech (16-bit mono PCM at the pipeline's rate)."""
         await self.start_processing_metrics()
-        early = self._begun.popleft() if self._begun else None
-        transcript = await (early or self._recogniser.hear(audio, self.sample_rate, self._language))
+        stretch = self._stretches[0]
+        try:
+            transcript = await (stretch.hearing or self._hear(audio, stretch.onset))
+        finally:
+            self._stretches.popleft()
         await self.stop_processing_metrics()
+        nod = is_nod(transcript.text)
+        if stretch.let_by and (nod or not transcript.text):
+            return
         if not transcript.text:
             logger.debug(f"heard nothing in {len(audio) / 2 / self.sample_rate:.1f} s: {transcript}")
             yield NothingHeardFrame()
             return
-        self._language = transcript.language
+        if not nod:  # 嗯 is no language
+            self._language = transcript.language
         language = Language(transcript.language)
         await self._handle_transcription(transcript.text, True, language)
-        yield TranscriptionFrame(transcript.text, self._user_id, time_now_iso8601(), language)
+        words = TranscriptionFrame(transcript.text, self._user_id, time_now_iso8601(), language)
+        words.interruptible = False  # the turn that they belong to may interrupt while they wait to be looked at
+        yield words
 
     @traced_stt
     async def _handle_transcription(self, transcript: str, is_final: bool, language: Language | None = None) -> None:

@@ -25,6 +25,8 @@ class ReactionFrame(DataFrame):
 
     meant: float
     """Probability that it interrupts, and is neither nod nor noise."""
+    whole: bool = False
+    """Whether it has ended, as far as a lull can tell."""
 
 
 def pooled(states: NDArray[np.float32]) -> NDArray[np.float32]:

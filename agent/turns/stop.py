@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import soxr
@@ -48,6 +48,8 @@ BEFORE_VOICE = 0.7
 @dataclass
 class NothingHeardFrame(DataFrame):
     """Speech-like sound ended and no word was recognised in it. A recogniser that says so spares the wait for words."""
+
+    interruptible: bool = field(default=False, init=False)
 
 
 class SoundOfAnEnd:

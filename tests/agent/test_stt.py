@@ -6,19 +6,22 @@ import numpy as np
 import pytest
 from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
+    Frame,
     InputAudioRawFrame,
     InterimTranscriptionFrame,
     TranscriptionFrame,
+    UserStartedSpeakingFrame,
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
 from pipecat.pipeline.worker import PipelineParams
+from pipecat.utils.frame_queue import FrameQueue
 
 from agent.stt import FIRST_GLIMPSE, WhisperSTT
-from agent.turns.reaction import Reactions
+from agent.turns.reaction import ReactionFrame, Reactions
 from agent.turns.stop import NothingHeardFrame
 from tests.agent.speech import SAMPLE_RATE, error_rate, noise, pcm, say, silence
-from tests.pipeline import SleepFrame, run_test
+from tests.pipeline import SleepFrame, run_test, until
 from tts_service import SpeechError
 from tts_service import recogniser as recognition
 from tts_service.recogniser import Recogniser, Transcript, packaged_model, pieces
@@ -167,9 +170,10 @@ def sound(*parts):
 
 
 async def listen(scribe, *frames):
+    flat = (f for frame in frames for f in ([frame] if isinstance(frame, Frame) else frame))
     down, _ = await run_test(
         WhisperSTT(scribe),
-        frames_to_send=[f for frame in frames for f in (frame if isinstance(frame, list) else [frame])],
+        frames_to_send=flat,
         pipeline_params=PipelineParams(audio_in_sample_rate=SAMPLE_RATE),
     )
     return down
@@ -222,6 +226,74 @@ async def test_interim_words_are_told_while_the_agent_speaks(speaks):
     interim = [frame.text for frame in down if isinstance(frame, InterimTranscriptionFrame)]
     assert bool(interim) == speaks
     assert all(FIRST_GLIMPSE <= seconds < 1.0 for seconds in scribe.glimpses)
+
+
+class SlowScribe(Scribe):
+    """Hears what it is told to, one after the other, when it is told to, and listens to how it sounds."""
+
+    def __init__(self, *texts):
+        super().__init__()
+        self.texts, self.may_hear = list(texts), asyncio.Event()
+
+    async def hear(self, audio, rate, likely=None):
+        await self.may_hear.wait()
+        return Transcript(self.texts.pop(0), "zh", 0.0, 1.0)
+
+    async def attend(self, audio, rate):
+        return np.zeros((20, 512), np.float32)
+
+
+def voice(seconds=0.5):
+    return [
+        VADUserStartedSpeakingFrame(start_secs=0.15),
+        SleepFrame(0.05),
+        *sound(noise("white", seconds, level=0.2)),
+        SleepFrame(0.05),
+    ]
+
+
+async def test_how_a_voice_sounds_is_told_before_its_words_however_long_they_take():
+    scribe = SlowScribe("停。")
+    scribe.may_hear.set()
+    down = await listen(scribe, [BotStartedSpeakingFrame(), SleepFrame(0.05)], voice(0.2), VADUserStoppedSpeakingFrame())
+    told = [frame for frame in down if isinstance(frame, (ReactionFrame, TranscriptionFrame))]
+    assert [type(frame) for frame in told][-2:] == [ReactionFrame, TranscriptionFrame]
+    assert told[-2].whole
+
+
+@pytest.mark.parametrize("nod", ["嗯。", ""])
+async def test_a_nod_that_is_understood_after_the_interruption_behind_it_is_not_told(nod):
+    scribe = SlowScribe(nod, "停。")
+
+    def words():
+        yield from [BotStartedSpeakingFrame(), SleepFrame(0.05), *voice(), VADUserStoppedSpeakingFrame()]
+        yield from [*voice(), UserStartedSpeakingFrame(), SleepFrame(0.05), VADUserStoppedSpeakingFrame()]
+        scribe.may_hear.set()
+        yield from until(lambda: not scribe.texts)
+
+    down = await listen(scribe, words())
+    told = [frame for frame in down if isinstance(frame, (TranscriptionFrame, NothingHeardFrame))]
+    assert [getattr(frame, "text", None) for frame in told] == ["停。"]
+
+
+async def test_a_nod_by_itself_is_told():
+    scribe = SlowScribe("嗯。")
+    scribe.may_hear.set()
+    down = await listen(scribe, [BotStartedSpeakingFrame(), SleepFrame(0.05)], voice(), VADUserStoppedSpeakingFrame())
+    [words] = [frame for frame in down if isinstance(frame, TranscriptionFrame)]
+    assert words.text == "嗯。"
+
+
+async def test_an_interruption_drops_no_words_that_wait_to_be_looked_at():
+    scribe = SlowScribe("停。")
+    scribe.may_hear.set()
+    down = await listen(scribe, voice(), VADUserStoppedSpeakingFrame())
+    [words] = [frame for frame in down if isinstance(frame, TranscriptionFrame)]
+    queue = FrameQueue()
+    queue.put_nowait(words)
+    queue.put_nowait(NothingHeardFrame())
+    queue.reset()  # what Pipecat does to the queue of whoever interrupts
+    assert queue.qsize() == 2
 
 
 def test_a_glimpse_hears_the_first_words(recogniser, synthesizer):
