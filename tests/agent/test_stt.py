@@ -24,7 +24,7 @@ from tests.agent.speech import SAMPLE_RATE, error_rate, noise, pcm, say, silence
 from tests.pipeline import SleepFrame, run_test, until
 from tts_service import SpeechError
 from tts_service import recogniser as recognition
-from tts_service.recogniser import Recogniser, Transcript, packaged_model, pieces
+from tts_service.recogniser import Recogniser, Transcript, is_repetitive, packaged_model, pieces
 
 QUESTION = "你好，请问今天天气怎么样？"
 
@@ -51,6 +51,41 @@ def test_a_shorter_window_hears_as_well(synthesizer, recogniser, question):
     for samples in (question, say(synthesizer, "我想听一个很长的故事。")):
         assert error_rate(recogniser.transcribe(samples).text, long.transcribe(samples).text) < 0.3
     long.close()
+
+
+@pytest.fixture
+def looks(recogniser, monkeypatch):
+    """The windows that are looked at, in seconds."""
+    looked, encode = [], recogniser._whisper.encode
+    monkeypatch.setattr(
+        recogniser._whisper, "encode", lambda features: looked.append(features.shape[-1] / 100) or encode(features)
+    )
+    return looked
+
+
+def test_a_short_question_is_heard_in_two_thirds_of_the_window(recogniser, question, looks):
+    assert error_rate(recogniser.transcribe(question).text, QUESTION) < 0.3
+    assert looks == [8]
+
+
+@pytest.mark.parametrize("doubt", ["certainty", "repetition", "nothing"])
+def test_what_is_in_doubt_there_is_heard_again_in_all_of_it(recogniser, question, looks, monkeypatch, doubt):
+    if doubt == "certainty":
+        monkeypatch.setattr(recognition, "CERTAIN", 0.0)
+    elif doubt == "repetition":
+        monkeypatch.setattr(recognition, "is_repetitive", lambda text: True)
+    recogniser.transcribe(silence(1) if doubt == "nothing" else question)
+    assert looks == [8, 12]
+
+
+def test_what_is_long_is_not_heard_twice(recogniser, question, looks):
+    recogniser.transcribe(np.concatenate([question, silence(1), question, silence(3)]))
+    assert looks == [12]
+
+
+def test_repetitions():
+    assert all(map(is_repetitive, ["Quiet please Quiet please", "我先去银行,然后去超市。我先去银行,然后", "你好你好"]))
+    assert not any(map(is_repetitive, ["你好", "请问现在几点了?", "Hello, what time is it now?", ""]))
 
 
 def test_a_language_can_be_imposed(question):
