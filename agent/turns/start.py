@@ -9,6 +9,7 @@ from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
     Frame,
+    InputAudioRawFrame,
     InterimTranscriptionFrame,
     TranscriptionFrame,
     VADUserStartedSpeakingFrame,
@@ -17,6 +18,7 @@ from pipecat.frames.frames import (
 from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_start import BaseUserTurnStartStrategy
 
+from agent.turns.nearness import Nearness
 from agent.turns.reaction import ReactionFrame
 
 CLEARLY_SPEECH = 0.9
@@ -89,7 +91,8 @@ class UserTurnStart(BaseUserTurnStartStrategy):
     `auto`: a nod (嗯, 对, uh-huh) goes by, and so does noise in which the recogniser finds no word; it is forgotten.
         What sounds like an interruption (`ReactionFrame`s, which the embedded ears send) stops the agent in its first
         syllables, 停 or wait as soon as it is recognised, by a recogniser with interim transcripts while it is said. So
-        does a voice that lasts longer than a nod, and at its end whatever is more than one syllable.
+        does a voice that lasts longer than a nod, and at its end whatever is more than one syllable. A voice that is
+        much quieter than the caller's in this call (a television) never does.
     `voice`: any voice interrupts at once.
     `words`: a transcript of at least `min_characters` hanzi or letters interrupts.
     """
@@ -104,6 +107,7 @@ class UserTurnStart(BaseUserTurnStartStrategy):
         self._nods = False
         self._meant: float | None = None
         """How much the voice of now sounds like an interruption."""
+        self._nearness = Nearness()
 
     async def handle_user_turn_started(self) -> None:
         """A turn runs: nothing is to be decided until it ends."""
@@ -121,11 +125,14 @@ class UserTurnStart(BaseUserTurnStartStrategy):
 
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
         """Look at one frame; STOP when it begins a turn."""
-        if isinstance(frame, BotStartedSpeakingFrame):
+        if isinstance(frame, InputAudioRawFrame):
+            self._nearness.hear(frame.audio, frame.sample_rate)
+        elif isinstance(frame, BotStartedSpeakingFrame):
             self._bot_speaking = True
         elif isinstance(frame, BotStoppedSpeakingFrame):
             self._bot_speaking = False
         elif isinstance(frame, VADUserStartedSpeakingFrame):
+            self._nearness.begin(frame.start_secs)
             if self._interrupt == "voice" or not self._bot_speaking:
                 return await self._start()
             if self._interrupt == "auto" and not self._in_turn:
@@ -135,23 +142,31 @@ class UserTurnStart(BaseUserTurnStartStrategy):
                     self._outlast_a_nod(frame.start_secs), f"{self}::long voice"
                 )
         elif isinstance(frame, VADUserStoppedSpeakingFrame):
+            self._nearness.end()
             await self._stop_waiting()
         elif isinstance(frame, ReactionFrame) and self._interrupt == "auto" and self._bot_speaking:
             self._meant = frame.meant
-            if frame.meant >= SURELY_MEANT and not self._in_turn:
+            sure = LIKELY_MEANT if frame.whole else SURELY_MEANT
+            if frame.meant >= sure and not self._in_turn and not self._nearness.is_far:
                 return await self._start()
             self._nods = frame.meant < 0.5
         elif isinstance(frame, (TranscriptionFrame, InterimTranscriptionFrame)):
-            final = isinstance(frame, TranscriptionFrame)
-            if self._interrupt != "auto":
-                interrupts = character_count(frame.text) >= self._min_characters
-            else:
-                interrupts = means_it(frame.text, self._meant) if final else is_stop(frame.text)
-            if interrupts or not self._bot_speaking:
-                return await self._start()
-            self._nods = is_nod(frame.text)
-            if final and not self._in_turn:
-                await self.trigger_reset_aggregation()
+            return await self._words(frame.text, final=isinstance(frame, TranscriptionFrame))
+        return ProcessFrameResult.CONTINUE
+
+    async def _words(self, text: str, *, final: bool) -> ProcessFrameResult:
+        if self._interrupt != "auto":
+            interrupts = character_count(text) >= self._min_characters
+        else:
+            interrupts = means_it(text, self._meant) if final else is_stop(text)
+            interrupts = interrupts and not self._nearness.is_far
+        if interrupts or not self._bot_speaking:
+            if final:
+                self._nearness.learn()
+            return await self._start()
+        self._nods = is_nod(text)
+        if final and not self._in_turn:
+            await self.trigger_reset_aggregation()
         return ProcessFrameResult.CONTINUE
 
     async def _outlast_a_nod(self, already: float) -> None:
@@ -159,7 +174,8 @@ class UserTurnStart(BaseUserTurnStartStrategy):
         if self._nods:
             await asyncio.sleep(LONGEST_NOD - CLEARLY_SPEECH)
         self._long_voice = None
-        if self._meant is None or self._meant >= 0.5:  # what lasts and is no speech is a noise
+        is_noise = self._meant is not None and self._meant < 0.5
+        if not is_noise and not self._nearness.is_far:
             await self._start()
 
     async def _stop_waiting(self) -> None:

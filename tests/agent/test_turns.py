@@ -6,6 +6,7 @@ from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
     EagerEndOfTurnCancelFrame,
+    InputAudioRawFrame,
     InterimTranscriptionFrame,
     TranscriptionFrame,
     VADUserStartedSpeakingFrame,
@@ -22,6 +23,7 @@ from agent.turns.reaction import ReactionFrame
 from agent.turns.start import UserTurnStart, character_count, is_nod, is_stop, is_unclear
 from agent.turns.stop import EndOfTurnStop, NothingHeardFrame
 from agent.turns.words import announces, cues
+from tests.agent.speech import SAMPLE_RATE, noise, pcm
 
 
 def said(text):
@@ -81,6 +83,8 @@ SPEAKS = BotStartedSpeakingFrame
         ("auto", [SPEAKS(), began(), ended(), said("……")], []),
         ("auto", [SPEAKS(), BotStoppedSpeakingFrame(), said("嗯。")], [2]),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.95)], [2]),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.9), ended(), NothingHeardFrame()], []),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.9, whole=True)], [2]),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.5), ended(), NothingHeardFrame()], []),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.05), ended(), said("回男人")], []),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.5), ended(), said("回男人")], [4]),
@@ -123,6 +127,25 @@ async def test_a_noise_may_last():
     await asyncio.wait_for(asyncio.shield(strategy._long_voice), 5)
     assert not begun
     await strategy.cleanup()
+
+
+def loud(decibels):
+    """A fifth of a second of voice."""
+    samples = noise("white", 0.2, level=0.2 * 10 ** (decibels / 20))
+    return InputAudioRawFrame(pcm(samples), SAMPLE_RATE, 1)
+
+
+@pytest.mark.parametrize(("decibels", "begun"), [(0, True), (-8, True), (-20, False)])
+@pytest.mark.parametrize("what", [ReactionFrame(0.99), said("停。"), said("明天会下雨吗？")])
+async def test_a_voice_far_behind_the_callers_interrupts_nothing(decibels, begun, what):
+    strategy = UserTurnStart()
+    first = [loud(0), began(), loud(0), ended(), said("讲个故事。"), SPEAKS()]
+    turns = await turns_begun(strategy, *first, loud(decibels), began(), loud(decibels), what)
+    assert (len(first) + 3 in turns) == begun
+
+
+async def test_before_the_caller_has_spoken_any_voice_may_interrupt():
+    assert await turns_begun(UserTurnStart(), SPEAKS(), loud(-30), began(), loud(-30), said("停。")) == [4]
 
 
 async def test_what_was_a_nod_is_forgotten():

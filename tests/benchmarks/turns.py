@@ -25,8 +25,9 @@ from pipecat.audio.vad.vad_analyzer import VADParams, VADState
 from agent.settings import Settings
 from agent.stt import BEFORE_VOICE, FIRST_GLIMPSE, LULL, NEXT_GLIMPSE
 from agent.turns.ending import WEIGHTS, Patience, Pause, features
+from agent.turns.nearness import Nearness
 from agent.turns.reaction import Reactions, pooled
-from agent.turns.start import CLEARLY_SPEECH, LONGEST_NOD, SURELY_MEANT, means_it
+from agent.turns.start import CLEARLY_SPEECH, LIKELY_MEANT, LONGEST_NOD, SURELY_MEANT, means_it
 from tests.benchmarks import turns_reactions
 from tests.benchmarks.turns_heard import RATE, Audio, Sound, Studio, Turn, sounds
 from tts_service.kokoro.model import cache_directory
@@ -84,14 +85,15 @@ class Ears:
         """What is made of a stretch during the agent's speech.
 
         Returns:
-            When it is looked at [n], the pooled states of then [n, 1536], and the transcript of all of it.
+            When it is looked at [n], the last time as a whole; the pooled states of then [n, 1536]; and its transcript.
         """
-        parameters = (self._params, begin, end, FIRST_GLIMPSE, NEXT_GLIMPSE, BEFORE_VOICE, likely)
+        parameters = (self._params, begin, end, FIRST_GLIMPSE, NEXT_GLIMPSE, BEFORE_VOICE, LULL, likely)
         key = hashlib.sha256(samples.tobytes() + repr(parameters).encode()).hexdigest()[:24]
         file = self._folder / f"looks-{key}.npz"
         if not file.exists():
             start = int(max(0, begin - BEFORE_VOICE) * RATE)
-            times = np.arange(begin + FIRST_GLIMPSE, min(end + self._params.stop_secs, begin + 2.5), NEXT_GLIMPSE)
+            over = end + LULL
+            times = np.append(np.arange(begin + FIRST_GLIMPSE, min(over, begin + 2.5), NEXT_GLIMPSE), over)
             states = [self._timed_look(samples[start : int(at * RATE)]) for at in times]
             part = samples[int(max(0, begin - 1) * RATE) : int((end + LULL) * RATE)]
             text = self.recogniser.transcribe(part, likely=likely).text
@@ -237,17 +239,34 @@ def interruptions(sounds: Iterable[Sound], ears: Ears, look: float, recognition:
             by_voice = by_voice if by_voice is not None else begin + 0.2 - sound.onset
             times, states, text = ears.looks(sound.samples, begin, end, sound.language or "zh")
             meant = [reactions.meant_pooled(state) for state in states]
-            stops = [at + look for at, how in zip(times, meant, strict=True) if how >= SURELY_MEANT]
-            if means_it(text, meant[-1] if meant else None):
-                stops.append(end + LULL + recognition)
+            over = float(times[-1])
+            stops = [float(at) + look for at, how in zip(times, meant, strict=True) if how >= SURELY_MEANT]
+            if meant[-1] >= LIKELY_MEANT:
+                stops.append(over + look)
+            if means_it(text, meant[-1]):
+                stops.append(over + look + recognition)
             for wait, least in ((CLEARLY_SPEECH, 0.5), (LONGEST_NOD, 0.5)):
                 known = [how for at, how in zip(times, meant, strict=True) if at + look <= begin + wait]
                 if end + ears.stop_seconds > begin + wait and (not known or known[-1] >= least):
                     stops.append(begin + wait)
+            stops = [at for at in stops if not is_far(sound, begin, min(at, end))]
             if agent is None and stops:
                 agent = min(stops) - sound.onset
         found.append(Outcome(sound, agent, by_voice))
     return found
+
+
+def is_far(sound: Sound, begin: float, at: float) -> bool:
+    """Whether a voice is too quiet to be the caller's, as far as it has been heard."""
+    nearness = Nearness()
+    for samples in (sound.caller, sound.samples[int(begin * RATE) : int(at * RATE)]):
+        nearness.begin(0)
+        pcm = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
+        for start in range(0, len(pcm), RATE // 25):
+            nearness.hear(pcm[start : start + RATE // 25], RATE)
+        if samples is sound.caller:
+            nearness.learn()
+    return nearness.is_far
 
 
 def show_interruptions(outcomes: list[Outcome]) -> None:
@@ -255,10 +274,11 @@ def show_interruptions(outcomes: list[Outcome]) -> None:
     print("while the agent speaks (this agent | Pipecat's default: any voice of 0.2 s)")
     kinds = ("nod", "command", "question", "cough", "keyboard", "music", "door", "television", "echo", "cancelled")
     for kind in kinds:
-        for language in ("zh", "en", ""):
-            some = [o for o in outcomes if o.sound.kind == kind and o.sound.language == language]
+        for languages in (("zh",), ("en",), ("zh", "en"), ("",)):
+            some = [o for o in outcomes if o.sound.kind == kind and o.sound.language in languages]
             if not some:
                 continue
+            language = "+".join(languages)
             line = []
             for times in ([o.agent for o in some], [o.by_voice for o in some]):
                 stopped = [t for t in times if t is not None]
@@ -268,7 +288,7 @@ def show_interruptions(outcomes: list[Outcome]) -> None:
                     p50, p95 = np.percentile(stopped, [50, 95])
                     text += f", noticed p50 {p50:.2f} s, p95 {p95:.2f} s, within 0.4 s {soon:.0%}"
                 line.append(text)
-            print(f"  {kind:10} {language:2} of {len(some):3}: {' | '.join(line)}")
+            print(f"  {kind:10} {language:5} of {len(some):3}: {' | '.join(line)}")
 
 
 KINDS: dict[str, Callable[[Moment], bool]] = {

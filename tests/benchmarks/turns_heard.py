@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 import tts_service
 from agent.settings import AudioSettings
 from agent.transports.clean import CleanLine
-from tests.benchmarks.turns_said import COMMANDS, NODS, QUESTIONS, SCRIPTS, Script
+from tests.benchmarks.turns_said import (
+    COMMANDS,
+    NODS,
+    QUESTIONS,
+    SCRIPTS,
+    UNSEEN_COMMANDS,
+    UNSEEN_NODS,
+    Script,
+)
 from tts_service.kokoro.cast import table_names
 from tts_service.kokoro.model import cache_directory
 
@@ -29,6 +37,9 @@ PAUSES = {"numbers": 0.55, "list": 0.6, "clause": 0.5, "search": 0.85}
 SHORTEST, LONGEST = 0.3, 2.2
 TELEVISION, ECHO = 10 ** (-30 / 20), 10 ** (-12 / 20)
 """How much of a voice is left of a set in another corner, and of a speakerphone's own."""
+TELEVISIONS = (TELEVISION, 2 * TELEVISION)
+GAINS = (0.5, 1.2)
+"""How loud somebody speaks into the agent's speech, to how loud they spoke before."""
 ECHO_SECONDS = 0.08
 """How late it comes back."""
 QUIET = 0.02
@@ -182,6 +193,8 @@ class Sound:
     """At 16 kHz; a second of silence before, one and a half after."""
     onset: float
     """Seconds until it begins."""
+    caller: Audio
+    """What the caller said before, on the same line."""
 
 
 def sounds(studio: Studio, kept: bool, readings: int = 1) -> list[Sound]:
@@ -189,28 +202,41 @@ def sounds(studio: Studio, kept: bool, readings: int = 1) -> list[Sound]:
     found = []
     for language in ("zh", "en"):
         voices = voices_for(language, kept)
-        for kind, table in (("nod", NODS), ("command", COMMANDS), ("question", QUESTIONS)):
-            for number, text in enumerate(table[language]):
-                for reading in range(readings):
+        unseen = (UNSEEN_NODS[language], UNSEEN_COMMANDS[language]) if kept else ((), ())
+        tables = (
+            ("nod", (*NODS[language], *unseen[0])),
+            ("command", (*COMMANDS[language], *unseen[1])),
+            ("question", QUESTIONS[language]),
+        )
+        for kind, table in tables:
+            for number, text in enumerate(table):
+                for reading in range(2 * readings):
                     seed = 100 * number + reading + 7 * kept
-                    spoken, _ = studio.say(text, voices[(number + reading * 3) % len(voices)])
-                    line = random.Random(seed).choice(("wide", "wide", "g711", "lossy"))
-                    found.append(_sound(kind, language, text, line, spoken, seed))
-    for seed in range(8):
+                    dice = random.Random(seed)
+                    voice = voices[(number + reading * 3) % len(voices)]
+                    spoken = studio.say(text, voice)[0] * dice.uniform(*GAINS)
+                    line = dice.choice(("wide", "wide", "g711", "lossy"))
+                    before = through(studio.say(QUESTIONS[language][0], voice)[0], line, seed)
+                    found.append(_sound(kind, language, text, line, spoken, seed, before))
+    somebody = studio.say(QUESTIONS["zh"][0], voices_for("zh", kept)[0])[0]
+    for seed in range(25):
         for kind in ("cough", "keyboard", "music", "door"):
-            found.append(_sound(kind, "", "", ("wide", "g711")[seed % 2], noise(kind, seed + 50 * kept), seed))
-    clauses = [script for script in SCRIPTS if script.kept == kept and script.kind == "clause"][:8]
+            line = ("wide", "g711")[seed % 2]
+            found.append(_sound(kind, "", "", line, noise(kind, seed + 50 * kept), seed, through(somebody, line, seed)))
+    clauses = [script for script in SCRIPTS if script.kept == kept and script.kind == "clause"][:12]
     for number, script in enumerate(clauses):
         text = script.text.replace("|", "，" if script.language == "zh" else ", ")
         spoken, _ = studio.say(text, voices_for(script.language, kept)[0])
-        distant = in_room(spoken, number) * TELEVISION
-        found.append(_sound("television", "", "", "wide", distant, number))
+        for level in TELEVISIONS:
+            distant = in_room(spoken, number) * level
+            found.append(_sound("television", "", "", "wide", distant, number, somebody))
         sent = np.concatenate([np.zeros(RATE, np.float32), spoken, np.zeros(2 * RATE, np.float32)])
         echo = np.concatenate(
             [hiss(ECHO_SECONDS, number), in_room(sent, number + 40) * ECHO + hiss(len(sent) / RATE, 1)]
         )
-        found.append(Sound("echo", "", "", "wide", echo[: len(sent)], 1.0))
-        found.append(Sound("cancelled", "", "", "wide", asyncio.run(_cancelled(echo[: len(sent)], sent)), 1.0))
+        heard = echo[: len(sent)]
+        found.append(Sound("echo", "", "", "wide", heard, 1.0, somebody))
+        found.append(Sound("cancelled", "", "", "wide", asyncio.run(_cancelled(heard, sent)), 1.0, somebody))
     return found
 
 
@@ -225,9 +251,9 @@ async def _cancelled(heard: Audio, sent: Audio) -> Audio:
     return np.concatenate(cleaned)
 
 
-def _sound(kind: str, language: str, text: str, line: str, spoken: Audio, seed: int) -> Sound:
+def _sound(kind: str, language: str, text: str, line: str, spoken: Audio, seed: int, caller: Audio) -> Sound:
     samples = np.concatenate([hiss(1.0, seed), spoken.astype(np.float32), hiss(1.5, seed + 1)])
-    return Sound(kind, language, text, line, through(samples, line, seed), 1.0)
+    return Sound(kind, language, text, line, through(samples, line, seed), 1.0, caller)
 
 
 def in_room(samples: Audio, seed: int, reverberation: float = 0.4) -> Audio:

@@ -22,9 +22,14 @@ from pipecat.frames.frames import OutputAudioRawFrame
 
 from agent.pipeline import OUTPUT_CHUNKS, Models, converse
 from agent.settings import Settings
+from agent.transports.clean import CleanLine
 from tests.agent.speech import SAMPLE_RATE, noise, say, silence
 
 SCENARIOS = Path(__file__).parent / "scenarios"
+PAUSE = 0.7
+"""Seconds, where `|` stands in what a user says."""
+TELEVISION = 10 ** (-24 / 20)
+"""How much of a voice comes across the room."""
 
 
 @dataclass
@@ -48,24 +53,27 @@ class Session:
 class Recorder(EvalSerializer):
     """Keeps the audio that goes to the client, which the transport paces like a loudspeaker."""
 
-    def __init__(self, session):
+    def __init__(self, session, line=None):
         super().__init__()
         self._session = session
+        self._line = line
 
     async def serialize(self, frame):
         if isinstance(frame, OutputAudioRawFrame):
             self._session.audio.append((asyncio.get_running_loop().time(), frame))
+            if self._line:
+                self._line.sent(frame.audio, frame.sample_rate)
         return await super().serialize(frame)
 
 
 class Agent:
     """A served agent.
 
-    `url` is where a client connects; `sessions` are its conversations in order.
+    `url` is where a client connects; `sessions` are its conversations in order; `line` cleans what comes in.
     """
 
-    def __init__(self, models: Models, settings: Settings):
-        self.models, self.settings = models, settings
+    def __init__(self, models: Models, settings: Settings, line: CleanLine | None = None):
+        self.models, self.settings, self.line = models, settings, line
         self.sessions: list[Session] = []
         self.tasks: list[asyncio.Task] = []
 
@@ -93,7 +101,8 @@ class Agent:
             audio_in_enabled=True,
             audio_out_enabled=True,
             audio_out_10ms_chunks=OUTPUT_CHUNKS,
-            serializer=Recorder(session),
+            audio_in_filter=self.line,
+            serializer=Recorder(session, self.line),
         )
         loop = asyncio.get_running_loop()
         self.tasks.append(asyncio.current_task())
@@ -129,5 +138,10 @@ def sound_of(text, synthesizer):
         return silence(3)
     if match := re.fullmatch(r"<(\w+) noise>", text):
         return noise(match[1], 2)
+    if text.startswith("<television>"):
+        return TELEVISION * sound_of(text.removeprefix("<television>").strip(), synthesizer)
+    if "|" in text:
+        pieces = [sound for piece in text.split("|") for sound in (sound_of(piece, synthesizer), silence(PAUSE))]
+        return np.concatenate(pieces[:-1])
     # So short a word is hard enough to recognise from a native speaker.
     return say(synthesizer, text, voice="lian") if len(text) <= 3 else say(synthesizer, text)
