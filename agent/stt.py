@@ -80,8 +80,8 @@ class WhisperSTT(SegmentedSTTService):
     Recognition begins at the first lull, before the VAD is certain, and is thrown away when the voice goes on. While
     the agent speaks, the sound of what the user begins to say tells a nod from an interruption, or interim transcripts
     where the recogniser has no states that are known. However long recognition takes, how the whole of it sounds is
-    told before its words, and no interruption drops the words. A nod that is understood only after the interruption that
-    followed it is not told: its words would be taken for those of the interruption.
+    told before its words, and no interruption drops the words. A nod that is understood only after the interruption
+    that followed it is not told: its words would be taken for those of the interruption.
     """
 
     def __init__(self, recogniser: Listener, *, glimpses: bool = True, **kwargs: Any) -> None:

@@ -171,7 +171,7 @@ def hear_at_once(connection: SmallWebRTCConnection) -> None:
     """
     for receiver in connection.pc.getReceivers():
         if receiver.track and receiver.track.kind == "audio":
-            receiver._RTCRtpReceiver__jitter_buffer._prefetch = KEPT_BACK
+            receiver._RTCRtpReceiver__jitter_buffer._prefetch = KEPT_BACK  # type: ignore[attr-defined]  # no public way
 
 
 def check_offer(sdp: str) -> None:

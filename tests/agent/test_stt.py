@@ -290,7 +290,9 @@ def voice(seconds=0.5):
 async def test_how_a_voice_sounds_is_told_before_its_words_however_long_they_take():
     scribe = SlowScribe("停。")
     scribe.may_hear.set()
-    down = await listen(scribe, [BotStartedSpeakingFrame(), SleepFrame(0.05)], voice(0.2), VADUserStoppedSpeakingFrame())
+    down = await listen(
+        scribe, [BotStartedSpeakingFrame(), SleepFrame(0.05)], voice(0.2), VADUserStoppedSpeakingFrame()
+    )
     told = [frame for frame in down if isinstance(frame, (ReactionFrame, TranscriptionFrame))]
     assert [type(frame) for frame in told][-2:] == [ReactionFrame, TranscriptionFrame]
     assert told[-2].whole
