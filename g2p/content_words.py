@@ -30,6 +30,8 @@ def hang(at: Place) -> str | None:
         or re.search("[干爱入改转]一$", at.left)
     ):
         return "hang2"
+    if re.search("[两几四六七八九百千]$", at.left):
+        return "hang2"
     if re.search("[我本该贵各他]$", at.left) and re.search(
         "银行|利率|贷款|莅临|存款|客户|网点|汇率|柜台|账户", at.left + at.right
     ):
@@ -112,6 +114,10 @@ def zhang(at: Place) -> str | None:
     lasting = re.search("(?:时间|日子|时候|[用戴穿坐站放]得?|[够越较偏真好挺么常])$", at.left)
     if lasting and re.match("了|的?$", at.right):
         return "chang2"
+    if re.match("$|[的啊呀呢吧]$", at.right) and re.search(
+        "(?:有点儿?|有些|[这那]么|挺|更|非常|特别|越来越|相当|比较)$", at.left
+    ):
+        return None if re.search("得(?:有|这|那|挺|更|非|特|越|相|比)[^，]*$", at.left) else "chang2"
     if at.next is NOTHING and re.search(
         "(?:时间|寿命|续航|路程|篇幅|头发|[腿臂手]|距离|历史|周期)(?:有?[点些])?$", at.left
     ):
@@ -128,6 +134,8 @@ def zhang(at: Place) -> str | None:
         and at.previous.tag in ("n", "r", "d")
     ):
         return "zhang3"
+    if at.right.startswith("而") and at.previous.tag == "n":
+        return "chang2"
     if re.search("[又]$", at.left) and re.match("了[一两几半]?岁", at.right):
         return "zhang3"
     if re.search("越$", at.left) and re.match("越[大高胖好漂壮快]", at.right):
@@ -135,6 +143,11 @@ def zhang(at: Place) -> str | None:
     if re.search("[省市县区乡镇村社局院校部科处厅所站馆厂店组班队连排营团]$", at.left) and at.next.tag != "u":
         return "zhang3" if at.previous.tag == "n" or len(at.previous.text) == 1 else None
     return "chang2" if re.search("[很太更最不米尺寸较]$", at.left) and at.next is NOTHING else None
+
+
+def zhangde(at: Place) -> str | None:
+    """长得: grown so (zhang3); so long (chang2), before what is said of a measure only."""
+    return "chang2" if re.match("离谱|要命|没边|不像话|看不到头|没完", at.right) else "zhang3"
 
 
 def chu(at: Place) -> str | None:
@@ -232,6 +245,8 @@ def dao(at: Place) -> str | None:
         return "dao3"
     if re.search("[摔跌打踢病晕压推难吓绊刮撞击扑醉累昏滑砸撂栽踩拉]$", at.left):
         return "dao3"
+    if re.match("[想要会能真挺更]|觉得|希望|愿意|宁[可愿]|不[是如会想要]|没[有想]|可以|让|成了", at.right):
+        return None if re.search("[不没得被]$", at.left) else "dao4"
     if re.match(
         "[进入出掉满]|在.{1,8}[上里中]|是|也|还|不如|没|有点|[一两几]?杯|点|水|茶|酒|油|垃圾|[一]?下", at.right
     ):
@@ -252,7 +267,8 @@ def shu(at: Place) -> str | None:
 def cha(at: Place) -> str | None:
     """差: bad, to lack (cha4); a difference (cha1); on whom one is sent (chai1)."""
     if re.match("[值额数距价异别速动分集]|校正|模|压", at.right) or re.search(
-        "[之温时落误反逆顺价色视偏级位压势度高重]$|(?:[两数年龄大小]|贫富|高度|时间|平均|基)的?$", at.left
+        "[之温时落误反逆顺价色视偏级位压势高重]$|[高温浓湿宽厚亮]度$|(?:[两数年龄大小]|贫富|高度|时间|平均|基)的?$",
+        at.left,
     ):
         return None
     if re.search("[出公钦当开交办兼信]$", at.left) or re.match("[人役遣使][去来前]?|[你我他她]", at.right):
@@ -284,6 +300,11 @@ def gan(at: Place) -> str | None:
     """干: dry (gan1), to do (gan4)."""
     if re.match("锅|[、和]湿|等着|静", at.right):
         return "gan1"
+    if re.match("[等坐瞪]|着急|[咳笑嚎呕]", at.right):
+        return "gan1"
+    willing = "(?:[这那怎]么|愿意?|[想肯敢别]|接着|继续|一起|一块儿?|好好|拼命|使劲|努力)$"
+    if re.search(willing, at.left) and not re.match("[了的透]|$", at.right):
+        return "gan4"
     if re.search("[擦晒晾吹风烘烤喝榨抹沥烧哭流]$", at.left):
         return "gan1"
     if at.next is NOTHING and re.search("[很太真好最]$|有点儿?$", at.left):
@@ -306,6 +327,19 @@ def jiao(at: Place) -> str | None:
     return None
 
 
+def zi(at: Place) -> str | None:
+    """子: the light end of a thing's name that no list has whole (zi5: 水管子); a son, a seed, a part (zi3)."""
+    if at.previous.tag not in ("n", "x") or at.next.tag == "n" or re.search("[之父母皇王太公弟赤]$", at.left):
+        return None
+    return (
+        "zi5"
+        if re.search(
+            "[管叶绳星腿根箱杆瓶盒棍架盖摊铺门帘鞋帽袜裤罐桶篮棚墩垫套膜圈刷夹钩网竿岔壳把面底沿码槽眼沫渣]$", at.left
+        )
+        else None
+    )
+
+
 def curl(at: Place) -> str | None:
     """儿: after a noun or verb of two characters it curls (er5: 胡同儿)."""
     return (
@@ -325,6 +359,27 @@ def yan(at: Place) -> str | None:
         if len(at.previous.text) == 1 and at.previous.tag == "n" and at.next.text not in ("王", "国", "军")
         else None
     )
+
+
+def jiangjiu(at: Place) -> str | None:
+    """将就: to make do, with a light end; will (将) about (就, jiu4) before what it is about."""
+    return None if at.next is NOTHING or re.match("[着了的吃用过穿住点些一吧]", at.right) else "jiu4"
+
+
+def xiongdi(at: Place) -> str | None:
+    """兄弟: somebody's brothers, in full; a younger brother, a mate, with a light end."""
+    several = re.search(f"[{NUMERAL}][个位]?$|[的和与]$|[父母亲家]$", at.left)
+    return "di4" if several or re.match("[们俩姐和与及]|二人|两[个人]|公司|企业|单位|院校|学校", at.right) else None
+
+
+def nanwei(at: Place) -> str | None:
+    """难为: to be hard on somebody, with a light end; hard (难) to do for (为, wei4) somebody."""
+    return "wei4" if re.search("[很更最太也都不较]$", at.left) else None
+
+
+def zizai(at: Place) -> str | None:
+    """自在: at ease, with a light end; since (自) being in (在, zai4) a place."""
+    return "zai4" if at.next.tag in ("n", "s", "t") else None
 
 
 def shizai(at: Place) -> str | None:

@@ -66,6 +66,7 @@ from g2p.wording import (
     power,
     spans_years,
     telephone,
+    version,
     versus,
 )  # fmt: skip
 
@@ -77,11 +78,11 @@ _EVENT = (
 _NO_COUNT = r"(?!\.\d|,\d{3}|\d|\s?(?:[个块元万亿天人次份折名位件米斤岁秒倍只条张本套台辆遍场行%％℃度多余]|分(?!机)|公[里斤]|小时|年(?!度)|美元))"
 _FRACTION_SIGNS = "".join(FRACTIONS)
 _UNIT_WORD = (
-    "(?:月份?|年级|年代|世纪|个?小时|分钟|个?月|个?星期|点半|点钟|个工作日|号楼|公[里斤分顷]|[厘毫微分]米|平方?米?|美元|欧元|[百千万亿]+元?|"
+    "(?:月(?:份|[初中底末]|[上中下]旬)?|年级|年代|世纪|个?小时|分钟|个?月|个?星期|点半|点钟|个工作日|号楼|公[里斤分顷]|[厘毫微分]米|平方?米?|美元|欧元|[百千万亿]+元?|"
     "[日号点时分秒年岁元块角毛楼层级里斤克米吨人个次天周届期章节页名位度倍折升码件条项集卷回课门本套辆台间场局轮站排座室栋班队组枚颗步级寸尺亩桌票])"
 )
 _BEFORE_JOINT = re.compile(
-    rf"(?:\d\s?(?P<u>{_UNIT_WORD}|{UNIT}|[%％℃kKwW])|[A-Z一二三四五六七八九十](?P<h>{_UNIT_WORD}|[区厅馆口])|(?P<c>\d[:：]\d\d|\d{{4}}[./]\d{{1,2}}(?:[./]\d{{1,2}})?)|(?P<w>周|星期|礼拜|初|第|高|大)[一二三四五六七八九十日天末]+)\s?$"
+    rf"(?:\d\s?(?P<u>{_UNIT_WORD}|{UNIT}|[%％℃kKwW])|[A-Z一二三四五六七八九十](?P<h>{_UNIT_WORD}|[区厅馆口])|\d\s?(?P<g>[一-鿿]{{1,3}})(?=\s?$)|(?P<c>\d[:：]\d\d|\d{{4}}[./]\d{{1,2}}(?:[./]\d{{1,2}})?)|(?P<w>周|星期|礼拜|初|第|高|大)[一二三四五六七八九十日天末]+)\s?$"
 )
 _AFTER_JOINT = re.compile(
     r"(?:次日|翌日|第二天|当[日天晚]|今[日天晚]|明[日天晚]|凌晨|清晨|早上|上午|中午|下午|傍晚|晚上?)?\s?(?P<n>[¥￥$€£]?\d|[A-Z一二三四五六七八九十])|(?P<w>周|星期|礼拜|初|第|高|大)[\d一二三四五六七八九十日天末]"
@@ -94,11 +95,13 @@ def _joint(match: re.Match[str]) -> str | None:
     before, after = _BEFORE_JOINT.search(text, max(0, start - 12), start), _AFTER_JOINT.match(text, end)
     if not before or not after:
         return None
-    unit = (before["u"] or before["h"] or "")[-1:]
+    unit = (before["u"] or before["h"] or before["g"] or "")[-1:]
     rest = text[end : end + 14]
     if before["w"] or after["w"]:
         return "到" if before["w"] == after["w"] or (after["w"] == "第" and unit and unit in rest) else None
     if before["h"] and not (after["n"] and unit in rest):
+        return None
+    if before["g"] and not re.match(rf"[\d.,]+\s?{before['g']}", rest):  # a unit that is in no list
         return None
     # A dash may also part two clauses: the same unit, a date or a time has to follow.
     same = before["c"] or unit in rest or (unit in "年月日号点时分" and re.search("[月日号点时分]|:", rest))
@@ -110,7 +113,9 @@ def _page(match: re.Match[str]) -> str:
 
 
 def _standard(match: re.Match[str]) -> str:
-    letters = " ".join(match["l"].replace("/", ""))
+    letters = "".join(
+        cardinal(part) if part.isdigit() else f" {part} " for part in re.findall(r"[A-Z]|\d+", match["l"])
+    )
     year = f"杠{digits(match['y'])}" if match["y"] else ""
     return f"{letters} {dotted(match['n'])}{year}"
 
@@ -138,8 +143,8 @@ RULES: tuple[Rule, ...] = (
          "手机138****1234 → 手机幺三八，幺二三四", "卡号6222****0123 → 卡号六二二二，零幺二三"),
     rule("card number in groups", r"(?<![\d.-])\d{4}(?:[ -]\d{4}){2,5}(?:[ -]\d{1,4})?(?![\d.])", lambda m: telephone(m[0]),
          "6222 0212 3456 7890 → 六二二二零二幺二三四五六七八九零", "卡号6217 0001 2345 6789 012 → 卡号六二幺七零零零幺二三四五六七八九零幺二"),
-    rule("mobile number", r"(?<![\d.])(?:\+?86[- ]?)?1[3-9]\d(?:[- ]?\d{4}){2}(?![\d.]\d|\d)", lambda m: telephone(m[0]),
-         "139-8877-6655 → 幺三九八八七七六六五五", "+86 138 1234 5678 → 八六幺三八幺二三四五六七八"),
+    rule("mobile number", r"(?<![\d.])(?:\(?\+?86\)?[- ]?)?1[3-9]\d(?:[- ]?\d{4}){2}(?![\d.]\d|\d)", lambda m: telephone(m[0]),
+         "139-8877-6655 → 幺三九八八七七六六五五", "+86 138 1234 5678 → 八六幺三八幺二三四五六七八", "(86)13912345678 → 八六幺三九幺二三四五六七八"),
     rule("number abroad", r"\+\d{1,3}(?:[- ]?\(?\d{1,5}\)?){2,5}(?![\d.]\d|\d|\s?=)", lambda m: telephone(m[0]) if 9 <= len(re.sub(r"\D", "", m[0])) <= 15 else None,
          "+86 10 1234 5678 → 八六幺零幺二三四五六七八", "+1 (415) 555-2671 → 幺四幺五五五五二六七幺"),
     rule("landline", r"(?<![\d.])\(?(?:\+?86[- ]?)?0\d{2,3}\)?[- ]?(?:\d{7,8}|\d{3,4}[- ]\d{4})(?:-\d{1,5})?(?!\d)", lambda m: telephone(m[0]),
@@ -166,8 +171,8 @@ RULES: tuple[Rule, ...] = (
     rule("train", r"(?<![A-Za-z])(?P<l>[GDCZTKYLS])(?P<n>\d{2,4})(?=次|列车|高铁|动车)", lambda m: f"{m['l']} {digits(m['n'], yao=True)}", "G101次列车 → G幺零幺次列车"),
     rule("flight", r"(?<![A-Za-z])(?P<l>[A-Z]{2}|[A-Z]\d|\d[A-Z])\s?(?P<n>\d{3,4})(?=次|航班)|(?:(?<=航班)|(?<=航班号)|(?<=航班号[：:是]))(?P<k>[A-Z]{2}|[A-Z]\d|\d[A-Z])(?P<o>\d{3,4})(?!\d)",
          lambda m: f"{' '.join(m['l'] or m['k'])} {digits(m['n'] or m['o'], yao=True)}", "CA1234航班 → C A幺二三四航班", "航班CA1831将起飞 → 航班C A幺八三幺将起飞"),
-    rule("code with letters after its name", r"(?<![A-Za-z])(?P<l>[A-Z]{1,4})-?(?P<n>\d{4,})(?![\dA-Za-z.])", lambda m: f"{' '.join(m['l'])} {digits(m['n'], yao=True)}" if named(m) else None,
-         "快递单号SF1234567 → 快递单号S F幺二三四五六七"),
+    rule("code with letters after its name", r"(?<![A-Za-z])(?P<l>[A-Z]{1,4})[- ]?(?P<n>\d{4,}(?:[ -]\d{3,}){0,5})(?![\dA-Za-z.])", lambda m: f"{' '.join(m['l'])} {telephone(m['n'])}" if named(m) else None,
+         "快递单号SF1234567 → 快递单号S F幺二三四五六七", "运单号SF 1234 5678 → 运单号S F幺二三四五六七八"),
     rule("number plate", rf"(?<=[{PROVINCES}])[A-Z][·•]?(?=[A-Z\d]{{5,6}}(?![A-Za-z\d]))[A-Z\d]+", lambda m: plate(m[0]), "苏E·8K66X → 苏E八K六六X"),
     rule("extension", r"(?<=\d转)\d{1,6}(?!\d)", lambda m: digits(m[0], yao=True), "010-62345678转801 → 零幺零六二三四五六七八转八零幺"),
     rule("network address", r"(?<!\d)(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?(?![\d.])", lambda m: dotted(m[0].replace(":", "."), yao=True), "192.168.1.1 → 幺九二点幺六八点幺点幺"),
@@ -177,16 +182,19 @@ RULES: tuple[Rule, ...] = (
     rule("chat numbers", r"(?:^|(?<=[，。！？!?~ ]))(?:666+|233+|555+|88)(?=[，！!~～]|[啊呀啦哈](?![一-鿿]))", lambda m: digits(m[0]), "666，太厉害了 → 六六六，太厉害了"),
     rule("names with numbers", r"7-11(?=便利店|店|门口|买)|7-ELEVEN", lambda m: "七幺幺", "7-11便利店 → 七幺幺便利店"),
     rule("standard", r"(?<![A-Za-z])(?P<l>(?:GB|[A-Z]{2}\d{0,2})/[TZ]|Q/[A-Z]{2,4}|GB|ISO|IEC|ANSI|JIS|DIN)\s?(?P<n>\d{3,6}(?:\.\d+)*)(?:[-—–:](?P<y>(?:19|20)\d\d))?(?!\d)", _standard,
+         "DB11/T 1234-2015 → D B十一T一二三四杠二零一五",
          "GB/T 45438-2025 → G B T四五四三八杠二零二五", "ISO 9001:2015 → I S O九零零一杠二零一五"),
+    rule("standard with its year", r"(?<![A-Za-z])(?P<l>[A-Z]{2,3})\s?(?P<n>\d{2,6}(?:\.\d+)*)[-—–](?P<y>(?:19|20)\d\d)(?!\d)", _standard, "HJ 1234-2021 → H J一二三四杠二零二一"),
+    rule("road", r"(?<=[国省县]道)\d{3}(?!\d|[公千]?米|里)|(?<!\d)\d{3}(?=[国省县]道)", lambda m: digits(m[0], yao=True), "318国道 → 三幺八国道", "国道318 → 国道三幺八"),
     # -- Ranges whose both ends have their unit: the sign between them. It stands before everything that reads a minus. --
     rule("range with units", r"(?:——|--|[-–—~～])\s?", _joint,
          "5月1日-7日 → 五月一日到七日", "18岁-25岁 → 十八岁到二十五岁", "6月1日—3日 → 六月一日到三日", "21:00—次日7:00 → 二十一点整到次日七点整",
-         "周一-周五 → 周一到周五", "第一章-第三章 → 第一章到第三章", "8k-12k → 八k到十二k", "1楼-3楼 → 一楼到三楼", "2024年1月-3月 → 二零二四年一月到三月"),
+         "周一-周五 → 周一到周五", "第一章-第三章 → 第一章到第三章", "8k-12k → 八k到十二k", "1楼-3楼 → 一楼到三楼", "4月底-5月初 → 四月底到五月初", "18周岁-35周岁 → 十八周岁到三十五周岁", "2024年1月-3月 → 二零二四年一月到三月"),
     rule("number in a series", r"-(?P<n>\d{1,4})(?!\d|[.%℃°]|\s?[元块])", lambda m: number(m["n"]) if is_model(m) else None,
          "伊尔-76 → 伊尔七十六", "歼-10C → 歼十C", "空警-500 → 空警五百", "阿帕奇-64型 → 阿帕奇六十四型"),
     # -- Scores and ratios: before dates and times, which look alike. --
     rule("score", r"(?<![\d.:：-])\d{1,3}\s?[-–—:：∶]\s?\d{1,3}(?:[、，,]\s?\d{1,3}[-–:：]\d{1,3}){0,8}(?![\d.:：/-]|" + QUANTIFIED + ")", lambda m: versus(m[0]) if is_score(m) else None,
-         "中国队3-0横扫日本队 → 中国队三比零横扫日本队", "98-76大胜 → 九十八比七十六大胜", "皇马1-0巴萨 → 皇马一比零巴萨", "2-2平 → 二比二平", "以6-4、7-5取胜 → 以六比四、七比五取胜", "局分11-9 → 局分十一比九"),
+         "中国队3-0横扫日本队 → 中国队三比零横扫日本队", "98-76大胜 → 九十八比七十六大胜", "皇马1-0巴萨 → 皇马一比零巴萨", "湖人112-108勇士 → 湖人一百一十二比一百零八勇士", "第三局21-18 → 第三局二十一比十八", "2-2平 → 二比二平", "以6-4、7-5取胜 → 以六比四、七比五取胜", "局分11-9 → 局分十一比九"),
     rule("score after its verb", r"(?:(?<=比分)|(?<=比分[为是])|(?<=以)|(?<=比例[为是])|(?<=大胜)|(?<=[胜负平]))\s?(?P<a>\d{1,3})\s?[-:：]\s?(?P<b>\d{1,3})(?!\d|" + QUANTIFIED + ")",
          lambda m: f"{number(m['a'])}比{number(m['b'])}", "比例为3:7 → 比例为三比七"),
     rule("ratio sign", rf"(?P<a>{QUANTITY})?\s?∶\s?(?P<b>{QUANTITY})?", lambda m: f"{number(m['a']) if m['a'] else ''}比{number(m['b']) if m['b'] else ''}",
@@ -202,7 +210,10 @@ RULES: tuple[Rule, ...] = (
          "2023.09-2024.01 → 二零二三年九月到二零二四年一月"),
     rule("season", rf"(?<!\d)(?P<a>{YEAR})\s?[-–—/]\s?(?P<b>\d\d|{YEAR})(?=\s?(?:赛季|学年|财年|年度|雪季|赛事))", lambda m: between(m, digits),
          "2023-24赛季 → 二零二三到二四赛季", "2024/25赛季 → 二零二四到二五赛季"),
+    rule("season in two digits", r"(?<!\d)(?P<a>\d\d)\s?[-–—/]\s?(?P<b>\d\d)(?=\s?(?:赛季|学年|财年|雪季))", lambda m: between(m, digits) if (int(m["b"]) - int(m["a"])) % 100 == 1 else None, "23/24赛季 → 二三到二四赛季", "99-00赛季 → 九九到零零赛季"),
     rule("year and month", rf"(?<![\d.])(?P<y>{YEAR})[/-](?P<m>0[1-9]|1[0-2])(?![\d/-])", lambda m: date(m["y"], m["m"], None), "2002/01 → 二零零二年一月"),
+    rule("year and month after its verb", rf"(?:(?<=[生卒建始]于)|(?<=成立于)|(?<=毕业于)|(?<=截至))(?P<y>{YEAR})\.(?P<m>{MONTH})(?![\d.])", lambda m: date(m["y"], m["m"], None), "生于1962.3 → 生于一九六二年三月"),
+    rule("year of a document", rf"(?<=[〔\[【(（])\s?{YEAR}(?=\s?[〕\]】)）]\s?第?\d+\s?号)", lambda m: digits(m[0].strip()), "国发〔2023〕12号 → 国发二零二三十二号"),
     rule("span of years", r"(?<!\d)(?P<a>[12]\d{3})年?[-~–—～至到](?P<b>[12]\d{3})(?=年)", lambda m: between(m, digits), "1990-2000年间 → 一九九零到二零零零年间"),
     rule("years in brackets", rf"(?<!\d)(?P<a>{YEAR})\s?[-–—]\s?(?P<b>{YEAR})(?!\d)(?=[)）]|$|[，。、；])", lambda m: between(m, digits), "（1881—1936） → ，一八八一到一九三六，"),
     rule("years listed", rf"(?<![\d.]){YEAR}(?:[和与及、到至]{YEAR}){{1,9}}(?![\d.])(?=年|[两三]年|(?!{QUANTIFIED}))", lambda m: all_digits(m[0]), "在2023和2024两年 → 在二零二三和二零二四两年", "从2019到2023 → 从二零一九到二零二三", "2022、2023年 → 二零二二、二零二三年"),
@@ -222,7 +233,7 @@ RULES: tuple[Rule, ...] = (
          "11.11购物节 → 双十一购物节", "12.12大促 → 双十二大促", "6.18年中大促 → 六一八年中大促"),
     rule("double day", r"(?<!\d)(?P<a>1[0-2])[·•](?P=a)(?!\d)", lambda m: "双" + cardinal(m["a"]), "11·11 → 双十一"),
     rule("day as a name", r"(?<!\d)(?P<a>\d{1,2})[·•](?P<b>\d{1,2})(?!\d)", lambda m: digits(m["a"]) + digits(m["b"]), "3·15晚会 → 三一五晚会"),
-    rule("price with its coins", r"(?<![\d.])(?P<a>\d+)(?P<u>[米块元])(?P<b>\d{1,2})(?![\d.个位米])", lambda m: f"{counted(m['a'])}{m['u']}{digits(m['b'])}", "3块5 → 三块五", "1米75 → 一米七五"),
+    rule("price with its coins", r"(?<![\d.])(?P<a>\d+)(?P<u>[米块元]|秒(?=\d\d))(?P<b>\d{1,2})(?![\d.个位米秒分])", lambda m: f"{counted(m['a'])}{m['u']}{digits(m['b'])}", "3块5 → 三块五", "1米75 → 一米七五", "9秒58 → 九秒五八"),
     rule("days or months", r"(?P<a>\d{1,2})[-~–—~～至到](?P<b>\d{1,2})(?=[月日号])", lambda m: between(m, cardinal), "5-7日 → 五到七日"),
     rule("month or day", r"(?P<n>\d{1,2})(?=月|日(?!元)|号(?!楼|线))", lambda m: cardinal(m["n"]), "2月2日 → 二月二日"),
     # -- Times --
@@ -241,6 +252,8 @@ RULES: tuple[Rule, ...] = (
     rule("kana", f"[{KANA}]{{1,60}}", lambda m: romaji(m[0]) or None, "去カラオケ唱歌 → 去karaoke唱歌", "东京タワー → 东京tawaa", "你好，こんにちは → 你好，konnichiwa", "ｶﾗｵｹ → karaoke", "マッチャ → matcha", "ウィキ → wiki"),
     rule("at a rate", r"@(?=\d{1,4}(?:\.\d{1,3})?\s?(?:[kMG]?Hz|fps|FPS))", lambda m: " ", "2K@60Hz → 二K六十赫兹", "4K@30fps → 四K三十帧每秒"),
     rule("aircraft", r"(?<=波音)\d{3}", lambda m: digits(m[0]), "波音747 → 波音七四七"),
+    rule("aircraft and its variant", r"(?<=空客)(?P<l>A)(?P<a>\d{3})-(?P<b>\d{3,4})(?!\d)", lambda m: f"A {digits(m['a'])} {digits(m['b'])}", "空客A350-900 → 空客A三五零九零零"),
+    rule("chip", r"(?:(?<=骁龙)|(?<=天玑)|(?<=麒麟)|(?<=锐龙)|(?<=龙芯)|(?<=昇腾)|(?<=鲲鹏))\d{3,4}(?![\d.]|[万元块])", lambda m: digits(m[0]), "骁龙888 → 骁龙八八八", "天玑9300 → 天玑九三零零"),
     rule("pattern by its year", r"(?<![\d.])\d{2}(?=式)", lambda m: digits(m[0]), "99式坦克 → 九九式坦克"),
     rule("lines of a picture", r"(?<![\d.])(?:480|540|720|1080|1440|2160)(?=[pPi](?![A-Za-z]))", lambda m: digits(m[0]), "1080P → 一零八零P"),
     rule("half and half", r"(?<![\d/])50\s?/\s?50(?![\d/])", lambda m: "五十比五十", "按50/50分成 → 按五十比五十分成"),
@@ -261,8 +274,8 @@ RULES: tuple[Rule, ...] = (
     rule("dot before a name", r"\.(?=NET)", lambda m: "点 ", ".NET → 点N E T"),
     rule("and between letters", r"(?P<a>[A-Z]{1,3})&(?P<b>[A-Z]{1,3})(?![A-Za-z])", lambda m: f"{m['a']} and {m['b']}", "Q&A → Q and A"),
     rule("hyphen in a name", r"Wi-?Fi|WI-?FI|wi-?fi", lambda m: "WiFi", "Wi-Fi → why fie"),
-    rule("version", r"(?<![A-Za-z\d.])[vV]\s?(?P<n>\d+(?:\.\d+)+)", lambda m: f"V {dotted(m['n'])}", "v1.2.3 → V一点二点三"),
-    rule("version", r"(?<![\d.])\d+(?:\.\d+){2,}(?![\d.])", lambda m: dotted(m[0]), "版本2.0.1 → 版本二点零点一"),
+    rule("version", r"(?<![A-Za-z\d.])[vV]\s?(?P<n>\d+(?:\.\d+)+)", lambda m: f"V {version(m['n'])}", "v1.2.3 → V一点二点三"),
+    rule("version", r"(?<![\d.])\d+(?:\.\d+){2,}(?![\d.])", lambda m: version(m[0]), "版本2.0.1 → 版本二点零点一", "升到18.1.1 → 升到十八点一点一"),
     # -- Temperature, angles, percent, money --
     rule("temperatures", rf"(?P<a>[-−]?{N})\s?(?P<v>{DEGREES})?{TO}(?P<b>[-−]?{N})\s?(?P<u>{DEGREES})", _temperatures, "-3~5℃ → 零下三到五摄氏度", "10℃～15℃ → 十到十五摄氏度"),
     rule("temperatures", rf"(?P<a>[-−]{N}){TO}(?P<b>[-−]?{N})(?=度)", lambda m: f"{below_zero(m['a'])}到{below_zero(m['b'])}", "气温-5~3度 → 气温零下五到三度"),
@@ -276,19 +289,19 @@ RULES: tuple[Rule, ...] = (
     rule("percents", rf"(?P<a>[-−]?{N})[%％]?{TO}(?P<b>[-−]?{N})[%％]", lambda m: f"百分之{number(m['a'])}到百分之{number(m['b'])}", "3%-5% → 百分之三到百分之五"),
     rule("percent", rf"(?P<s>[-−+±])?\s?(?P<a>{QUANTITY})\s?(?P<u>[%％‰‱])", _percent, "-2.3% → 负百分之二点三", "1‰ → 千分之一"),
     rule("amounts", rf"(?P<c>{SIGN})\s?(?P<a>{QUANTITY})(?P<m>{MAGNITUDE}){TO}(?:{SIGN})?(?P<b>{QUANTITY})(?P<n>{MAGNITUDE})", lambda m: counted(m["a"]) + m["m"] + "到" + money(m["b"], m["n"], m["c"]), "¥100-¥200 → 一百到二百元"),
-    rule("amount", rf"(?<![A-Za-z])(?P<s>[-−])?(?P<c>{SIGN})\s?(?P<t>[-−])?(?P<a>{QUANTITY})\s?(?P<m>{MAGNITUDE})(?:元|美元)?", lambda m: ("负" if m["s"] or m["t"] else "") + money(m["a"], m["m"], m["c"]), "$3.5亿 → 三点五亿美元"),
+    rule("amount", rf"(?<![A-Za-z])(?P<s>[-−])?(?P<c>{SIGN})\s?(?P<t>[-−])?(?P<a>{QUANTITY})\s?(?P<m>{MAGNITUDE})(?:元|美元)?(?:/(?P<per>[天日周月年次人]))?", lambda m: ("负" if m["s"] or m["t"] else "") + money(m["a"], m["m"], m["c"]) + (f"每{m['per']}" if m["per"] else ""), "$3.5亿 → 三点五亿美元", "$9.99/月 → 九点九九美元每月"),
     rule("amount", rf"(?P<a>{QUANTITY})\s?(?P<m>{MAGNITUDE})\s?(?P<c>{CODE})(?![A-Za-z])", lambda m: money(m["a"], m["m"], m["c"]), "100USD → 一百美元"),
     rule("amount in full", r"(?P<a>\d+\.\d*?)0+(?=[元块美欧])(?<![.]0)", lambda m: number(m["a"].rstrip(".")), "12.50元 → 十二点五元"),
     # -- Arithmetic and science --
     rule("blood pressure", r"(?P<a>\d{2,3})/(?P<b>\d{2,3})\s?mmHg", lambda m: f"{number(m['a'])}比{number(m['b'])}毫米汞柱", "120/80mmHg → 一百二十比八十毫米汞柱"),
     rule("blood pressure", r"(?:(?<=血压)|(?<=血压[为是]))(?P<a>\d{2,3})/(?P<b>\d{2,3})(?!\d)", lambda m: f"{number(m['a'])}比{number(m['b'])}", "血压120/80 → 血压一百二十比八十"),
-    rule("power of ten", rf"(?P<a>[-−]?{N})\s?[×xX*]\s?10\s?(?:\^(?P<e>[-−]?\d+)|(?P<f>⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+))(?:\s?(?P<u>{UNIT})(?![A-Za-z]))?",
-         lambda m: f"{number(m['a'])}乘十的{number(m['e'] or m['f'].translate(SUPERSCRIPTS))}次方{mandarin(m['u']) if m['u'] else ''}", "3×10^8m/s → 三乘十的八次方米每秒"),
+    rule("power of ten", rf"(?P<a>[-−]?{N})\s?[×xX*]\s?10\s?(?:\^(?P<e>[-−]?\d+)|(?P<f>⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+))(?:\s?(?P<p>/)?(?P<u>{UNIT})(?![A-Za-z]))?",
+         lambda m: f"{number(m['a'])}乘十的{number(m['e'] or m['f'].translate(SUPERSCRIPTS))}次方{'每' if m['p'] else ''}{mandarin(m['u']) if m['u'] else ''}", "3×10^8m/s → 三乘十的八次方米每秒", "6.5×10^9/L → 六点五乘十的九次方每升", "6.5×10⁹/L → 六点五乘十的九次方每升"),
     rule("logarithm", rf"(?<![A-Za-z])log(?P<b>[₀-₉]+)(?P<a>{N}|[a-z](?![A-Za-z]))", lambda m: f"log以{cardinal(m['b'].translate(SUBSCRIPTS))}为底{number(m['a']) if m['a'][0].isdigit() else m['a']}", "log₂8 → log以二为底八"),
     rule("function", r"(?<![A-Za-z])(?P<l>sin|cos|tan|log|ln|lg)\s?(?P<n>\d+)(?P<d>°)?", lambda m: f"{m['l']} {number(m['n'])}{'度' if m['d'] else ''}", "sin30° → sin三十度"),
     rule("division", r"(?P<a>\d+)/(?P<b>\d+)(?=\s?=)", lambda m: f"{number(m['a'])}除以{number(m['b'])}", "6/2=3 → 六除以二等于三"),
     rule("power of ten", rf"(?P<a>{N})[eE](?P<e>[-+−]?\d+)(?![A-Za-z\d])", lambda m: f"{number(m['a'])}乘十的{number(m['e'])}次方", "1e3 → 一乘十的三次方"),
-    rule("measures", rf"(?P<a>[-−]?{QUANTITY})\s?(?:{UNIT})?{TO}(?P<b>{QUANTITY})\s?(?P<u>{UNIT})(?![A-Za-z])(?<!\d[ANJ])", lambda m: f"{counted(m['a'])}到{measure(m['b'], m['u'])}", "50-100mm → 五十到一百毫米", "20kg-30kg → 二十到三十千克"),
+    rule("measures", rf"(?P<a>[-−]?{QUANTITY})\s?(?:{UNIT})?{TO}(?P<b>{QUANTITY})\s?(?P<u>{UNIT})(?:/(?P<per>[天日周月年次人]))?(?![A-Za-z])(?<!\d[ANJ])", lambda m: f"{counted(m['a'])}到{measure(m['b'], m['u'])}" + (f"每{m['per']}" if m["per"] else ""), "10-20mg/次 → 十到二十毫克每次", "50-100mm → 五十到一百毫米", "20kg-30kg → 二十到三十千克"),
     rule("power", rf"(?P<a>{N})\s?(?:(?:\^|\*\*)(?P<e>[-−]?\d+)|(?P<f>⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+))(?:(?P<u>{UNIT})(?![A-Za-z]))?", lambda m: power(m["a"], m["e"] or m["f"].translate(SUPERSCRIPTS)) + (mandarin(m["u"]) if m["u"] else ""), "2^10 → 二的十次方", "2³ → 二的立方"),
     rule("power of a letter", r"(?<=[A-Za-z)）])(?P<f>⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)", lambda m: {"²": "平方", "³": "立方"}.get(m["f"]) or f"的{number(m['f'].translate(SUPERSCRIPTS))}次方", "x² → x平方", "x⁻¹ → x的负一次方"),
     rule("power of a letter", r"(?<=[A-Za-z)）])\^(?P<e>\d+)", lambda m: {"2": "的平方", "3": "的立方"}.get(m["e"], f"的{number(m['e'])}次方"), "x^2 → x的平方"),
@@ -302,6 +315,7 @@ RULES: tuple[Rule, ...] = (
     rule("more than", rf"(?P<a>{QUANTITY})(?P<w>[万亿]?)\+(?![\d(（√A-Za-z=])(?=(?P<c>[个人家款项种名位天年次件岁篇所]?))", lambda m: counted(m["a"]) + m["w"] + ("多" if m["c"] and (m["w"] or m["a"].endswith("0")) else "加"), "50+ → 五十加", "18+内容 → 十八加内容", "100+人 → 一百多人", "10万+ → 十万加"),
     # -- Slashes --
     rule("page of pages", r"(?<=第)(?P<a>\d+)\s?/\s?(?P<b>\d+)\s?(?P<u>[页集章题步节关轮部期])分?", _page, "第3/4页 → 第三页共四页"),
+    rule("size of clothes", r"(?<![\d/])(?P<a>1[4-9][05])/(?P<b>\d{2,3})(?P<s>[A-CY])(?![A-Za-z\d])", lambda m: f"{number(m['a'])}，{number(m['b'])} {m['s']}", "170/88A → 一百七十，八十八A"),
     rule("beat", r"(?<![\d/])(?P<a>[2-9]|12)/(?P<b>[248]|16)(?=拍)", lambda m: f"{cardinal(m['b'])}{cardinal(m['a'])}", "3/4拍 → 四三拍"),
     rule("two classes", r"(?<![\d/])4/6(?=级)", lambda m: "四六", "4/6级 → 四六级"),
     rule("mixed fraction", r"(?P<w>\d+)\s(?P<a>\d{1,2})/(?P<b>[1-9]\d?)(?![\d/])", lambda m: f"{cardinal(m['w'])}又{fraction(m['a'] + '/' + m['b'])}", "3 1/2 → 三又二分之一"),
@@ -309,7 +323,7 @@ RULES: tuple[Rule, ...] = (
     rule("fraction", r"(?<![\d/])(?P<a>\d{1,4})[/⁄](?P<b>[1-9]\d{0,3})(?![\d/])", lambda m: fraction(m[0].replace("⁄", "/")), "3/4杯 → 四分之三杯"),
     rule("fraction in words", r"(?P<b>\d+)分之(?P<a>\d+(?:\.\d+)?)", lambda m: f"{cardinal(m['b'])}分之{number(m['a'])}", "2分之1 → 二分之一"),
     rule("per piece", r"(?<=\d)/(?P<w>[台件瓶盒箱套间晚只本份斤杯])", lambda m: "每" + m["w"], "￥1,299.00/台 → 一千二百九十九元每台"),
-    rule("per unit", rf"(?<=[元块角分万亿克升次人㎡㎥²³⁰-⁹])/(?:(?P<u>{UNIT})(?![A-Za-z])|(?P<w>[天日周月年次人台件瓶盒箱套间晚只本份斤杯张]))", lambda m: "每" + (m["w"] or mandarin(m["u"])), "3000元/㎡ → 三千元每平方米", "45元/㎡/月 → 四十五元每平方米每月", "6.5×10⁹/L → 六点五乘十的九次方每升"),
+    rule("per unit", rf"(?<=[元块角分万亿克升次人㎡㎥²³⁰-⁹])/(?:(?P<u>{UNIT})(?![A-Za-z])|(?P<w>[天日周月年次人台件瓶盒箱套间晚只本份斤杯张]))", lambda m: "每" + (m["w"] or mandarin(m["u"])), "3000元/㎡ → 三千元每平方米", "45元/㎡/月 → 四十五元每平方米每月"),
     # -- Ordinals --
     rule("ordinals", rf"(?<=第)(?P<a>\d+){TO}(?:第)?(?P<b>\d+)", lambda m: f"{cardinal(m['a'])}到第{cardinal(m['b'])}", "第2-3名 → 第二到第三名"),
     rule("ordinal", r"(?<=第)\d+", lambda m: cardinal(m[0]), "第2名 → 第二名"),
@@ -332,6 +346,7 @@ RULES: tuple[Rule, ...] = (
     rule("number in groups", GROUPED, lambda m: number(m[0]), "1,234.5 → 一千二百三十四点五"),
     rule("number", rf"\d{{9,}}(?!\.?\d)(?![个人元亿万])|{N}", lambda m: number(m[0]), "12345人 → 一万两千三百四十五人"),
     # -- Roman numerals and signs that are numbers --
+    rule("Roman numeral before its noun", r"(?<![A-Za-z\d])(?P<r>I(?=[期型级类度])|[XVI]{2,5}(?=[期型级类度区卷章部届代世集相号]))", lambda m: cardinal(str(roman(m["r"]))) if roman(m["r"]) else None, "III期临床 → 三期临床", "II型糖尿病 → 二型糖尿病", "I期试验 → 一期试验"),
     rule("Roman numeral", r"(?<=[一-鿿])(?P<r>[XVI]{2,6})(?![A-Za-z])", lambda m: cardinal(str(roman(m["r"]))) if roman(m["r"]) else None, "路易XIV → 路易十四"),
     rule("Roman numeral", "[Ⅰ-Ⅻ]", lambda m: cardinal(str(ord(m[0]) - 0x215F)), "第Ⅲ章 → 第三章"),
     rule("Roman numeral", "[ⅰ-ⅻ]", lambda m: cardinal(str(ord(m[0]) - 0x216F)), "ⅳ级 → 四级"),

@@ -200,7 +200,7 @@ def zhe(at: Place) -> str | None:
 
 def le(at: Place) -> str | None:
     """了: to be able to, to end (liao3), after 不 and 得 that follow a verb."""
-    if at.left.endswith("不") and len(at.before) > 1 and at.before[-2].tag in "vazl":
+    if at.left.endswith("不") and len(at.before) > 1 and at.before[-2].tag in "vazlp":
         return "liao3"
     if re.search("[受忍办做吃治救少免走用帮管去来打喝跑动解改逃]得$", at.left):
         return "liao3"
@@ -243,7 +243,9 @@ def zhi(at: Place) -> str | None:
 
 def dou(at: Place) -> str | None:
     """都: all (dou1); a capital (du1) only in names."""
-    if re.search("[之古故迁建定帝魔首陪京花成旧南]$", at.left) or re.match("城|市[^场]", at.right):
+    if re.search("[之古故迁建定帝魔首陪京花成旧南燕邺洪]$|(?<!也)许$", at.left) or re.match(
+        "城|市[^场]|督|司|统|尉|护府", at.right
+    ):
         return None
     return "dou1" if at.before and at.next.tag and at.next.tag in "vdpraucnmlzi" else None
 

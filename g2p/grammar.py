@@ -11,7 +11,10 @@ import re
 from collections.abc import Callable, Collection
 
 from g2p import content_words, function_words
-from g2p.clause import NOTHING, NUMERAL, Place, Token, clauses
+from g2p.clause import NUMERAL, Place, Token, clauses
+
+_NEVER = "(?!)"
+"""Matches nothing, not even the empty text before the first word of a clause."""
 
 
 def _always(reading: str) -> Callable[[Place], str | None]:
@@ -19,24 +22,29 @@ def _always(reading: str) -> Callable[[Place], str | None]:
     return lambda _: reading
 
 
-def _before(tags: str, reading: str) -> Callable[[Place], str | None]:
-    """A reading before words of some kinds."""
-    return lambda at: reading if at.next.tag and at.next.tag in tags else None
+def _before(tags: str, reading: str, unless_after: str = _NEVER) -> Callable[[Place], str | None]:
+    """A reading before words of some kinds, unless others precede."""
+    return lambda at: reading if at.next.tag and at.next.tag in tags and not re.search(unless_after, at.left) else None
 
 
-def _at_the_end(reading: str, unless_after: str = "$^") -> Callable[[Place], str | None]:
+def _at_the_end(reading: str, unless_after: str = _NEVER) -> Callable[[Place], str | None]:
     """The reading of a particle that ends a clause, unless others precede."""
-    return lambda at: reading if at.before and at.next is NOTHING and not re.search(unless_after, at.left) else None
+    end = '[”’"』」]?$'
+    return lambda at: (
+        reading
+        if re.search("[一-鿿]$", at.left) and re.match(end, at.right) and not re.search(unless_after, at.left)
+        else None
+    )
 
 
-def _if_next(pattern: str, reading: str, unless_after: str = "$^") -> Callable[[Place], str | None]:
+def _if_next(pattern: str, reading: str, unless_after: str = _NEVER) -> Callable[[Place], str | None]:
     """A reading before some characters, unless others precede."""
     return lambda at: reading if re.match(pattern, at.right) and not re.search(unless_after, at.left) else None
 
 
-def _unless_next(pattern: str, reading: str) -> Callable[[Place], str | None]:
-    """A reading except before some characters."""
-    return lambda at: None if re.match(pattern, at.right) else reading
+def _unless_next(pattern: str, reading: str, unless_after: str = _NEVER) -> Callable[[Place], str | None]:
+    """A reading except before some characters, and after others."""
+    return lambda at: None if re.match(pattern, at.right) or re.search(unless_after, at.left) else reading
 
 
 def _if_after(pattern: str, reading: str) -> Callable[[Place], str | None]:
@@ -76,7 +84,7 @@ RULES: dict[str, Callable[[Place], str | None]] = {
     "答": _always("da2"),
     "倔": _always("jue4"),
     "磨": content_words.mo,
-    "划": _if_next("伤|破|花|了?一道|了?一下|手|开|船|桨|过|痕|水|拳|算|得来|不来|火柴|小船", "hua2"),
+    "划": _if_next("伤|破|花|了?一道|了?一下|手|开|船|桨|行|过|痕|水|拳|算|得来|不来|火柴|小船", "hua2"),
     "尽": _if_after("[道说用吃喝流花想写耗看历尝受费]$", "jin4"),
     "蒙": content_words.meng,
     "结": _if_next("[满了着]?[一二三四五六七八九十几许多累大小红]*[个颗粒]?[的]?[果籽瓜]|满", "jie1", "[团勾终完总]$"),
@@ -84,7 +92,7 @@ RULES: dict[str, Callable[[Place], str | None]] = {
     "个": _if_after("[是有了来当找做弄搞出得]$", "ge5"),
     "燕": content_words.yan,
     "哦": _at_the_end("o5"),
-    "啦": _at_the_end("la5"),
+    "啦": _at_the_end("la5", "[哆替]$"),
     "喽": _at_the_end("lou5"),
     "哇": _at_the_end("wa5"),
     "咯": _at_the_end("lo5"),
@@ -107,14 +115,22 @@ RULES: dict[str, Callable[[Place], str | None]] = {
     "和": _if_next("了$|了一?[把局次]", "hu2"),
     "弄": content_words.nong,
     "粘": _if_next("[在住上贴满了]|着(?!性|力)|苍蝇", "zhan1"),
-    "炸": _if_next("[鸡鱼酱薯虾肉串糕油丸糖酥]|至金黄|[好熟]", "zha2"),
+    "炸": _if_next("制|熟|[至约]|\\d|[一二三四五六七八九十两几]+分钟|[鸡鱼酱薯虾肉串糕油丸糖酥]|至金黄|[好熟]", "zha2"),
     "相": _before("v", "xiang1"),
     "儿": content_words.curl,
+    "子": content_words.zi,
+    "呗": _at_the_end("bei5", "[梵赞唱]$"),
+    "糊": _unless_next("弄", "hu2", "[面米玉粉芝麻浆]$"),
     "哩": _at_the_end("li5", "[英海浬咖哔哩]$"),
-    "耶": _at_the_end("ye5"),
+    "耶": _at_the_end("ye5", "[比尔维拉里蒂塔莱德路伊科萨]$"),
     "乐": _unless_next("[评曲团手器府坛理声章]", "le4"),
     "舍": _if_next("[不己身命生了得才的弃去近]|$", "she3"),
-    "劲": _unless_next("[旅敌歌舞松草风健射爆]", "jin4"),
+    "镐": _if_after("[铁斧洋锄冰电风尖嘴]$", "gao3"),
+    "仇": _always("chou2"),
+    "朴": _if_after("[实太古质简纯敦抱淳浑诚俭拙]$", "pu3"),
+    "椎": _unless_next("心|髓|牛|鲁", "zhui1"),
+    "肖": _unless_next("[像似]", "xiao1", "[不酷毕惟惟神生]$"),
+    "劲": _unless_next("[旅敌歌舞松草风健射爆骑椎弩吹直升拔]", "jin4", "[加刚风遒苍雄]$"),
     "崴": _if_next("[了到伤脚着]", "wai3"),
     "脏": _always("zang1"),
     "冲": content_words.chong,
@@ -124,17 +140,17 @@ RULES: dict[str, Callable[[Place], str | None]] = {
     "钻": _if_next("[进出入到过来去了着研空]|$", "zuan1"),
     "扒": _if_next("[开着在下拉掉光出]", "ba1"),
     "哄": _if_next("[你我他她着得好睡骗孩]|$", "hong3", "[起乱闹一哄]$"),
-    "扇": _if_next("[你我他她了]|耳光|巴掌|风", "shan1"),
+    "扇": _if_next("[你我他她了]|耳光|巴掌|风", "shan1", "[一两几这那折电蒲羽毛积]$"),
     "熟": _always("shu2"),
     "量": _if_next("[了一体血身尺]|距离|体温|血压", "liang2"),
     "撇": _if_next("[开下清]", "pie1"),
     "供": _unless_next("[桌品奉果佛]", "gong1"),
-    "卷": _if_next("[起走入进成了着袖]", "juan3"),
+    "卷": _if_next("[起走入进成了着袖]", "juan3", f"[{NUMERAL}第上下画试考案]$"),
     "散": content_words.san,
     "吐": _if_next("[了血奶]", "tu4"),
     "号": _unless_next("[啕哭叫丧]", "hao4"),
     "没": _always("mei2"),
-    "将": _before("vdpnr", "jiang1"),
+    "将": _before("vdpnr", "jiang1", "[众偏天神名上中少虎猛健强]$"),
     "更": content_words.geng,
     "曾": _before("vdprac", "ceng2"),
     "抡": _if_next("[起着棒锤拳刀圆动完得了铁大开]", "lun1"),
@@ -162,7 +178,7 @@ RULES: dict[str, Callable[[Place], str | None]] = {
     "晕": _if_after("^$|[很好真头有我他她都直发四]$", "yun1"),
     "壳": _always("ke2"),
     "汗": _if_after("[出流满身冷热的把淌冒擦]$|^(?:真是?|好)?大?$", "han4"),
-    "铺": _if_next("[满开了着上在设通成垫好平路床地]", "pu1"),
+    "铺": _if_next("[散满开了着上在设通成垫好平路床地]", "pu1"),
     "血": _if_next("[的了流和也都就]|$", "xie3", "[热心气贵混鲜冷]$"),
     "弹": _if_next(
         "[出起上下来回奏唱一两几]|不[出起上动]|钢琴|吉他|古筝|琵琶|琴|了|得", "tan2", "[子炮炸导飞中投氢核原]$"
@@ -175,8 +191,13 @@ RULES: dict[str, Callable[[Place], str | None]] = {
 
 _WORDS: dict[str, tuple[int, Callable[[Place], str | None]]] = {
     "穿着": (1, content_words.chuanzhuo),
+    "长得": (0, content_words.zhangde),
     "多重": (1, content_words.duozhong),
     "实在": (1, content_words.shizai),
+    "自在": (1, content_words.zizai),
+    "兄弟": (1, content_words.xiongdi),
+    "将就": (1, content_words.jiangjiu),
+    "难为": (1, content_words.nanwei),
 }
 """Words of which one character, at the given place, is read by what the whole word is."""
 
@@ -200,6 +221,8 @@ _ANYWHERE = [
     ("地", re.compile("(?<=不停|不断|一直|使劲|哗哗|纷纷)地(?=下)"), "de5"),
     # the tail of 理发 after a measure
     ("发", re.compile("(?<=理[了过个一])发|(?<=理[了一两三][次个回])发"), "fa4"),
+    # a verb said twice
+    ("量", re.compile("量(?=一量)|(?<=量一)量"), "liang2"),
     # the tail of 睡觉 after a complement
     ("觉", re.compile("(?<=睡[得不]着)觉|(?<=睡[不好个了一大])觉|(?<=睡[了个]好)觉"), "jiao4"),
 ]

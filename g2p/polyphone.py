@@ -160,16 +160,17 @@ def _from_words(
     """Reading, source, and the trust of the word that says so, 0 where a second opinion is needed.
 
     The usual reading where no word is whole. Sure is what a person wrote down, what an edited dictionary says about a
-    word of the cut, and what sources agree on about a longer one with a common character or with a shorter edited word
-    in it (调解 of 调解纠纷): the model has learnt the rare ones, in names, better than the lists. In two characters
-    that no editor has seen, the second may belong to what follows.
+    word of the cut, what sources agree on about a longer one with a common character, what a longer one says like a
+    shorter edited word in it (调解 of 调解纠纷), and the light 子 of any: the model has learnt the rare ones, in
+    names, better than the lists. In two characters that no editor has seen, the second may belong to what follows.
     """
     whole = None
     for word in reversed(covering):
         if not _fits(word, segments):
             continue
         is_segment = segments[word.start] == segments[word.start + word.length - 1]
-        agreed = word.trust == AGREED < word.length and (common or _is_confirmed(word, covering, i))
+        agreed = word.length > 2 and ((word.trust == AGREED and common) or _is_confirmed(word, covering, i))
+        agreed = agreed or _as_stated(candidates, word.stated(i)) == "zi5"
         if word.trust == HAND_WRITTEN or (is_segment and (word.trust == EDITED or agreed)):
             return _as_stated(candidates, word.stated(i)), "word", word.trust
         if is_segment and whole is None:

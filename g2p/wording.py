@@ -42,7 +42,7 @@ EMERGENCY = r"(?:11[0249]|12[02]|12345|123\d\d|95\d{3}|96\d{3,4}|10086|10010)"
 PAUSE = "[，。、；！？,;!?)）]|$"
 
 _NAMING = (
-    r"(?:(?<=[A-Za-z一-鿿])(?<![\d一二三四五六七八九十信口符句问称大小中型])号码?|(?<=[一-鿿])(?<![数尺起筹加减])码|电话|手机|座机|传真|热线|"
+    r"(?:(?<=[A-Za-z一-鿿])(?<![\d一二三四五六七八九十信口符句问称大小中型])号码?|端口号|(?<=[A-Za-z一-鿿])(?<![数尺起筹加减])码|总机|呼叫中心|电话|手机|座机|传真|热线|"
     r"拨打|致电|来电|[打拨]|呼叫|报警|车次|航班|端口|订单|尾数|频道|客服|区号|分机|邮编|群|QQ|ID|[Pp]ort|ISBN|ISSN|#)[:：是为了]?\s?[#(（]?\s?"
 )
 _NAMED = re.compile(rf"{_NAMING}(?:\d{{3,13}}\s?[、,，和或与及/]\s?){{0,9}}$")
@@ -50,7 +50,7 @@ _BUILDING = re.compile(
     r"[\dA-Za-z一二三四五六七八九十](?:号楼|号院|栋|幢|座|单元|楼)\s?$|(?:会议室|教室|房间|病房|包间|包厢|宿舍|办公室)\s?$"
 )
 _SCORED = re.compile(
-    "(?:比分|总分|局分|决赛|半场|终场|联赛|杯赛|战绩|赢了|输了|击败|战平|逼平|大胜|险胜|完胜|战胜|不敌|负于|横扫|逆转|打成|战成|扳成|追成|"
+    "(?:第[一二三四五六七1-7][局盘节场]|首局|次局|末局|决胜局|比分|总分|局分|决赛|半场|终场|联赛|杯赛|战绩|赢了|输了|击败|战平|逼平|大胜|险胜|完胜|战胜|不敌|负于|横扫|逆转|打成|战成|扳成|追成|"
     "(?:女排|男排|女篮|男篮|男足|女足|国足|国奥|国乒|队|主场|客场))[^，。,0-9]{0,5}$"
 )
 _SCORE_AFTER = re.compile(
@@ -66,7 +66,7 @@ _LASTED = re.compile(
 )
 _SINCE = re.compile("(?:自|从|到|至|在|公元)$")
 _ELECTRIC = re.compile(r"[电流压充伏瓦]|\d[VWΩ]")
-_BEFORE_OR_AFTER = re.compile("[之以]?[前后]|左右")
+_BEFORE_OR_AFTER = re.compile("[之以]?[前后]|左右|整")
 _SERIES = re.compile(rf"(?:{'|'.join(sorted(map(re.escape, SERIES), key=len, reverse=True))})$")
 _CRAFT = re.compile(
     r"\d+[A-Z]{0,3}(?:型|系列|战斗?机|飞机|客机|运输机|轰炸机|预警机|直升机|无人机|导弹|火箭|[遥一-鿿]{0,2}卫星|坦克|战车|潜艇|驱逐舰|护卫舰|航母|"
@@ -111,8 +111,8 @@ def is_score(match: re.Match[str]) -> bool:
     if before == "以" and after in "，。":
         return True
     # Nobody counts backwards: 皇马1-0巴萨 is no range.
-    ends = re.fullmatch(r"(\d{1,2})-(\d{1,2})", match[0])
-    return ends is not None and int(ends[1]) > int(ends[2]) and _BETWEEN_TEAMS.fullmatch(before + after) is not None
+    ends = re.fullmatch(r"(\d{1,3})-(\d{1,3})", match[0])
+    return ends is not None and int(ends[1]) >= int(ends[2]) and _BETWEEN_TEAMS.fullmatch(before + after) is not None
 
 
 def is_performance(match: re.Match[str]) -> bool:
@@ -143,7 +143,7 @@ def spans_years(match: re.Match[str]) -> bool:
         return True
     if year in ("1900", "2000"):
         return after.startswith("前") and not after.startswith("前后")
-    return bool(re.match("[以之]?[前后]|间|以来|多", after)) or year == "1000"
+    return bool(re.match("[以之]?[前后]|间|以来|多|的?[古老]", after)) or year == "1000"
 
 
 def date(year: str | None, month: str, day: str | None) -> str:
@@ -195,6 +195,12 @@ def duration(hours: str, minutes: str, seconds: str) -> str:
 def dotted(text: str, yao: bool = False) -> str:
     """Digits between dots: `192.168` -> 一九二点一六八."""
     return "点".join(digits(part, yao) for part in text.split("."))
+
+
+def version(text: str) -> str:
+    """`18.1.1` -> 十八点一点一: only the first part is a quantity."""
+    first, _, rest = text.partition(".")
+    return f"{number(first)}点{dotted(rest)}"
 
 
 def plate(text: str) -> str:
@@ -258,7 +264,7 @@ def coordinate(match: re.Match[str]) -> str:
 def joined(letters: str, figures: str) -> str:
     """What stands after letters: A380, MP3, GPT-4, PM2.5."""
     if figures.count(".") > 1:
-        spoken = dotted(figures)
+        spoken = version(figures)
     elif len(figures.split(".")[0]) < 3:
         spoken = number(figures)
     else:

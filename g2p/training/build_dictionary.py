@@ -52,7 +52,7 @@ def main() -> None:
     candidates, modelled = _characters()
     words = _words(candidates, {word: pinyin for word, (pinyin, _) in phrases.items()})
     frequency, total, tags = _frequencies()
-    _lighten(words, candidates, frequency)
+    _lighten(words, candidates, frequency, total)
     for word, readings in _hand_written():
         for char, reading in zip(word, readings, strict=True):
             if _stated(candidates[char], reading) == UNSTATED and reading not in candidates[char]:
@@ -137,8 +137,13 @@ def _words(candidates: dict[str, list[str]], pinyin_pro: dict[str, str]) -> dict
     return words
 
 
-def _lighten(words: dict[str, tuple[int, int]], candidates: dict[str, list[str]], frequency: dict[str, int]) -> None:
-    """Give the words of `data/neutral.txt`, and longer ones that end in one, their neutral tone."""
+def _lighten(
+    words: dict[str, tuple[int, int]], candidates: dict[str, list[str]], frequency: dict[str, int], total: int
+) -> None:
+    """Give the words of `data/neutral.txt`, and longer ones that end in one, their neutral tone.
+
+    They count as frequent enough to be cut whole where nothing else asks for their characters (自在, 难为).
+    """
     lines = [line for line in NEUTRAL_WORDS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     light = {word for line in lines if line[:1] not in ("=", "+") for word in line.split()}
     twice = {word for line in lines if line.startswith("+") for word in line.split()[1:]}
@@ -146,8 +151,11 @@ def _lighten(words: dict[str, tuple[int, int]], candidates: dict[str, list[str]]
     for word in light | alone | twice:
         packed, _ = words.get(word, (0xFFFFFFFF, 0))
         words[word] = _neutral_last(word, packed, candidates), EDITED
+        if word not in alone:
+            apart = total * math.prod(max(1, frequency.get(char, 0)) / total for char in word)
+            frequency[word] = max(frequency.get(word, 0), math.ceil(1.3 * apart))
     for word, (packed, trust) in list(words.items()):
-        if word[:2] in twice and len(word) > 2:
+        if word[:2] in twice and len(word) == 3:  # not 说说笑笑, 比比皆是
             rest = packed & ~0xFF
             words[word] = rest | words[word[:2]][0] & 0xFF, trust
         ending = next((word[-size:] for size in (3, 2) if len(word) > size and word[-size:] in light), None)
@@ -221,6 +229,7 @@ def _simplified() -> dict[str, str]:
 
     convert = FSTS["preprocess"]["traditional_to_simple"].normalize
     pairs = {chr(code): convert(chr(code)) for code in (*range(0x3400, 0x4DC0), *range(0x4E00, 0xA000))}
+    pairs["閤"] = "阁"  # 閤門, and no 合
     return {old: new for old, new in pairs.items() if old != new and len(new) == 1}
 
 
