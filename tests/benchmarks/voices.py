@@ -3,12 +3,12 @@
     python -m tests.benchmarks.voices [--voices lian,rose] [--all] [--sentences 40] [--native] [--stock] [--speed 2]
                                       [--mixed]
 
-Without options the cast says eight sentences of either language; a voice's own language is marked, `--native` asks for
-that alone. Columns: syllables
-(toneless) and words that Whisper base misheard; DNSMOS P.835 overall quality where the package `speechmos` is
-installed; loudness in LUFS; syllables and words a second; tone clarity, see `tts_service.kokoro.tones`. With `--mixed`
-how often the English word of a Mandarin sentence is heard as such, and how often when it is said alone, which is as
-much as can be had of this listener. With `--stock` the stock model called whole stands beside.
+Without options the cast says eight sentences of either language; a voice's own language is marked, and `--native` asks
+for that alone. Columns: syllables (toneless) and words that Whisper base misheard; DNSMOS P.835 overall quality where
+the package `speechmos` is installed; loudness in LUFS; syllables and words a second; tone clarity, see
+`tts_service.kokoro.tones`. With `--mixed` how often the English word of a Mandarin sentence is written as such, how
+often in Chinese, and how often it is heard when it is said alone. With `--stock` the stock model called whole stands
+beside.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import soxr
 from numpy.typing import NDArray
 
 import g2p
-from tests.benchmarks.voices_said import ENGLISH, MANDARIN, MIXED
+from tests.benchmarks.voices_said import ENGLISH, MANDARIN, MIXED, TRANSLATED
 from tts_service.engine import StopSignal, SynthesisOptions, Voice
 from tts_service.kokoro import KokoroEngine
 from tts_service.kokoro.calibrate import loudness
@@ -98,15 +98,17 @@ def row(
     return f"{wrong:3d} of {total:3d} {wrong / total:6.1%}  {quality}  {loudness(spoken):6.1f}  {rate:4.1f}"
 
 
-def mixed(engine: KokoroEngine, voice: Voice, recogniser: Recogniser) -> tuple[int, int]:
-    """How many English words are heard inside their Mandarin sentences, and alone."""
+def mixed(engine: KokoroEngine, voice: Voice, recogniser: Recogniser) -> tuple[int, int, int]:
+    """How many English words are written as English inside their Mandarin sentences, translated there, and alone."""
 
-    def heard(text: str, word: str, language: str) -> bool:
+    def heard(text: str, language: str) -> str:
         samples = soxr.resample(said(engine, voice, text), 24000, 16000)
-        return word in re.sub("[ -]", "", recogniser.transcribe(samples, language=language).text.lower())
+        return re.sub("[ -]", "", recogniser.transcribe(samples, language=language).text.lower())
 
-    inside = sum(heard(text, word, "zh") for text, word in MIXED)
-    return inside, sum(heard(f"{word}.", word, "en") for _, word in MIXED)
+    inside = [(word, heard(text, "zh")) for text, word in MIXED]
+    written = [word in text for word, text in inside]
+    translated = [TRANSLATED[word] in text for word, text in inside if word in TRANSLATED and word not in text]
+    return sum(written), sum(translated), sum(word in heard(f"{word}.", "en") for _, word in MIXED)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -145,8 +147,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 tone = f"{clear[tables[name]]:6.1%}" if language == "zh" else ""
                 print(f"{name + kind:20} {language}{mark} {cells}  {tone}", flush=True)
         if options.mixed:
-            inside, alone = mixed(engines[""], known[name], recogniser)
-            print(f"{name:20} of {len(MIXED)} English words {inside} heard in Mandarin, {alone} alone", flush=True)
+            counts = "{} heard in Mandarin, {} more translated, {} alone".format(
+                *mixed(engines[""], known[name], recogniser)
+            )
+            print(f"{name:20} of {len(MIXED)} English words {counts}", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from tts_service.cli.commands import app
 from tts_service.engine import StopSignal
 from tts_service.kokoro import KokoroEngine
 from tts_service.kokoro.cast import packaged_voices, style_table, table_names
-from tts_service.kokoro.matching.fitting import BETWEEN, guarded
-from tts_service.kokoro.matching.intelligibility import MANDARIN, SENTENCES
+from tts_service.kokoro.matching.fitting import ASKED, BETWEEN, guarded
+from tts_service.kokoro.matching.intelligibility import MANDARIN
 from tts_service.kokoro.matching.manner import Manner
 from tts_service.kokoro.matching.matcher import Match, Matcher, at_16k, nearest, prosody_features, tokens_of
 from tts_service.kokoro.matching.response import Heard, Response
@@ -193,7 +193,7 @@ def test_a_voice_that_is_not_understood_is_weakened(limit, share):
     def transcribe(samples, language):
         step = 4000 + round(BETWEEN * 16000)
         each = [samples[i : i + step] for i in range(0, len(samples), step)]
-        return " ".join(SENTENCES[round(float(one[3200]))] if one[800] < limit + 0.05 else "嗯" for one in each)
+        return " ".join(ASKED[round(float(one[3200]))] if one[800] < limit + 0.05 else "嗯" for one in each)
 
     match = Match("jm_kumo", np.ones(256, np.float32), 1.0, 1.0, 0.5, 0.9)
     found, (_, after), renderings = guarded(match, Mouth(), [], transcribe, 6, lambda stage, fraction: None)

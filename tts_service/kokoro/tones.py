@@ -8,15 +8,16 @@ and so are its neighbours: where the pitch comes from and where it goes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from g2p.encode.kokoro import encode
+from g2p.encode.kokoro import Symbols, encode
 from g2p.frontend import analyze
+from g2p.pronunciation import Pronunciation
 from tts_service.kokoro.cast import native, style_table, table_names
-from tts_service.kokoro.rendering import Renderer
+from tts_service.kokoro.rendering import Renderer, Rendering
 from tts_service.kokoro.symbols import Piece
 from tts_service.kokoro.voice import VOICED, style_row
 
@@ -28,14 +29,19 @@ Curves = tuple[NDArray[np.float64], NDArray[np.int64]]
 """Features [syllables, n] and tones 1 to 4 [syllables]."""
 
 
-def curves(renderer: Renderer, table: NDArray[np.float32], texts: Iterable[str]) -> Curves:
-    """The syllables of a voice with that style table [510, 256], as the front alone tells them."""
-    found: list[tuple[list[float], int]] = []
-    for text in texts:
+def curves(
+    renderer: Renderer, table: NDArray[np.float32], texts: Sequence[str], each: Callable[..., Iterable] = map
+) -> Curves:
+    """The syllables of a voice with that style table [510, 256], as the front alone tells them; `each` is a `map`."""
+
+    def said(text: str) -> tuple[Pronunciation, Symbols, Rendering]:
         pronunciation = analyze(text)
         symbols = encode(pronunciation)
         tokens = Piece(symbols.text, symbols.tokens).tokens()
-        spoken = renderer.prosody(tokens, style_row(table, len(tokens) - 2))
+        return pronunciation, symbols, renderer.prosody(tokens, style_row(table, len(tokens) - 2))
+
+    found: list[tuple[list[float], int]] = []
+    for pronunciation, symbols, spoken in each(said, texts):
         ends = 2 * np.cumsum(spoken.durations)[1:-1] - spoken.begin
         begins = np.concatenate([[2 * int(spoken.durations[0]) - spoken.begin], ends[:-1]])
         octaves = np.where(spoken.pitch > VOICED, np.log2(np.maximum(spoken.pitch, 1)), np.nan)

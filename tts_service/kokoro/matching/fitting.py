@@ -16,15 +16,17 @@ from tts_service.engine import SpeechError
 from tts_service.kokoro.calibrate import calibrate
 from tts_service.kokoro.cast import style_table
 from tts_service.kokoro.matching.intelligibility import SENTENCES, errors, units
-from tts_service.kokoro.matching.matcher import WEAKER, Match, Matcher, Progress, at_16k, tokens_of
+from tts_service.kokoro.matching.matcher import PROBES, WEAKER, Match, Matcher, Progress, at_16k, tokens_of
 from tts_service.kokoro.matching.speaker import SAMPLE_RATE
 from tts_service.kokoro.matching.voices import Matched, matched_file
 from tts_service.kokoro.model import cache_directory, model_file
 from tts_service.kokoro.rendering import Rendering
 from tts_service.voices import Library, load_recording
 
-GUARDED = {"fast": 6, "best": len(SENTENCES)}
-"""Sentences that Whisper must understand."""
+ASKED = (*PROBES, *SENTENCES)
+"""What Whisper must understand; the probes have been said already."""
+GUARDED = {"fast": 6, "best": 20}
+"""How many of them."""
 TOLERANCE = 0.02
 """More of their syllables and words may be misheard than from the packaged voice."""
 AT_ONCE, BETWEEN = 3, 0.4
@@ -117,7 +119,7 @@ def guarded(
         need to ask) and from this one; and what this one said.
     """
     progress(tr("checking that it is understood"), 0.0)
-    sentences = SENTENCES[:count]
+    sentences = ASKED[:count]
     allowed = TOLERANCE * sum(len(units(text)) for text in sentences)
 
     def misheard(delta: NDArray[np.float32]) -> tuple[int, list[Rendering]]:

@@ -33,9 +33,9 @@ from tts_service.kokoro.tones import curves
 from tts_service.kokoro.voice import SAMPLE_RATE as MODEL_RATE
 from tts_service.kokoro.voice import VOICED, style_row
 
-PROBES = ("明天有雨，出门带伞。", "我们坐地铁去比较快。", "Thank you for calling, good night.")
-"""What a candidate says to be compared: two seconds each, both languages."""
-ROUNDS = 3
+PROBES = ("明天有雨，出门带伞。", "Thank you for calling, good night.")
+"""What a candidate says to be compared: two seconds each, both languages, one for each of two cores."""
+ROUNDS = 4
 PULL, COLOUR, DOUBT = 0.02, 0.02, 0.05
 """Weights of the distance from the start, of the colour and of the doubt beside the cosine; see `propose`."""
 HIGHER = 0.3
@@ -109,6 +109,7 @@ class Matcher:
         self._rounds = rounds
         self._probes = [tokens_of(text) for text in PROBES]
         self._pool = ThreadPoolExecutor(threads, "rendering")
+        self._said: dict[tuple[bytes, bytes], Rendering] = {}
 
     @classmethod
     def load(cls, cache_dir: Path | None = None, threads: int = 1, rounds: int = ROUNDS) -> Matcher:
@@ -164,8 +165,14 @@ class Matcher:
     def say(
         self, sentences: Sequence[NDArray[np.int64]], table: NDArray[np.float32], delta: NDArray
     ) -> list[Rendering]:
-        """Sentences as tokens, in a table [rows, 256] moved by delta [256]."""
-        return list(self._pool.map(lambda t: self.renderer.render(t, _moved(table, t, delta)), sentences))
+        """Sentences as tokens, in a table [rows, 256] moved by delta [256]; what was said before, is not said again."""
+        return list(self._pool.map(lambda t: self._render(t, _moved(table, t, delta)), sentences))
+
+    def _render(self, tokens: NDArray[np.int64], style: NDArray[np.float32]) -> Rendering:
+        key = tokens.tobytes(), style.tobytes()
+        if key not in self._said:
+            self._said[key] = self.renderer.render(tokens, style)
+        return self._said[key]
 
     def probe(self, table: NDArray[np.float32], delta: NDArray) -> tuple[Heard, list[NDArray[np.float32]]]:
         """What is heard in a table [rows, 256] moved by delta [256], and the probes themselves, each [n] at 16 kHz."""
@@ -210,7 +217,7 @@ class Matcher:
 
         def clarity(share: float) -> float:
             moved = table + np.concatenate([np.zeros(TIMBRE), share * prosody]).astype(np.float32)
-            return response.teachers.clarity(base, curves(self.renderer, moved, MANDARIN))
+            return response.teachers.clarity(base, curves(self.renderer, moved, MANDARIN, self._pool.map))
 
         enough = response.teachers.clarity(base) - BLURRED
         return prosody * next(share for share in WEAKER if share == 0 or clarity(share) >= enough)

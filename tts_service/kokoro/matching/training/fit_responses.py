@@ -17,17 +17,16 @@ from loguru import logger
 from numpy.typing import NDArray
 
 from tts_service.kokoro.matching.intelligibility import MANDARIN
-from tts_service.kokoro.matching.matcher import PROBES
 from tts_service.kokoro.matching.response import MIDDLE_PITCH, Response
 from tts_service.kokoro.matching.space import TIMBRE, prosodies, timbres
-from tts_service.kokoro.matching.training.responses import SAID, VOICES
+from tts_service.kokoro.matching.training.responses import RANDOM, SAID, VOICES
 from tts_service.kokoro.model import cache_directory
 from tts_service.kokoro.rendering import Renderer
 from tts_service.kokoro.tones import Teachers
 
 RIDGE = 0.1
 """Of the regression of the prosody, as a share of the mean variance."""
-SENTENCES = len(SAID) - len(PROBES)
+SENTENCES = len(SAID) - RANDOM
 """That the packaged voices say."""
 TARGET = Path(__file__).parents[1] / "response.npz"
 
