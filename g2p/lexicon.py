@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from platformdirs import user_config_path
-
 from g2p.ipa import kokoro_letters
 from g2p.lexicon_file import FILE_NAME, HANZI, HAS_TONE, Entry, Problem, parse_entry, read
 from g2p.mandarin import numbered
+from pipecat_glm_tts.folders import own_folders as _own_folders
+from pipecat_glm_tts.folders import user_folder as _user_folder
 
 _ALL_HANZI = re.compile(f"{HANZI.pattern}+")
 _BRACKET = re.compile(r"\[([^\[\]\n]{1,80})\]")
@@ -229,14 +229,3 @@ _BESIDE = Path(__file__).absolute().parents[1] / "configs"
 def _first_dictionary() -> Path | None:
     folders = (*_own_folders(), _user_folder(), _BESIDE)
     return next((path for folder in folders if (path := folder.absolute() / FILE_NAME).is_file()), None)
-
-
-def _own_folders() -> Iterator[Path]:
-    if chosen := os.environ.get("GLM_TTS_CONFIGS"):
-        yield Path(chosen)
-    yield Path("configs")
-
-
-@lru_cache(maxsize=1)
-def _user_folder() -> Path:
-    return user_config_path("glm-tts", appauthor=False)

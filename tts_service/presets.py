@@ -1,4 +1,4 @@
-"""Named ways to speak, from `configs/presets.yaml`."""
+"""Named ways to speak, from `configs/presets.yaml` and a user's own."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 
 import yaml
 
+from pipecat_glm_tts.folders import own_folders, user_folder
 from pipecat_glm_tts.wording import nearest, tr
 from tts_service.engine import SpeechError, SynthesisOptions
 
-_OWN = Path(__file__).resolve().parent.parent / "configs" / "presets.yaml"
+FILE_NAME = "presets.yaml"
+_PACKAGED = Path(__file__).resolve().parent.parent / "configs" / FILE_NAME
 OPTIONS = tuple(field.name for field in fields(SynthesisOptions))
 _ABSENT = {"kokoro": ("seed", "sampling", "kv_cache", "whole", "max_length")}
 """Options that an engine has no use for."""
@@ -35,12 +37,20 @@ def presets(path: Path | None = None) -> dict[str, Preset]:
     """All presets by name.
 
     Args:
-        path: A YAML file; None: the one that comes with the project.
+        path: A YAML file; None: those that come along, and the first file of a user's own in `$GLM_TTS_CONFIGS`,
+            `./configs` or the user's folder for settings, which adds to them and goes before them.
 
     Raises:
-        SpeechError: The file is not as it should be; the message names preset and field.
+        SpeechError: A file is not as it should be; the message names preset and field.
     """
-    path = path or _OWN
+    if path is not None:
+        return _read(path)
+    files = (folder.absolute() / FILE_NAME for folder in (*own_folders(), user_folder()))
+    own = next((file for file in files if file.is_file()), _PACKAGED)
+    return _read(_PACKAGED) | ({} if own == _PACKAGED else _read(own))
+
+
+def _read(path: Path) -> dict[str, Preset]:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
