@@ -12,7 +12,9 @@ from pipecat_glm_tts.wording import tr
 if TYPE_CHECKING:
     from agent.switchboard import Switchboard
 
-NAMES = ("webrtc", "sip", "twilio", "telnyx", "plivo", "exotel")
+PROVIDERS = ("twilio", "telnyx", "plivo", "exotel")
+"""Of telephone calls; `agent.transports.providers` has a class for each."""
+NAMES = ("webrtc", "sip", *PROVIDERS)
 
 
 class Line(Protocol):
@@ -49,7 +51,7 @@ def line(name: str, switchboard: Switchboard) -> Line:
             with needs("phone"):
                 from agent.transports.sip import Sip
             return Sip(switchboard)
-        case "twilio" | "telnyx" | "plivo" | "exotel":
+        case _ if name in PROVIDERS:
             from agent.transports.telephony import Telephony
 
             return Telephony(switchboard)

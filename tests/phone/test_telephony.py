@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from agent.settings import PhoneSettings, ServerSettings, Settings
 from agent.switchboard import Refused
+from agent.transports import PROVIDERS
 from agent.transports.providers import Plivo, Twilio, Webhook, providers
 from agent.transports.telephony import Telephony
 from tests.phone import bots
@@ -119,7 +120,7 @@ class TestStreams:
 
     @EVERY
     async def test_barge_in_empties_the_providers_buffer(self, serve, provider):
-        """Within 250 ms, the quickest of three calls: a busy machine may hold one up."""
+        """Within 250 ms, in one of three calls: a busy machine may hold one up."""
         server, clear, delays = await serve(say=lambda: bots.speech(60, rate=8000)), CALL[provider]["clear"], []
         for number in range(3):
             async with Carrier(provider, server.ws) as call:
@@ -132,6 +133,8 @@ class TestStreams:
                 cleared = next(when for when, message in call.received if message == clear)
                 delays.append(cleared - at)
                 assert call.received[-1] == (cleared, clear), "something followed the clear"
+            if delays[-1] < 0.25:
+                break
         print(f"{provider}: cleared after the interruption, ms:", [round(1000 * delay) for delay in delays])
         assert max(delays) < 1.0
         assert min(delays) < 0.25
@@ -354,6 +357,7 @@ class TestSignatures:
 def test_credentials_are_optional_and_hang_up_when_given():
     hello = {name: words["hello"][-1] for name, words in CALL.items()}
     without = providers(PhoneSettings())
+    assert tuple(without) == PROVIDERS
     with_all = providers(
         PhoneSettings(
             twilio_account_sid="AC",
