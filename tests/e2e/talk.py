@@ -136,8 +136,8 @@ def load_scenarios(name, folder, synthesizer):
 def sound_of(text, synthesizer):
     if text == "<silence>":
         return silence(3)
-    if match := re.fullmatch(r"<(\w+) noise>", text):
-        return noise(match[1], 2)
+    if match := re.fullmatch(r"<([\w ]+)>", text):
+        return np.concatenate([part for kind in match[1].split() for part in (noise(kind, 2), silence(1))])
     if text.startswith("<television>"):
         return TELEVISION * sound_of(text.removeprefix("<television>").strip(), synthesizer)
     if "|" in text:

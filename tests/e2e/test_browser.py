@@ -29,7 +29,7 @@ def test_a_spoken_question_is_understood_and_answered(agent, browser, talk, spee
     question = "你会做什么？"
     # The file plays from the moment that the microphone opens: on a slow machine, too, the call is up and the greeting
     # over when it speaks.
-    page = talk(browser(microphone=speech(question, before=15.0)))
+    page = talk(browser(microphone=speech(question, before=9.0)))
     page.call()
     answer = page.wait_for_answer("时间和日期")
     page.wait_for("listening")

@@ -22,8 +22,8 @@ SAID = (
 )
 
 
-def speak(engine, voice):
-    chunks = [c for text in SAID for c in engine.synthesize(analyze(text), voice, SynthesisOptions(), StopSignal())]
+def speak(engine, voice, text):
+    chunks = engine.synthesize(analyze(text), voice, SynthesisOptions(), StopSignal())
     return np.concatenate([chunk.samples for chunk in chunks])
 
 
@@ -77,9 +77,15 @@ def test_our_loudness_is_that_of_the_recommendation():
         assert loudness([samples]) == pytest.approx(expected, abs=0.1)
 
 
-def test_the_cast_is_equally_loud(engine):
-    meter = pyloudnorm.Meter(24000)
-    levels = {v.name: meter.integrated_loudness(speak(engine, v)) for v in engine.voices()[: len(CAST)]}
+def test_the_cast_speaks_both_languages_and_all_equally_loud(engine):
+    meter, levels = pyloudnorm.Meter(24000), {}
+    for voice in engine.voices()[: len(CAST)]:
+        said = [speak(engine, voice, text) for text in SAID]
+        for text, samples in zip(SAID, said, strict=True):
+            assert 1.2 < len(samples) / 24000 < 8, (voice.name, text)
+            assert np.abs(samples).max() <= 1, (voice.name, text)
+            assert -30 < 20 * np.log10(np.sqrt(np.square(samples).mean())) < -15, (voice.name, text)
+        levels[voice.name] = meter.integrated_loudness(np.concatenate(said))
     print("\n", {name: round(level, 2) for name, level in levels.items()})
     assert max(levels.values()) - min(levels.values()) < 1
 

@@ -1,5 +1,6 @@
 """A running agent, and callers that speak WebRTC without a browser."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import httpx
@@ -25,6 +26,12 @@ class Caller:
         self.peer = RTCPeerConnection()
         self.peer.addTransceiver("audio", direction="sendrecv")
         self.channel: RTCDataChannel = self.peer.createDataChannel("chat")
+        self.connected = asyncio.Event()
+        self.peer.on("connectionstatechange", self._look)
+
+    def _look(self) -> None:
+        if self.peer.connectionState == "connected":
+            self.connected.set()
 
     async def offer(self, connect: bool = True) -> httpx.Response:
         """Send an offer and take up the answer, if there is one and if told to."""

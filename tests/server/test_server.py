@@ -138,11 +138,15 @@ async def test_ten_callers_at_once_get_four_calls_and_six_clear_refusals(agent, 
     assert agent.metric('agent_sessions_refused_total{reason="full"}') == refused_before + 6
     assert agent.metric(SESSIONS) == 4
 
+    # Who leaves while the connection is being made says no goodbye, and is missed only after a while.
+    seated = [one for one, answer in zip(callers, answers, strict=True) if answer.status_code == 200]
+    await asyncio.wait_for(asyncio.gather(*(one.connected.wait() for one in seated)), 60)
     for one in callers:
         await one.peer.close()
-    # Who leaves while the connection is being made says no goodbye: ICE itself takes half a minute to notice.
     await asyncio.to_thread(agent.wait_for_metric, SESSIONS, 0, 90)
-    assert (await caller(agent.url).offer()).status_code == 200
+    late = caller(agent.url)
+    assert (await late.offer()).status_code == 200
+    await asyncio.wait_for(late.connected.wait(), 60)
 
 
 async def test_a_caller_that_hangs_up_before_anybody_listens_leaves_the_seat():

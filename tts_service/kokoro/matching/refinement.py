@@ -117,6 +117,8 @@ def refine(
             likeness = float(matcher.probe(table, delta)[0].embedding @ judge)
             if likeness > best:
                 best, chosen = likeness, delta
+        if step == STEPS:
+            break
         order = order or list(random.permutation(len(sentences)))
         sentence, timbre = sentences[order.pop()]
         embedding, colour = wanted[step % len(wanted)]
