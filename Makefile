@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check lint bench clean
+.PHONY: run test check lowest lint bench pictures clean
 
 run: .venv/run.stamp
 	@.venv/bin/python run_agent.py $(ARGS)
@@ -15,6 +15,10 @@ check: .venv/test.stamp lint
 	.venv/bin/python -m pytest -q -m "not e2e and not quality" tests/g2p tests/test_architecture.py tests/test_messages.py \
 		tests/test_deployment.py $(ARGS)
 
+# The lowest versions that pyproject.toml allows, in an environment of their own.
+lowest: .venv/test.stamp
+	tests/lowest.sh $(ARGS)
+
 lint: .venv/test.stamp
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -26,6 +30,10 @@ bench: .venv/test.stamp
 	.venv/bin/python -m tests.benchmarks.glm --quick
 	.venv/bin/python -m tests.benchmarks.agent
 	.venv/bin/python -m tests.benchmarks.phone
+
+# Those of the README, from the running product; they need Chromium.
+pictures: .venv/test.stamp
+	.venv/bin/python -m tests.pictures
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist

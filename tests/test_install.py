@@ -1,10 +1,11 @@
-"""The wheel, installed beside modules that are called like the packages of the checkout."""
+"""What `python -m build` makes, installed beside modules that are called like the packages of the checkout."""
 
 import os
 import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -13,20 +14,42 @@ import pytest
 import soundfile
 
 from hatch_build import moved
+from tests.agent_process import AgentProcess, free_port, get, post
 
 ROOT = Path(__file__).parent.parent
 MEMBERS = ("agent", "g2p", "tts_service")
+SNIPPETS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+
+
+def run(*command, **options):
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def wheel_of(source, folder):
+    run(
+        *(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-index", "--no-build-isolation"),
+        *("-w", folder, source),
+    )
+    (path,) = folder.glob("*.whl")
+    return path
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    offline = ["--no-deps", "--no-index", "--no-build-isolation"]
-    command = [sys.executable, "-m", "pip", "wheel", *offline, "-w", folder, ROOT]
-    built = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stderr
-    (path,) = folder.glob("*.whl")
-    return path
+def sdist(tmp_path_factory):
+    """The source distribution, unpacked."""
+    folder = tmp_path_factory.mktemp("sdist")
+    run(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", folder, cwd=ROOT)
+    (packed,) = folder.glob("*.tar.gz")
+    with tarfile.open(packed) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / packed.name.removesuffix(".tar.gz")
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist, tmp_path_factory):
+    """The wheel of the source distribution."""
+    return wheel_of(sdist, tmp_path_factory.mktemp("wheel"))
 
 
 class Bot:
@@ -52,12 +75,14 @@ class Bot:
         (self.packages / "g2p").mkdir()
         (self.packages / "g2p" / "__init__.py").write_text('OWNER = "the index"\n')
 
-    def run(self, *command, status=0, **environment):
         clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "GLM_TTS_CONFIGS")}
+        self.environment = {**clean, "LC_ALL": "C.UTF-8"}
+
+    def run(self, *command, status=0, **environment):
         done = subprocess.run(
             [self.python, *command],
             cwd=self.folder,
-            env={**clean, "LC_ALL": "C.UTF-8", **environment},
+            env={**self.environment, **environment},
             capture_output=True,
             text=True,
             timeout=300,
@@ -86,6 +111,24 @@ def test_the_wheel_holds_one_package(wheel):
     assert not [name for name in names if "training" in name or "__pycache__" in name or "/tests/" in name]
 
 
+def test_the_checkout_and_its_source_distribution_give_the_same_wheel(wheel, tmp_path):
+    def files(path):
+        return {file.filename: file.CRC for file in zipfile.ZipFile(path).infolist()}
+
+    assert files(wheel_of(ROOT, tmp_path)) == files(wheel)
+
+
+def test_the_source_distribution_holds_what_git_would(sdist):
+    assert {"README.md", "pyproject.toml", "hatch_build.py", "Makefile", "tests", "docs"} < set(os.listdir(sdist))
+    ignored = (".venv", "@outputs", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache")
+    assert not [path for name in ignored for path in sdist.rglob(name)]
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=[f"snippet{n}" for n in range(len(SNIPPETS))])
+def test_every_snippet_of_the_readme_runs(bot, snippet):
+    bot.run("-c", snippet)
+
+
 def test_a_bot_with_modules_of_the_same_names_speaks(bot):
     (bot.folder / "bot.py").write_text("""
 import agent, g2p, tts_service
@@ -112,9 +155,24 @@ def test_the_command_speaks(bot):
     assert "dubbing" in bot.run(script, "presets")
 
 
-def test_the_agent_starts(bot):
-    assert "--transport" in bot.run(bot.python.with_name("glm-tts-agent"), "--help")
-    assert "known: default, phone" in bot.run(bot.python.with_name("glm-tts-agent"), "--profile", "none", status=1)
+def test_the_agent_serves_its_page_the_studio_and_speech(bot):
+    script, port = bot.python.with_name("glm-tts-agent"), free_port()
+    assert "known: default, phone" in bot.run(script, "--profile", "none", status=1)
+    with (bot.folder / "agent.log").open("w") as log:
+        process = subprocess.Popen(
+            [bot.python, script, "--port", str(port)], cwd=bot.folder, env=bot.environment, stdout=log, stderr=log
+        )
+    try:
+        agent = AgentProcess(process, port, bot.folder / "agent.log")
+        agent.wait_until("ready")
+        assert 'id="call"' in get(agent.url).text
+        assert "gradio" in get(f"{agent.url}/studio/", timeout=120).text
+        speech = {"model": "kokoro", "input": "你好。", "response_format": "pcm"}
+        assert len(post(f"{agent.url}/v1/audio/speech", json=speech).content) > 12_000
+        agent.interrupt(30)
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize(
