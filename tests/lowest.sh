@@ -15,4 +15,5 @@ uv "$version" "$environment/versions.txt"
 install=("$environment/bin/python" -m pip --disable-pip-version-check --quiet install)
 "${install[@]}" torch==2.13.0
 "${install[@]}" --requirement "$environment/versions.txt"
+"${install[@]}" --no-deps --editable .
 PYTHONPATH=$PWD "$environment/bin/python" -m pytest -q -p no:cacheprovider -m "not e2e and not quality" "$@"

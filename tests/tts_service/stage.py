@@ -68,7 +68,8 @@ class Loudspeaker(BaseOutputTransport):
 
     @property
     def seconds(self) -> float:
-        return np.count_nonzero(np.frombuffer(bytes(self.pcm), "<i2")) / self.sample_rate
+        # before it has started it knows no rate
+        return np.count_nonzero(np.frombuffer(bytes(self.pcm), "<i2")) / self.sample_rate if self.pcm else 0.0
 
 
 class Witness(FrameProcessor):
