@@ -21,8 +21,8 @@ from tts_service.kokoro.voice import FRAME, VOICED, KokoroVoice, Styling
 
 CONTEXT, INNER_CONTEXT = 4, 1
 """Frames on either side that the 800 Hz and the 4,800 Hz stage compute beside those that are asked for."""
-ENGLISH_TEMPO = 0.7
-"""Of English words inside Mandarin: that fast as the voice would say them."""
+ENGLISH_TEMPO = 0.6
+"""Of English words inside Mandarin: that fast as whom it leans on would say them."""
 REACH = CONTEXT + INNER_CONTEXT + 1
 """Frames that samples look ahead; one more, as the source is drawn from the middle of a frame to the next."""
 SHORTEST = 6

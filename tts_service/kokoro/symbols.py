@@ -39,10 +39,10 @@ class Piece:
         return self.symbols[-1] if self.symbols[-1] in MARKS else ""
 
     def english(self, pronunciation: Pronunciation) -> NDArray[np.bool_]:
-        """Which of the tokens [T] are English, where there is Mandarin, too."""
+        """Which of the tokens [T] are English, spaces around it included, where there is Mandarin, too."""
         kinds = ["pause", *(pronunciation.tokens[owner].kind for owner in self.owners)]
         found = np.array([kind == "english" for kind in kinds])
-        found[1:] &= np.array([symbol != " " for symbol in self.symbols])
+        found[1:-1] |= found[2:] & np.array([symbol == " " for symbol in self.symbols[:-1]])
         found &= "hanzi" in kinds
         return np.append(found, np.zeros(len(self.tokens()) - len(found), np.bool_))
 

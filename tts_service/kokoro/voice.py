@@ -16,7 +16,7 @@ from tts_service.kokoro.weights import Weights
 SAMPLE_RATE = 24000
 FRAME = 300
 """Samples a frame; 80 frames a second."""
-LEANING = np.repeat(np.array([1.3, 0.5], np.float32), 128)
+LEANING = np.repeat(np.array([1.3, 1.0], np.float32), 128)
 """How far timbre and prosody of English words inside Mandarin go towards a native speaker of English. Timbre, which
 shapes the sounds, a little beyond; whose voice it is, the generator tells, which speaks in the voice's own style."""
 FEWEST = 12
