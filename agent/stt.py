@@ -178,7 +178,7 @@ class WhisperSTT(SegmentedSTTService):
         states = await self._recogniser.attend(pcm, self.sample_rate)
         if states is None:
             return False
-        await self.push_frame(ReactionFrame(reactions.meant(states), whole))
+        await self.push_frame(ReactionFrame(reactions.meant(states, whole=whole), whole))
         return True
 
     async def _tell_interim_words(self, pcm: bytes) -> None:

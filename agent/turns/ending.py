@@ -1,7 +1,7 @@
 """How long to wait at a pause: what the sound, the words and the agent's question say together.
 
 A pause is weighed when it begins and again when its words are known. The weights are a logistic regression, fitted by
-`python -m tests.benchmarks.turns --train` on conversations that the embedded voices speak.
+`python -m tests.benchmarks.turns --train ends` on conversations that the embedded voices speak.
 """
 
 from __future__ import annotations

@@ -26,9 +26,11 @@ CLEARLY_SPEECH = 0.9
 LONGEST_NOD = 1.3
 """Seconds of voice after which even 对对对对 is no nod any more."""
 SURELY_MEANT = 0.95
-"""How much a voice must sound like an interruption to stop the agent at once."""
+"""How much a voice that goes on must sound like an interruption to stop the agent at once."""
 LIKELY_MEANT = 0.85
-"""At its end even a syllable interrupts that sounds so much like one, unless it was written as a nod."""
+"""The same for a voice that is over."""
+MAYBE_MEANT = 0.65
+"""Even a syllable interrupts that sounds so much like one, unless it was written as a nod."""
 SURELY_NOT = 0.4
 """What sounds so little like one needs a word that stops, or a sentence."""
 _NODS = (
@@ -74,7 +76,7 @@ def means_it(text: str, meant: float | None) -> bool:
         return True
     if meant is not None and meant <= SURELY_NOT and not is_sentence(text):
         return False
-    return not is_nod(text) and (not is_unclear(text) or (meant is not None and meant >= LIKELY_MEANT))
+    return not is_nod(text) and (not is_unclear(text) or (meant is not None and meant >= MAYBE_MEANT))
 
 
 def is_sentence(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Who waits, who nods, who barges in: `python -m tests.benchmarks.turns [--half development] [--train]`.
+"""Who waits, who nods, who barges in: `python -m tests.benchmarks.turns [--half development] [--train reactions]`.
 
 Conversations are spoken by the embedded voices (`turns_said`, `turns_heard`) and heard by this agent's decision and,
 in the same run, by plain Smart Turn v3 and by plain voice activity. No clock is involved: all see the same sound frame
@@ -238,9 +238,11 @@ def interruptions(sounds: Iterable[Sound], ears: Ears, look: float, recognition:
         for begin, end in ears.voice(sound.samples):
             by_voice = by_voice if by_voice is not None else begin + 0.2 - sound.onset
             times, states, text = ears.looks(sound.samples, begin, end, sound.language or "zh")
-            meant = [reactions.meant_pooled(state) for state in states]
+            meant = [reactions.meant_pooled(state) for state in states[:-1]]
+            meant.append(reactions.meant_pooled(states[-1], whole=True))
             over = float(times[-1])
-            stops = [float(at) + look for at, how in zip(times, meant, strict=True) if how >= SURELY_MEANT]
+            begun = zip(times[:-1], meant[:-1], strict=True)
+            stops = [float(at) + look for at, how in begun if how >= SURELY_MEANT]
             if meant[-1] >= LIKELY_MEANT:
                 stops.append(over + look)
             if means_it(text, meant[-1]):
@@ -338,7 +340,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--half", choices=("development", "kept"), default="kept")
     parser.add_argument("--readings", type=int, default=1, help="speakers for every script")
-    parser.add_argument("--train", action="store_true", help="fit the weights on the development half first")
+    parser.add_argument("--train", choices=("ends", "reactions"), help="fit weights on the development half, and stop")
     options = parser.parse_args()
     from loguru import logger
 
@@ -346,9 +348,12 @@ def main() -> None:
     logger.add(sys.stderr, level="ERROR")
     print(f"{os.cpu_count()} cores; load before: {os.getloadavg()[0]:.1f}")
     studio, ears = Studio(), Ears(Settings())
-    if options.train:
+    if options.train == "ends":
         train(moments(studio.turns(False, options.readings), ears))
-        turns_reactions.train(studio, ears.recogniser, readings=3)
+    elif options.train == "reactions":
+        turns_reactions.train(studio, ears.recogniser, readings=4)
+    if options.train:
+        return
     found = moments(studio.turns(options.half == "kept", options.readings), ears)
     show_cost(found)
     compare(found, Patience.packaged(), recognition=0.35, smart_turn=0.04, early_start=LULL)
