@@ -29,10 +29,8 @@ SURELY_MEANT = 0.95
 """How much a voice that goes on must sound like an interruption to stop the agent at once."""
 LIKELY_MEANT = 0.85
 """The same for a voice that is over."""
-MAYBE_MEANT = 0.65
-"""Even a syllable interrupts that sounds so much like one, unless it was written as a nod."""
-SURELY_NOT = 0.4
-"""What sounds so little like one needs a word that stops, or a sentence."""
+MAYBE_MEANT = 0.6
+"""With less a syllable or two interrupt only where they were written as a word that stops."""
 _NODS = (
     "嗯 恩 摁 唔 哦 噢 喔 啊 哈 呵 诶 欸 对 队 堆 兑 好 号 是 事 行 对的 好的 好吧 好啊 好呀 是的 是啊 是呀 没错 "
     "没问题 明白 明白了 知道 知道了 了解 当然 有道理 原来如此 真的 这样啊 "
@@ -74,9 +72,11 @@ def means_it(text: str, meant: float | None) -> bool:
     """
     if is_stop(text):
         return True
-    if meant is not None and meant <= SURELY_NOT and not is_sentence(text):
+    if is_nod(text):
         return False
-    return not is_nod(text) and (not is_unclear(text) or (meant is not None and meant >= MAYBE_MEANT))
+    if meant is None:  # nobody listened to the sound
+        return not is_unclear(text)
+    return is_sentence(text) or meant >= MAYBE_MEANT
 
 
 def is_sentence(text: str) -> bool:

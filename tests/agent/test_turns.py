@@ -87,7 +87,7 @@ SPEAKS = BotStartedSpeakingFrame
         ("auto", [SPEAKS(), began(), ReactionFrame(0.9, whole=True)], [2]),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.5), ended(), NothingHeardFrame()], []),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.05), ended(), said("回男人")], []),
-        ("auto", [SPEAKS(), began(), ReactionFrame(0.5), ended(), said("回男人")], [4]),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.6), ended(), said("回男人")], [4]),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.05), ended(), said("停。")], [4]),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.9), ended(), said("青")], [4]),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.9), ended(), said("对。")], []),
