@@ -63,9 +63,13 @@ def zhong_plant(at: Place) -> str | None:
 
 def zhong_heavy(at: Place) -> str | None:
     """重: heavy (zhong4) after an adverb of degree; again (chong2) before a verb."""
-    if re.search("[很太更最挺够越不多么较极真]$", at.left) or at.next is NOTHING or re.match("了[点些一]", at.right):
+    if (
+        re.search("[很太更最挺够越不多么较极真]$", at.left)
+        or at.next is NOTHING
+        or re.match("了[点些一]|[啊呀啦]", at.right)
+    ):
         return "zhong4"
-    return "chong2" if at.next.tag == "v" else None
+    return "chong2" if at.next.tag == "v" or re.match("上(?!了)|回|返|归|走|现", at.right) else None
 
 
 def duozhong(at: Place) -> str | None:
@@ -77,6 +81,8 @@ def men(at: Place) -> str | None:
     """闷: close, stuffy (men1), of air and rooms and behind doors; gloomy (men4), of the heart."""
     if re.search("心[里中情]?|愁|苦|烦|解", at.left[-5:]):
         return "men4"
+    if at.next is NOTHING and re.search("[很太好挺真]$|有点儿?$", at.left):
+        return "men1"
     return (
         "men1"
         if re.search("天气?|房间?|屋|空气|车[里厢]|室|里面|又$", at.left[-6:]) or re.match("在|头|声不", at.right)
@@ -134,7 +140,10 @@ def zhang(at: Place) -> str | None:
         and at.previous.tag in ("n", "r", "d")
     ):
         return "zhang3"
-    if at.right.startswith("而") and at.previous.tag == "n":
+    compared = re.search("又[^，又]{1,3}又$|比[^，]{1,10}[要更还稍略得]$", at.left) and re.match(
+        "$|得多|[的了]?，", at.right
+    )
+    if compared or (at.right.startswith("而") and at.previous.tag == "n"):
         return "chang2"
     if re.search("[又]$", at.left) and re.match("了[一两几半]?岁", at.right):
         return "zhang3"
@@ -157,18 +166,31 @@ def chu(at: Place) -> str | None:
     return "chu3" if re.search("所$|(?:难|好|易|[很不])相?$", at.left) else None
 
 
+def tu(at: Place) -> str | None:
+    """吐: to vomit (tu4); to spit, to put out (tu3)."""
+    sick = re.search("[要没想快直都又得]$|差点儿?$", at.left) and re.match("$|[了得]|出来[了的]?$", at.right)
+    return "tu4" if sick or re.match("[了血奶]", at.right) else None
+
+
+def jin(at: Place) -> str | None:
+    """尽: to use all of, to do one's part (jin4); at most (jin3)."""
+    part = "[了]?(?:一[份点己些]|自己|最大|全|其)?[的之]?(?:力|孝|义务|责任|职责|心|本分|所能)"
+    used = re.search("[道说用吃喝流花想写耗看历尝受费]$", at.left)
+    return "jin4" if used or re.match(part, at.right) else None
+
+
 def lv(at: Place) -> str | None:
     """率: a rate (lv4) at the end of what it measures; to lead (shuai4) before those who are led."""
     if re.match("[领队军众部兵团师先]|其|同", at.right):
         return None
-    of_rates = f"[高低大小为是达仅约有的上下增降提{NUMERAL}最较很也都不超和与及在将太真挺越偏]"
+    of_rates = f"[高低大小为是达仅均已未仍约有的上下增降提{NUMERAL}最较很也都不超和与及在将太真挺越偏]"
     measured = at.next is NOTHING or re.match(of_rates, at.right)
-    return "lv4" if measured and at.before and at.previous.tag in "vnabx" else None
+    return "lv4" if measured and at.before and at.previous.tag in "vnabxd" else None
 
 
 def hao(at: Place) -> str | None:
     """好: good (hao3) at the end of a clause; to be fond of (hao4)."""
-    if at.next.tag in ("a", "z") or re.search("[没有]$|[换弄做写画穿洗修放]$", at.left):
+    if at.next.tag in ("a", "z") or re.search("[没有]$|[换弄做写画穿洗修放得]$", at.left):
         return "hao3"
     if at.next is NOTHING or re.match("[了的吗吧啊呀呢些点多几得]|[不没]", at.right):
         return None if re.search("[爱喜嗜癖洁同所]$", at.left) else "hao3"
@@ -193,6 +215,8 @@ def geng(at: Place) -> str | None:
 def nong(at: Place) -> str | None:
     """弄: to do (nong4); an alley (long4), at the end of its name or number."""
     alley = re.search(f"[{NUMERAL}\\d里家]$", at.left) or (at.next is NOTHING and at.previous.tag in ("n", "s"))
+    if re.search("[让叫由给请替帮]", at.left):
+        return "nong4"
     return None if alley or re.match("堂|口", at.right) else "nong4"
 
 
@@ -224,7 +248,7 @@ def nan(at: Place) -> str | None:
     """难: hard (nan2) after an adverb of degree or before what is hard to do."""
     if re.search("[受遇逢落蒙避逃罹死殉]了?$", at.left):
         return "nan4"
-    degree = re.search("[很太更最真不较多好挺越别么点]$", at.left)
+    degree = re.search("[很太更最真不较多好挺越别么点些级已极实]$|点儿$", at.left)
     return "nan2" if degree or re.match("[的得以道于]", at.right) or at.next.tag == "v" else None
 
 
@@ -271,7 +295,7 @@ def cha(at: Place) -> str | None:
         at.left,
     ):
         return None
-    if re.search("[出公钦当开交办兼信]$", at.left) or re.match("[人役遣使][去来前]?|[你我他她]", at.right):
+    if re.search("[出公钦开交办兼信]$|(?<!相)当$", at.left) or re.match("[人役遣使][去来前]?|[你我他她]", at.right):
         return None
     return "cha4"
 

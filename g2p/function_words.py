@@ -18,7 +18,7 @@ PERSON = re.compile(
 # Verbs and adverbs after which 为 begins a phrase (愿意为您服务), unlike 称为, 定为, 改为.
 _TAKES_A_PHRASE = re.compile(
     "会|能|能够|可|可以|可能|要|想|愿|愿意|乐意|甘愿|甘|肯|敢|应|应该|应当|必须|需|需要|得|请|来|去|将|已|已经|正|正在|在|"
-    "都|也|还|又|再|就|只|才|却|别|没|没有|不|不要|不用|必定|一定|特|特地|特意|专|专门|一直|始终|曾|曾经|决定|打算|准备|"
+    "都|也|还|又|再|就|只|才|却|别|没|没有|不|不要|不用|必定|一定|特|特地|特意|专|专门|一直|始终|曾|曾经|决定|打算|准备|坚持|开展|"
     "表示|承诺|宣布|同意|决心|开始|继续|试图|希望|尝试|努力|极力|立即|马上|立刻|或|或许|并|并且|则|便|纷纷|不断|常常|经常|主动|免费|负责|致力|全力"
 )
 _COPULA_ADVERB = frozenset(
@@ -184,7 +184,8 @@ def de(at: Place) -> str | None:
 
 def zhe(at: Place) -> str | None:
     """着: to hit, as a complement (zhao2: 睡不着, 猜着了); to wear (zhuo2)."""
-    if re.match("急|火|凉|迷|魔", at.right):
+    burning = re.search("[喷射冒吐带围向朝隔迎顶烤玩]$", at.left)
+    if re.match("急|火|凉|迷|魔", at.right) and not burning:
         return "zhao2"
     if re.search("[睡找用犯够管见摸数烧点打逮碰遇捉][不得]$", at.left) or (
         re.search("[睡猜点逮找]$", at.left)
@@ -200,7 +201,7 @@ def zhe(at: Place) -> str | None:
 
 def le(at: Place) -> str | None:
     """了: to be able to, to end (liao3), after 不 and 得 that follow a verb."""
-    if at.left.endswith("不") and len(at.before) > 1 and at.before[-2].tag in "vazlp":
+    if re.search("[^再也都还就才我你他她它们可又决绝并从毫这那]不$", at.left):
         return "liao3"
     if re.search("[受忍办做吃治救少免走用帮管去来打喝跑动解改逃]得$", at.left):
         return "liao3"
@@ -220,10 +221,10 @@ def hai(at: Place) -> str | None:
     if at.next is NOTHING or at.right in ("了", "吗", "呢", "的", "吧"):
         return "huan2" if (at.before and at.previous.tag != "r") or at.right else None
     if at.next.tag in "dpc" or re.match(
-        "有|是|没|不|要|会|能|可|在|敢|想|得|需|应|让|挺|真|算|差|记得|未|剩|请", at.right
+        "有|是|没|不|要|会|能|可|在|敢|想|得|需|应|让|挺|真|算|差|记得|未|剩|请|略|更|稍|比", at.right
     ):
         return "hai2"
-    returning = re.search("[来往生归送退偿交返放奉璧讨南北遣召遂乃亦]$", at.left) or re.match(
+    returning = re.search("(?<![本原后将从未近起])来$|[往生归送退偿交返放奉璧讨南北遣召遂乃亦]$", at.left) or re.match(
         "[至京家乡都师军朝镇洛建葬俗愿手击报阳魂政本原国府]", at.right
     )
     return "hai2" if not returning and at.next.tag in "varmtn" else None
@@ -243,7 +244,7 @@ def zhi(at: Place) -> str | None:
 
 def dou(at: Place) -> str | None:
     """都: all (dou1); a capital (du1) only in names."""
-    if re.search("[之古故迁建定帝魔首陪京花成旧南燕邺洪]$|(?<!也)许$", at.left) or re.match(
+    if re.search("[之古故迁建帝魔首陪京花成旧南燕邺洪]$|(?<!也)许$|(?<![一决肯确否坚稳])定$", at.left) or re.match(
         "城|市[^场]|督|司|统|尉|护府", at.right
     ):
         return None
