@@ -62,21 +62,21 @@ from pipecat.transports.base_transport import BaseTransport
 from pipecat.workers.runner import WorkerRunner
 
 import tts_service
-from agent import demo_brain
-from agent.functions import named_functions
-from agent.greeting import opening
-from agent.keypad import Keypad
-from agent.llm import INSTRUCTIONS, TOOLS, EndpointLLM
-from agent.mother_tongue import MotherTongue
+from agent.brain import demo as demo_brain
+from agent.brain.functions import named_functions
+from agent.brain.greeting import opening
+from agent.brain.keypad import Keypad
+from agent.brain.llm import INSTRUCTIONS, TOOLS, EndpointLLM
+from agent.brain.mother_tongue import MotherTongue
+from agent.ears.sherpa import SherpaRecogniser
+from agent.ears.stt import WhisperSTT
 from agent.services import NamedService
 from agent.settings import BrainSettings, EarsSettings, Settings, VoiceSettings
-from agent.sherpa import SherpaRecogniser
-from agent.stt import WhisperSTT
 from agent.turns import turn_taking
 from pipecat_glm_tts.wording import tr
-from tts_service.audible import Audible
-from tts_service.recogniser import Listener, Recogniser
 from tts_service.service import GLMTTSService, GLMTTSSettings
+from tts_service.speech.audible import Audible
+from tts_service.voices.recogniser import Listener, Recogniser
 
 Progress = Callable[[str], None]
 """Told, in a few words, what is being loaded."""

@@ -112,7 +112,7 @@ class VoiceSettings(Section):
 
 
 class LabelSettings(Section):
-    """How it can be told that a machine speaks; see `tts_service.audible` and `tts_service.watermark`."""
+    """How it can be told that a machine speaks; see `tts_service.speech.audible` and `tts_service.speech.watermark`."""
 
     audible: Literal["off", "rhythm", "spoken"] = "off"
     """A mark that people hear: before the greeting of a conversation, and in what speech API and studio make."""
@@ -173,7 +173,7 @@ class BrainSettings(Section):
     extra: dict[str, Any] = {}
     """Further fields of every request, such as `reasoning_effort` or `chat_template_kwargs`."""
     functions: tuple[Annotated[str, Field(pattern=SERVICE)], ...] = ()
-    """What it may call besides the clock, `module:function` or `module`: see `agent.functions`."""
+    """What it may call besides the clock, `module:function` or `module`: see `agent.brain.functions`."""
 
     @field_validator("base_url", "api_key", "model", mode="before")
     @classmethod

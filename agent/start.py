@@ -21,9 +21,9 @@ from agent.switchboard import Switchboard
 from pipecat_glm_tts.wording import tr
 from tts_service import SpeechError
 from tts_service.engine import Closed
-from tts_service.pace import measure
 from tts_service.serving.address import CannotServe, bind
 from tts_service.serving.gate import is_loopback
+from tts_service.speech.pace import measure
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

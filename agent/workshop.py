@@ -16,10 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agent.switchboard import Switchboard
 from pipecat_glm_tts.extras import missing
 from pipecat_glm_tts.wording import tr
-from tts_service import speech_api
 from tts_service.audio import resample
 from tts_service.engine import SpeechError
-from tts_service.synthesizer import Synthesizer
+from tts_service.serving import speech_api
+from tts_service.speech.synthesizer import Synthesizer
 
 OPEN_PATHS = ("/studio", "/studio/")
 """The studio asks for the token with a page of its own: browsers cannot send it as a header."""

@@ -12,7 +12,7 @@ import threading
 from functools import lru_cache
 
 from g2p import heteronyms, pronouncing
-from g2p.units import rows
+from g2p.normalization.units import rows
 
 _RETRIEVAL, _UTF8 = 2, 1  # espeak_AUDIO_OUTPUT and espeakCHARS_UTF8 of speak_lib.h
 _IPA_WITH_TIES = 0x02 | 0x80 | ord("^") << 8

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
-from g2p import english, polyphone, sandhi
-from g2p.dictionary import dictionary
+from g2p import english, sandhi
 from g2p.lexicon import Lexicon, Match, default_lexicon, markup
 from g2p.mandarin import HANZI
-from g2p.normalize import Spoken, normalize
+from g2p.normalization.normalize import Spoken, normalize
+from g2p.polyphones import polyphone
+from g2p.polyphones.dictionary import dictionary
 from g2p.pronunciation import Pronunciation, Token
 
 _PAUSES = {

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from g2p.units import rows
+from g2p.normalization.units import rows
 
 _BEFORE_VERB = frozenset(
     (

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
         UnknownVoice,
         Voice,
     )
-    from tts_service.synthesizer import Synthesizer
-    from tts_service.utterance import Report, Utterance
+    from tts_service.speech.synthesizer import Synthesizer
+    from tts_service.speech.utterance import Report, Utterance
 
 __all__ = [
     "ENGINES",
@@ -54,7 +54,7 @@ __all__ = [
 
 ENGINES = {"kokoro": "KokoroEngine", "glm": "GLMEngine", "remote": "RemoteEngine"}
 """Engines by name: each is a class of the module so called, which is imported when it is asked for."""
-_HOME = {"Synthesizer": "synthesizer", "Report": "utterance", "Utterance": "utterance"}
+_HOME = {"Synthesizer": "speech.synthesizer", "Report": "speech.utterance", "Utterance": "speech.utterance"}
 """Where those names live that are not in `engine`. All are imported on first use: a command's `--help` needs none."""
 
 
@@ -74,14 +74,14 @@ def load(
             (engines on a Ray cluster; needs the extra `ray`).
         lexicon: A `g2p.Lexicon` with custom readings; None for the default dictionary.
         capacity: Utterances that may be spoken at one time.
-        watermark: Mark all speech inaudibly as machine-made; see `tts_service.watermark`.
+        watermark: Mark all speech inaudibly as machine-made; see `tts_service.speech.watermark`.
         **settings: Passed to the engine's `load`: `cache_dir`, `model`, `threads`, `progress` for kokoro; `checkpoint`,
             `device`, `voices`, ... for glm; `address`, `application` for remote.
 
     Raises:
         SpeechError: There is no such engine, or it cannot be loaded; the message says what to do.
     """
-    from tts_service.synthesizer import Synthesizer
+    from tts_service.speech.synthesizer import Synthesizer
 
     return Synthesizer(load_engine(engine, **settings), lexicon=lexicon, capacity=capacity, watermark=watermark)
 

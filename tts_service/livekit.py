@@ -14,9 +14,9 @@ from livekit.agents import APIConnectOptions, APIError, tts
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, TimedString
 from livekit.agents.utils import shortuuid
 
-from tts_service.captions import Caption, Captions
 from tts_service.engine import Busy, SpeechError, SynthesisOptions, Voice
-from tts_service.synthesizer import Synthesizer
+from tts_service.speech.captions import Caption, Captions
+from tts_service.speech.synthesizer import Synthesizer
 
 MAX_LEAD = 10.0
 """Seconds of speech made ahead of the listener; LiveKit's own queue holds no more back."""

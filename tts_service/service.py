@@ -44,13 +44,13 @@ import tts_service
 from g2p.lexicon import markup
 from g2p.mandarin import HANZI
 from pipecat_glm_tts.wording import tr
-from tts_service.audible import SILENT, Audible
 from tts_service.engine import Busy, Closed, SpeechError, SynthesisOptions, UnknownVoice
-from tts_service.segmenter import Segment
-from tts_service.spoken import End, Fault, Speech
-from tts_service.synthesizer import Synthesizer
+from tts_service.speech.audible import SILENT, Audible
+from tts_service.speech.segmenter import Segment
+from tts_service.speech.spoken import End, Fault, Speech
+from tts_service.speech.synthesizer import Synthesizer
+from tts_service.speech.utterance import Report
 from tts_service.transcript import Transcript
-from tts_service.utterance import Report
 
 SILENCE_SECONDS = 0.02
 """Stands in for text with nothing to say in it (an emoji, say): Pipecat counts a context without audio as a failure."""

@@ -41,7 +41,7 @@ from pipecat.services.settings import LLMSettings
 from pipecat.transports.base_input import BaseInputTransport
 from pydantic import ValidationError
 
-from agent.llm import INSTRUCTIONS, TOOLS
+from agent.brain.llm import INSTRUCTIONS, TOOLS
 from agent.pipeline import Conversation, Models
 from agent.realtime.answer import Answer, Event, event
 from agent.realtime.asked import (
@@ -69,7 +69,7 @@ from agent.settings import Settings
 from tts_service.engine import SpeechError
 from tts_service.service import GLMTTSSettings
 from tts_service.serving.asked import chosen
-from tts_service.voices import Library
+from tts_service.voices.library import Library
 
 try:
     from pipecat.adapters.llm.schemas.function_schema import FunctionSchema

@@ -49,7 +49,7 @@ def line(name: str, switchboard: Switchboard) -> Line:
             return WebRTC(switchboard)
         case "sip":
             with needs("phone"):
-                from agent.transports.sip import Sip
+                from agent.transports.sip_line import Sip
             return Sip(switchboard)
         case _ if name in PROVIDERS:
             from agent.transports.telephony import Telephony

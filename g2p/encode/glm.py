@@ -11,8 +11,8 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import Literal
 
-from g2p.dictionary import dictionary
 from g2p.mandarin import glm_syllables, split_syllable
+from g2p.polyphones.dictionary import dictionary
 from g2p.pronunciation import Pronunciation, Token
 
 Policy = Literal["auto", "all", "off"]

@@ -31,8 +31,8 @@ from pathlib import Path
 
 import numpy as np
 
-from g2p.dictionary import EDITED, HAND_WRITTEN, MAX_WORD, NEUTRAL, UNSTATED, hash_words
 from g2p.mandarin import numbered
+from g2p.polyphones.dictionary import EDITED, HAND_WRITTEN, MAX_WORD, NEUTRAL, UNSTATED, hash_words
 
 OUTPUT = Path(__file__).parent.parent / "data" / "dictionary.npz"
 HAND_WRITTEN_WORDS = OUTPUT.with_name("words.txt")

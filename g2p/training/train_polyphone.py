@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from g2p.dictionary import dictionary
-from g2p.polyphone import FEATURES, MAX_CANDIDATES, _covering, features
+from g2p.polyphones.dictionary import dictionary
+from g2p.polyphones.polyphone import FEATURES, MAX_CANDIDATES, _covering, features
 
 FOLDS, EPOCHS, COMMITTEE = 5, 12, 5
 OUTPUT = Path(__file__).parent.parent / "data" / "polyphone.onnx"

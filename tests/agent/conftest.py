@@ -1,7 +1,7 @@
 import pytest
 
 import tts_service
-from tts_service.recogniser import Recogniser
+from tts_service.voices.recogniser import Recogniser
 
 
 @pytest.fixture(scope="session")

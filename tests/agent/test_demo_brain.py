@@ -14,8 +14,8 @@ from pipecat.pipeline.pipeline import Pipeline
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
 
-from agent.demo_brain import POEM, STORY, DemoBrain, asks_time, reply, tell_time, tokens
-from agent.llm import TOOLS
+from agent.brain.demo import POEM, STORY, DemoBrain, asks_time, reply, tell_time, tokens
+from agent.brain.llm import TOOLS
 from agent.turns import RESUME
 from tests.pipeline import first_text, run_test, until
 
@@ -95,7 +95,7 @@ def test_what_it_cannot_answer_it_repeats_and_says_how_to_connect_a_model():
 
 
 def test_it_says_what_it_is_in_its_first_sentence():
-    from agent.demo_brain import GREETING
+    from agent.brain.demo import GREETING
 
     first = re.split("[。！？]", GREETING.removeprefix("你好！"))[0]
     assert "没有接上大模型" in first

@@ -1,7 +1,7 @@
 import pytest
 
-from agent import demo_brain
-from agent.greeting import opening
+from agent.brain import demo as demo_brain
+from agent.brain.greeting import opening
 from agent.settings import Settings
 
 REAL = ["brain.base_url=http://localhost:1/v1", "brain.model=any"]

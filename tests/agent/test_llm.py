@@ -18,8 +18,8 @@ from pipecat.pipeline.pipeline import Pipeline
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
 
-from agent.functions import named_functions
-from agent.llm import LONGEST_TOOL_CHAIN, THINKING, TOOLS, EndpointLLM, Trouble, is_chinese
+from agent.brain.functions import named_functions
+from agent.brain.llm import LONGEST_TOOL_CHAIN, THINKING, TOOLS, EndpointLLM, Trouble, is_chinese
 from agent.settings import BrainSettings
 from tests.agent.endpoint import Endpoint
 from tests.pipeline import first_text, run_test, until

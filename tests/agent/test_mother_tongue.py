@@ -5,7 +5,7 @@ from pipecat.frames.frames import LLMFullResponseStartFrame, LLMTextFrame, TTSUp
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.settings import is_given
 
-from agent.mother_tongue import MotherTongue
+from agent.brain.mother_tongue import MotherTongue
 from agent.pipeline import Models
 from agent.settings import VoiceSettings
 from tests.pipeline import run_test

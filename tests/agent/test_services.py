@@ -5,7 +5,7 @@ from pipecat.services.llm_service import LLMService
 from pipecat.services.openai.llm import OpenAILLMService
 from pipecat.services.stt_service import STTService
 
-from agent.functions import named_functions
+from agent.brain.functions import named_functions
 from agent.pipeline import make_brain, make_ears
 from agent.services import NamedService
 from agent.settings import Settings, SettingsError

@@ -17,14 +17,14 @@ from pipecat.frames.frames import (
 from pipecat.pipeline.worker import PipelineParams
 from pipecat.utils.frame_queue import FrameQueue
 
-from agent.stt import FIRST_GLIMPSE, WhisperSTT
+from agent.ears.stt import FIRST_GLIMPSE, WhisperSTT
 from agent.turns.reaction import ReactionFrame, Reactions
 from agent.turns.stop import NothingHeardFrame
 from tests.agent.speech import SAMPLE_RATE, error_rate, noise, pcm, say, silence
 from tests.pipeline import SleepFrame, run_test, until
 from tts_service import SpeechError
-from tts_service import recogniser as recognition
-from tts_service.recogniser import Recogniser, Transcript, is_repetitive, packaged_model, pieces
+from tts_service.voices import recogniser as recognition
+from tts_service.voices.recogniser import Recogniser, Transcript, is_repetitive, packaged_model, pieces
 
 QUESTION = "你好，请问今天天气怎么样？"
 

@@ -1,6 +1,6 @@
 import pytest
 
-from agent.thoughts import ThoughtFilter, muses
+from agent.brain.thoughts import ThoughtFilter, muses
 
 
 @pytest.mark.parametrize(

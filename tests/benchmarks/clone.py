@@ -34,9 +34,9 @@ from tts_service.kokoro.matching.intelligibility import errors, units
 from tts_service.kokoro.matching.manner import Manner
 from tts_service.kokoro.matching.response import Response
 from tts_service.kokoro.matching.speaker import SpeakerEncoder
-from tts_service.pitch import pitch
-from tts_service.recogniser import Recogniser
-from tts_service.voices import Library, load_recording
+from tts_service.voices.library import Library, load_recording
+from tts_service.voices.pitch import pitch
+from tts_service.voices.recogniser import Recogniser
 
 TEXTS = (
     "孩子们在院子里放风筝。",

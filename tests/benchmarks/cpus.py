@@ -111,10 +111,11 @@ def prepare(work: Path) -> None:
     from g2p import analyze
     from g2p.encode.kokoro import encode
     from tests.kokoro.test_saturation import hostile
+    from tts_service.cache import cache_directory
     from tts_service.engine import StopSignal
     from tts_service.kokoro import KokoroEngine
     from tts_service.kokoro.derived import derive
-    from tts_service.kokoro.model import cache_directory, model_file
+    from tts_service.kokoro.model import model_file
     from tts_service.kokoro.symbols import Piece
 
     cache = cache_directory()
@@ -290,7 +291,7 @@ ARM64_CORES = [f"sys/devices/system/cpu/{name}" for name in ("possible", "presen
 
 def speed(work: Path) -> int:
     """What is judged, with this CPU's kernels and with those of AVX2, beside the peers on the same kernels."""
-    from tts_service import pace
+    from tts_service.speech import pace
 
     command = [sys.executable, "-m", "tests.benchmarks.tts", "--quick", "--only", "table,playback,cancel"]
     for name, level in ((pace.instructions(), "0"), ("AVX2", "2")):

@@ -22,7 +22,7 @@ from pathlib import Path
 import tts_service
 from tests.tts_service.tone_engine import ToneEngine
 from tts_service import Synthesizer
-from tts_service.batch import Batch
+from tts_service.workshop.batch import Batch
 
 GOAL_MIB = 20
 AHEAD = 300

@@ -25,18 +25,18 @@ import torch
 from torch import Tensor, nn
 
 from tts_service.glm import exact
-from tts_service.glm.checkpoint import FlowConfig
-from tts_service.glm.decode import GROUP, Decoder, Limits, SpeechHead
-from tts_service.glm.dit import DiTSizes
-from tts_service.glm.flow import Flow
-from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice, frame_noise
-from tts_service.glm.hift import HARMONICS, HiFT
-from tts_service.glm.hift_stream import HiFTStream
-from tts_service.glm.lm import LMConfig, SpeechLM
-from tts_service.glm.noise import Purpose
-from tts_service.glm.sampling import Sampling
+from tts_service.glm.device.noise import Purpose
+from tts_service.glm.flow_matching.dit import DiTSizes
+from tts_service.glm.flow_matching.flow import Flow
+from tts_service.glm.flow_matching.stream import Chunking, FlowStream, FlowVoice, frame_noise
+from tts_service.glm.language_model.decode import GROUP, Decoder, Limits, SpeechHead
+from tts_service.glm.language_model.lm import LMConfig, SpeechLM
+from tts_service.glm.language_model.sampling import Sampling
+from tts_service.glm.language_model.tokenizer import SpeechIds
+from tts_service.glm.published.checkpoint import FlowConfig
 from tts_service.glm.scheduler import Scheduler, Segment
-from tts_service.glm.tokenizer import SpeechIds
+from tts_service.glm.vocoding.hift import HARMONICS, HiFT
+from tts_service.glm.vocoding.hift_stream import HiFTStream
 
 TOKEN_SECONDS = 0.04
 PROMPT = 75

@@ -31,14 +31,14 @@ from tests.glm import callers
 from tests.glm.conftest import CHECKPOINT, make_audio
 from tts_service import Synthesizer
 from tts_service.engine import SynthesisOptions
-from tts_service.glm import memory
 from tts_service.glm import scheduler as scheduler_module
-from tts_service.glm.decode import Decoder, SpeechHead
+from tts_service.glm.device import memory
+from tts_service.glm.device.memory import Room
 from tts_service.glm.engine import GLMEngine
-from tts_service.glm.flow_stream import Chunking
-from tts_service.glm.memory import Room
+from tts_service.glm.flow_matching.stream import Chunking
+from tts_service.glm.language_model.decode import Decoder, SpeechHead
 from tts_service.glm.models import Models, in_fixed_shapes, new_decoder
-from tts_service.voices import Library
+from tts_service.voices.library import Library
 
 TEXT = "今天天气很好我们去公园散步吧"
 PATIENCE = 0.3
@@ -66,7 +66,7 @@ def random_engine(size: Size, device: torch.device, slots: int | None, voices: L
         costs = None
         if device.type == "cuda":
             from tts_service.glm.cuda import warm_up
-            from tts_service.glm.graphs import cuda_recorder
+            from tts_service.glm.device.graphs import cuda_recorder
 
             models.sound = torch.cuda.Stream(device)
             free = torch.cuda.mem_get_info(device)[0] - memory.WORK

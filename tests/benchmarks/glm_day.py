@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tests.benchmarks.glm_simulated import FRAMES, REFERENCE, SECONDS_A_TOKEN, Device, simulate
-from tts_service.glm.flow_stream import Chunking
+from tts_service.glm.flow_matching.stream import Chunking
 
 STARTS, STAYS, LOOKS = 90.0, 600.0, 30.0
 """Seconds until a replica speaks (reading 8 GB, and the warm-up; assumed), that it stays although it is not needed, and

@@ -22,13 +22,13 @@ from torch import Tensor
 
 from tests.benchmarks.glm import FULL, SCALED, Clock, Model, random_model
 from tests.benchmarks.glm_simulated import FRAMES, GROUP, PROMPT, REFERENCE, SLOTS, Device, simulate
-from tts_service.glm.decode import Decoder, Limits
-from tts_service.glm.flow_graph import FlowGraphs
-from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice, work_through
-from tts_service.glm.graphs import cuda_recorder
-from tts_service.glm.hift_graph import HiFTGraphs, HiFTWindow
-from tts_service.glm.hift_stream import HiFTStream
+from tts_service.glm.device.graphs import cuda_recorder
+from tts_service.glm.flow_matching.graph import FlowGraphs
+from tts_service.glm.flow_matching.stream import Chunking, FlowStream, FlowVoice, work_through
+from tts_service.glm.language_model.decode import Decoder, Limits
 from tts_service.glm.models import in_fixed_shapes
+from tts_service.glm.vocoding.hift_graph import HiFTGraphs, HiFTWindow
+from tts_service.glm.vocoding.hift_stream import HiFTStream
 
 CONTEXT = 1024 + GROUP
 LATE = 12

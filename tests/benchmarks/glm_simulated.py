@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tts_service.glm.decode import GROUP
-from tts_service.glm.flow import Solver
-from tts_service.glm.flow_stream import FRAMES, PROMPT_TAIL, Chunking
+from tts_service.glm.flow_matching.flow import Solver
+from tts_service.glm.flow_matching.stream import FRAMES, PROMPT_TAIL, Chunking
+from tts_service.glm.language_model.decode import GROUP
 from tts_service.glm.planner import Costs, Picture, Place, Work, plan
 
 HELD_BACK = 0.405

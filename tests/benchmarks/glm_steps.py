@@ -15,10 +15,10 @@ from torch import Tensor
 
 from tests.benchmarks.glm import SCALED, random_model
 from tests.glm.conftest import CHECKPOINT
-from tts_service.glm.flow import Flow, Solver, load_flow
-from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice
-from tts_service.glm.hift import HiFT, load_hift
-from tts_service.glm.hift_stream import HiFTStream
+from tts_service.glm.flow_matching.flow import Flow, Solver, load_flow
+from tts_service.glm.flow_matching.stream import Chunking, FlowStream, FlowVoice
+from tts_service.glm.vocoding.hift import HiFT, load_hift
+from tts_service.glm.vocoding.hift_stream import HiFTStream
 
 SOLVERS = [(10, 10), (10, 5), (10, 0), (8, 8), (6, 6), (6, 3), (5, 5), (5, 2), (4, 4)]
 TRUTH = (40, 40)

@@ -30,15 +30,15 @@ from tests.phone import bots
 from tests.phone.softphone import Softphone, linear
 from tts_service import load
 from tts_service.audio import Samples, load_audio, resample
-from tts_service.audio_file import SpeechWriter
-from tts_service.detector import FALSE_ALARM, Detection, Mark, detect_samples
 from tts_service.engine import AudioChunk
 from tts_service.kokoro import KokoroEngine
 from tts_service.kokoro.matching.intelligibility import errors
-from tts_service.label import Label
-from tts_service.recogniser import Recogniser
-from tts_service.tempo import stretched
-from tts_service.watermark import Watermark
+from tts_service.speech.tempo import stretched
+from tts_service.speech.watermark import Watermark
+from tts_service.voices.recogniser import Recogniser
+from tts_service.workshop.audio_file import SpeechWriter
+from tts_service.workshop.detector import FALSE_ALARM, Detection, Mark, detect_samples
+from tts_service.workshop.label import Label
 
 RATE = 24000
 SECONDS, EVERY, START = 5, 2.5, 0.37
@@ -180,8 +180,8 @@ SPEEDS: dict[str, Callable[[Samples], Sound]] = {
 async def called(speeches: list[Samples], kind: int) -> list[Sound]:
     """The speeches as so many telephones hear them from this project's own line, in real time."""
     from agent.settings import SipSettings
-    from agent.transports.sip import SipTransport
-    from agent.transports.sip_endpoint import SipEndpoint
+    from agent.transports.sip.endpoint import SipEndpoint
+    from agent.transports.sip_line import SipTransport
 
     waiting = list(speeches)
 

@@ -14,8 +14,8 @@ import numpy as np
 from loguru import logger
 
 from agent.settings import SipSettings
-from agent.transports.sip import SipTransport
-from agent.transports.sip_endpoint import SipEndpoint
+from agent.transports.sip.endpoint import SipEndpoint
+from agent.transports.sip_line import SipTransport
 from tests.phone import bots
 from tests.phone.softphone import Softphone, tone
 

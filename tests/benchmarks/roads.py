@@ -29,7 +29,7 @@ from tests.agent.endpoint import Endpoint
 from tests.realtime import serving
 from tests.tts_service.tone_engine import ToneEngine
 from tts_service import Synthesizer
-from tts_service.speech_api import router
+from tts_service.serving.speech_api import router
 
 TEXTS = [
     "你好，世界。",

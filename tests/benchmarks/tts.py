@@ -191,7 +191,8 @@ def pipecat(threads: int, repeats: int) -> dict[str, Any]:
     from pipecat.services.kokoro.tts import KokoroTTSService
     from pipecat.transcriptions.language import Language
 
-    from tts_service.kokoro.model import cache_directory, model_file
+    from tts_service.cache import cache_directory
+    from tts_service.kokoro.model import model_file
 
     class Ear(FrameProcessor):
         """Notes when audio arrives."""

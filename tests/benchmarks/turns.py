@@ -22,16 +22,16 @@ from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnal
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.audio.vad.vad_analyzer import VADParams, VADState
 
+from agent.ears.stt import BEFORE_VOICE, FIRST_GLIMPSE, LULL, NEXT_GLIMPSE
 from agent.settings import Settings
-from agent.stt import BEFORE_VOICE, FIRST_GLIMPSE, LULL, NEXT_GLIMPSE
 from agent.turns.ending import WEIGHTS, Patience, Pause, features
 from agent.turns.nearness import Nearness
 from agent.turns.reaction import Reactions, pooled
 from agent.turns.start import CLEARLY_SPEECH, LIKELY_MEANT, LONGEST_NOD, SURELY_MEANT, means_it
 from tests.benchmarks import turns_reactions
 from tests.benchmarks.turns_heard import RATE, Audio, Sound, Studio, Turn, sounds
-from tts_service.kokoro.model import cache_directory
-from tts_service.recogniser import Recogniser
+from tts_service.cache import cache_directory
+from tts_service.voices.recogniser import Recogniser
 
 LONGEST = 2.5
 """Seconds of silence after which everybody gives up, as the agent's `turns.max_pause`."""

@@ -26,8 +26,8 @@ from tests.benchmarks.turns_said import (
     UNSEEN_NODS,
     Script,
 )
+from tts_service.cache import cache_directory
 from tts_service.kokoro.cast import table_names
-from tts_service.kokoro.model import cache_directory
 
 RATE = 16000
 FRAME = RATE // 100

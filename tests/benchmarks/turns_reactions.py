@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.stt import LULL
+from agent.ears.stt import LULL
 from agent.turns.reaction import WEIGHTS, Network, Reactions, pooled
 from tests.benchmarks.turns_heard import GAINS, RATE, Audio, Studio, hiss, noise, through, voices_for
 from tests.benchmarks.turns_said import COMMANDS, MORE_COMMANDS, MORE_NODS, NODS, QUESTIONS
-from tts_service.recogniser import Recogniser
+from tts_service.voices.recogniser import Recogniser
 
 SPEEDS = (1.0, 0.9, 1.1, 1.0, 1.2, 1.0, 1.0)
 LINES = ("wide", "wide", "g711", "lossy")

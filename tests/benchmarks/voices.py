@@ -25,17 +25,17 @@ from numpy.typing import NDArray
 
 import g2p
 from tests.benchmarks.voices_said import ENGLISH, MANDARIN, MIXED, TRANSLATED
+from tts_service.cache import cache_directory
 from tts_service.engine import StopSignal, SynthesisOptions, Voice
 from tts_service.kokoro import KokoroEngine
 from tts_service.kokoro.calibrate import loudness
 from tts_service.kokoro.cast import CAST, native, packaged_voices, style_table
 from tts_service.kokoro.matching.intelligibility import errors, units
-from tts_service.kokoro.model import cache_directory
 from tts_service.kokoro.network import open_session
 from tts_service.kokoro.rendering import Renderer
 from tts_service.kokoro.tones import Teachers, curves
-from tts_service.recogniser import Recogniser
-from tts_service.tempo import shared, stretched
+from tts_service.speech.tempo import shared, stretched
+from tts_service.voices.recogniser import Recogniser
 
 OTHERWISE = str.maketrans("著乾", "着干")
 """Whisper's spelling of what is said here in simplified characters, and its own."""

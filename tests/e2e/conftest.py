@@ -17,7 +17,7 @@ import tts_service
 from agent.pipeline import Models
 from agent.settings import Settings
 from tests.agent_process import AgentProcess, running_agent
-from tts_service.recogniser import Recogniser
+from tts_service.voices.recogniser import Recogniser
 
 RECORDER = (Path(__file__).parent / "browser.js").read_text()
 VOICE = "mei"

@@ -9,12 +9,12 @@ import soxr
 import websockets
 from pipecat.evals.serializer import EvalConnectionFlags, eval_connect_message
 
-from agent.demo_brain import GREETING
+from agent.brain.demo import GREETING
 from agent.settings import Settings
 from tests.agent.endpoint import Endpoint
 from tests.agent.speech import SAMPLE_RATE, error_rate
 from tests.e2e.talk import Agent, load_scenarios
-from tts_service.recogniser import Recogniser
+from tts_service.voices.recogniser import Recogniser
 
 pytestmark = pytest.mark.e2e
 

@@ -18,8 +18,8 @@ import soundfile
 from playwright.sync_api import TimeoutError
 
 import tts_service
-from tts_service.audio_file import read_label
-from tts_service.label import content_id
+from tts_service.workshop.audio_file import read_label
+from tts_service.workshop.label import content_id
 
 pytest.importorskip("gradio", reason="the extra `studio` is not installed")
 pytestmark = pytest.mark.e2e

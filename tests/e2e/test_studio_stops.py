@@ -13,7 +13,7 @@ from tests.tts_service.tone_engine import ToneEngine
 from tests.workshop.conftest import serving
 from tts_service import Synthesizer
 from tts_service.studio import mount
-from tts_service.voices import Library
+from tts_service.voices.library import Library
 
 pytestmark = pytest.mark.e2e
 BOOK = "一二三四五六七八九十。" * 2000

@@ -6,9 +6,9 @@ from importlib.resources import files
 import pytest
 
 from g2p import Lexicon, analyze
-from g2p.dictionary import dictionary
 from g2p.encode import glm, kokoro
 from g2p.mandarin import join_syllable, numbered, split_syllable
+from g2p.polyphones.dictionary import dictionary
 
 NOTHING_CUSTOM = Lexicon()
 SYLLABLES = sorted({reading for char in map(chr, range(0x4E00, 0xA000)) for reading in dictionary().candidates(char)})

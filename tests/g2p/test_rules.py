@@ -2,9 +2,10 @@
 
 import pytest
 
-from g2p import Lexicon, analyze, english_expressions, expressions
-from g2p.normalize import normalize
-from g2p.rules import Rule
+from g2p import Lexicon, analyze
+from g2p.normalization import english_expressions, expressions
+from g2p.normalization.normalize import normalize
+from g2p.normalization.rules import Rule
 
 EXAMPLES = [
     pytest.param(rule, written, spoken, id=f"{rule.kind}: {written}")

@@ -18,19 +18,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 from tests.benchmarks.glm import FULL
-from tts_service.glm.checkpoint import FlowConfig
-from tts_service.glm.decode import GROUP, Decoder, Limits, SpeechHead
-from tts_service.glm.flow import Flow
-from tts_service.glm.flow_graph import FlowGraphs
-from tts_service.glm.flow_pool import FramePool
-from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice, work_through
-from tts_service.glm.graphs import Work
-from tts_service.glm.hift import HiFT
-from tts_service.glm.hift_graph import HiFTGraphs, HiFTWindow
-from tts_service.glm.hift_stream import HiFTStream
-from tts_service.glm.lm import SpeechLM
+from tts_service.glm.device.graphs import Work
+from tts_service.glm.flow_matching.flow import Flow
+from tts_service.glm.flow_matching.graph import FlowGraphs
+from tts_service.glm.flow_matching.pool import FramePool
+from tts_service.glm.flow_matching.stream import Chunking, FlowStream, FlowVoice, work_through
+from tts_service.glm.language_model.decode import GROUP, Decoder, Limits, SpeechHead
+from tts_service.glm.language_model.lm import SpeechLM
+from tts_service.glm.language_model.tokenizer import SpeechIds
 from tts_service.glm.models import CONTEXT
-from tts_service.glm.tokenizer import SpeechIds
+from tts_service.glm.published.checkpoint import FlowConfig
+from tts_service.glm.vocoding.hift import HiFT
+from tts_service.glm.vocoding.hift_graph import HiFTGraphs, HiFTWindow
+from tts_service.glm.vocoding.hift_stream import HiFTStream
 
 DEVICE = "fakegpu"
 SLOTS = 16

@@ -8,7 +8,8 @@ import torch
 
 from tests.glm.conftest import make_audio
 from tts_service import audio
-from tts_service.glm import acoustics, exact
+from tts_service.glm import exact
+from tts_service.glm.listening import acoustics
 
 SPEECH = make_audio(3, 16000, 1.5)
 

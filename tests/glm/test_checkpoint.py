@@ -14,10 +14,17 @@ from safetensors.torch import load_file, save_file
 from tests.glm.conftest import CHECKPOINT
 from tts_service.engine import SpeechError
 from tts_service.glm import GLMEngine
-from tts_service.glm.checkpoint import CheckpointError, Shards, fill, fold_weight_norm, read_flow_config, read_tensors
 from tts_service.glm.cuda import usual_device
-from tts_service.glm.lm import load_lm
-from tts_service.glm.tokenizer import TextTokenizer
+from tts_service.glm.language_model.lm import load_lm
+from tts_service.glm.language_model.tokenizer import TextTokenizer
+from tts_service.glm.published.checkpoint import (
+    CheckpointError,
+    Shards,
+    fill,
+    fold_weight_norm,
+    read_flow_config,
+    read_tensors,
+)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import torch
 from tests.glm.conftest import CHECKPOINT
 from tts_service.glm import GLMEngine
 from tts_service.glm.doctor import examine
-from tts_service.glm.download import MODEL, SPEAKER, DownloadError, download
+from tts_service.glm.published.download import MODEL, SPEAKER, DownloadError, download
 
 
 class Hub:

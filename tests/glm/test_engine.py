@@ -15,16 +15,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import tts_service
 from g2p.pronunciation import Pronunciation, Token
 from tests.glm.conftest import CASES, CHECKPOINT, assert_same_sound, make_audio, rounding
-from tts_service import voices
 from tts_service.engine import BREATH, SpeechError, StopSignal, SynthesisOptions, UnknownVoice, Voice
 from tts_service.glm import GLMEngine
 from tts_service.glm import engine as engine_module
 from tts_service.glm import ready as ready_module
-from tts_service.glm import voice as voice_module
-from tts_service.glm.checkpoint import VOCODER_32K
-from tts_service.glm.prompt import recall
-from tts_service.glm.voice import FeatureCache
-from tts_service.voices import Library
+from tts_service.glm.language_model.prompt import recall
+from tts_service.glm.listening import voice as voice_module
+from tts_service.glm.listening.voice import FeatureCache
+from tts_service.glm.published.checkpoint import VOCODER_32K
+from tts_service.voices import library as voices
+from tts_service.voices.library import Library
 
 SHORT = SynthesisOptions(max_length=60)
 

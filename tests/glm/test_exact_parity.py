@@ -6,14 +6,14 @@ import torch
 from tests.glm.conftest import CHECKPOINT, Case, assert_same_sound, golden_json, rounding, wnormal
 from tests.glm.test_lm_parity import IDS
 from tts_service.glm import exact
-from tts_service.glm.checkpoint import VOCODER_32K
-from tts_service.glm.decode import Limits
-from tts_service.glm.flow import load_flow
-from tts_service.glm.hift import load_hift
-from tts_service.glm.lm import load_lm
-from tts_service.glm.prompt import Turn, prompt_ids, recall
-from tts_service.glm.sampling import Sampling
-from tts_service.glm.vocoder import Vocos2D
+from tts_service.glm.flow_matching.flow import load_flow
+from tts_service.glm.language_model.decode import Limits
+from tts_service.glm.language_model.lm import load_lm
+from tts_service.glm.language_model.prompt import Turn, prompt_ids, recall
+from tts_service.glm.language_model.sampling import Sampling
+from tts_service.glm.published.checkpoint import VOCODER_32K
+from tts_service.glm.vocoding.hift import load_hift
+from tts_service.glm.vocoding.vocoder import Vocos2D
 
 
 @pytest.fixture(scope="module")

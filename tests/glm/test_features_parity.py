@@ -7,12 +7,13 @@ import torch.nn.functional as F
 
 from tests.glm.conftest import CASES, CHECKPOINT, Case, golden_json, make_audio, wnormal, wuniform
 from tts_service.audio import load_audio
-from tts_service.glm import acoustics, exact
-from tts_service.glm.mel import prompt_mel, slaney_mel_filters, whisper_mel
-from tts_service.glm.speaker import SpeakerEncoder
-from tts_service.glm.speech_tokenizer import load_speech_tokenizer
-from tts_service.glm.tokenizer import TextTokenizer
-from tts_service.glm.voice import listen
+from tts_service.glm import exact
+from tts_service.glm.language_model.tokenizer import TextTokenizer
+from tts_service.glm.listening import acoustics
+from tts_service.glm.listening.mel import prompt_mel, slaney_mel_filters, whisper_mel
+from tts_service.glm.listening.speaker import SpeakerEncoder
+from tts_service.glm.listening.speech_tokenizer import load_speech_tokenizer
+from tts_service.glm.listening.voice import listen
 
 
 def test_the_closed_form_noise_is_ours():

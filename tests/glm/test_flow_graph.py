@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from tests.glm.conftest import CHECKPOINT, Case
-from tts_service.glm.flow import load_flow
-from tts_service.glm.flow_graph import FlowGraphs
-from tts_service.glm.flow_pool import FramePool
-from tts_service.glm.flow_stream import FRAMES, Chunking, FlowStream, FlowVoice, work_through
+from tts_service.glm.flow_matching.flow import load_flow
+from tts_service.glm.flow_matching.graph import FlowGraphs
+from tts_service.glm.flow_matching.pool import FramePool
+from tts_service.glm.flow_matching.stream import FRAMES, Chunking, FlowStream, FlowVoice, work_through
 
 FEATURES = Case("prompt_features")
 CHUNKING = Chunking((10, 12), 5, 20)

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from tests.glm.conftest import CASES, CHECKPOINT, Case, golden_json, wnormal
-from tts_service.glm.checkpoint import FlowConfig, fill, read_tensors
-from tts_service.glm.dit import DiTSizes
-from tts_service.glm.flow import Flow, load_flow, mask_block_frames, solve, visible_frames
+from tts_service.glm.flow_matching.dit import DiTSizes
+from tts_service.glm.flow_matching.flow import Flow, load_flow, mask_block_frames, solve, visible_frames
+from tts_service.glm.published.checkpoint import FlowConfig, fill, read_tensors
 
 
 @pytest.fixture(scope="module")

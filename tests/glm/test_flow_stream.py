@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from tests.glm.conftest import CHECKPOINT, Case
-from tts_service.glm import flow_cache
-from tts_service.glm.flow import load_flow, solve
-from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice, frame_noise
-from tts_service.glm.noise import Purpose
+from tts_service.glm.device.noise import Purpose
+from tts_service.glm.flow_matching import cache as flow_cache
+from tts_service.glm.flow_matching.flow import load_flow, solve
+from tts_service.glm.flow_matching.stream import Chunking, FlowStream, FlowVoice, frame_noise
 
 PROMPT = Case("prompt_features")
 TOKENS = PROMPT["prompt_mono_24k.speech_token"][0].long()

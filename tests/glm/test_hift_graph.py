@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from tests.glm.conftest import CHECKPOINT
-from tts_service.glm.hift import HOP, load_hift
-from tts_service.glm.hift_graph import HiFTGraphs, HiFTWindow
-from tts_service.glm.hift_stream import HiFTStream
-from tts_service.glm.sounding import Sounding, sounded
-from tts_service.glm.vocoder import Tempo
+from tts_service.glm.vocoding.hift import HOP, load_hift
+from tts_service.glm.vocoding.hift_graph import HiFTGraphs, HiFTWindow
+from tts_service.glm.vocoding.hift_stream import HiFTStream
+from tts_service.glm.vocoding.sounding import Sounding, sounded
+from tts_service.glm.vocoding.vocoder import Tempo
 
 
 @pytest.fixture(scope="module")

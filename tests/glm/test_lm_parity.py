@@ -7,11 +7,11 @@ import torch
 
 from tests.glm.conftest import CHECKPOINT, Case, golden_json
 from tts_service.glm import exact
-from tts_service.glm.decode import Limits, SpeechHead, speech_tokens
-from tts_service.glm.lm import load_lm
-from tts_service.glm.prompt import Turn, prompt_ids, recall
-from tts_service.glm.sampling import Sampling, candidates, next_tokens
-from tts_service.glm.tokenizer import SpeechIds
+from tts_service.glm.language_model.decode import Limits, SpeechHead, speech_tokens
+from tts_service.glm.language_model.lm import load_lm
+from tts_service.glm.language_model.prompt import Turn, prompt_ids, recall
+from tts_service.glm.language_model.sampling import Sampling, candidates, next_tokens
+from tts_service.glm.language_model.tokenizer import SpeechIds
 
 IDS = SpeechIds(first=1710, begin=1504, end=1502)
 

@@ -13,15 +13,16 @@ from tests.glm.conftest import CHECKPOINT, make_audio
 from tests.glm.test_engine import SHORT, TEXT
 from tts_service import Synthesizer
 from tts_service.engine import QUEUED, SpeechError, StopSignal
-from tts_service.glm import flow_stream, memory
-from tts_service.glm.decode import GROUP
-from tts_service.glm.dit import DiTSizes
+from tts_service.glm.device import memory
 from tts_service.glm.engine import GLMEngine
-from tts_service.glm.flow import load_flow
-from tts_service.glm.flow_cache import FlowCache
-from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice, stream_size, voice_size
+from tts_service.glm.flow_matching import stream as flow_stream
+from tts_service.glm.flow_matching.cache import FlowCache
+from tts_service.glm.flow_matching.dit import DiTSizes
+from tts_service.glm.flow_matching.flow import load_flow
+from tts_service.glm.flow_matching.stream import Chunking, FlowStream, FlowVoice, stream_size, voice_size
+from tts_service.glm.language_model.decode import GROUP
 from tts_service.glm.models import CONTEXT
-from tts_service.voices import Library
+from tts_service.voices.library import Library
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,14 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 from tests.glm.conftest import CHECKPOINT, Case
-from tts_service.glm.checkpoint import FlowConfig
-from tts_service.glm.dit import DiTSizes
-from tts_service.glm.flow import Flow, load_flow
-from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice
-from tts_service.glm.hift import load_hift
-from tts_service.glm.hift_stream import HiFTStream
-from tts_service.glm.precision import tf32
-from tts_service.glm.speech_tokenizer import load_speech_tokenizer
+from tts_service.glm.device.precision import tf32
+from tts_service.glm.flow_matching.dit import DiTSizes
+from tts_service.glm.flow_matching.flow import Flow, load_flow
+from tts_service.glm.flow_matching.stream import Chunking, FlowStream, FlowVoice
+from tts_service.glm.listening.speech_tokenizer import load_speech_tokenizer
+from tts_service.glm.published.checkpoint import FlowConfig
+from tts_service.glm.vocoding.hift import load_hift
+from tts_service.glm.vocoding.hift_stream import HiFTStream
 
 
 def setting():

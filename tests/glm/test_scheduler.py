@@ -11,14 +11,15 @@ import torch
 from tests.glm.callers import FLOW_FAILS, PREFILL_FAILS, SEEDS, STEP_FAILS, TEXTS, alone, crowd, faults, say
 from tests.glm.conftest import CHECKPOINT, Case, make_audio
 from tts_service import Busy, Synthesizer
-from tts_service.glm import GLMEngine, flow_stream
-from tts_service.glm.decode import GROUP, Decoder, Limits, SpeechHead
-from tts_service.glm.flow import load_flow
-from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice, work_through
-from tts_service.glm.lm import load_lm
+from tts_service.glm import GLMEngine
+from tts_service.glm.flow_matching import stream as flow_stream
+from tts_service.glm.flow_matching.flow import load_flow
+from tts_service.glm.flow_matching.stream import Chunking, FlowStream, FlowVoice, work_through
+from tts_service.glm.language_model.decode import GROUP, Decoder, Limits, SpeechHead
+from tts_service.glm.language_model.lm import load_lm
+from tts_service.glm.language_model.tokenizer import SpeechIds
 from tts_service.glm.scheduler import Scheduler, Segment
-from tts_service.glm.tokenizer import SpeechIds
-from tts_service.voices import Library
+from tts_service.voices.library import Library
 
 IDS = SpeechIds(first=1710, begin=1504, end=1502)
 FEATURES = Case("prompt_features")
@@ -326,7 +327,7 @@ def test_breaths_are_not_heard_and_the_wait_for_a_slot_is_reported(library):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="graphs need a GPU")
 def test_recorded_steps_draw_what_eager_ones_draw():
-    from tts_service.glm.graphs import cuda_recorder
+    from tts_service.glm.device.graphs import cuda_recorder
 
     lm = load_lm(CHECKPOINT / "llm", torch.bfloat16, "cuda")
     drawn = []

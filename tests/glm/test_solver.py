@@ -5,12 +5,12 @@ import torch
 
 from tests.glm.conftest import CHECKPOINT, Case
 from tts_service import SpeechError
-from tts_service.glm import flow as flow_module
-from tts_service.glm.flow import Solver, load_flow, solve
-from tts_service.glm.flow_graph import FlowGraphs
-from tts_service.glm.flow_pool import FramePool
-from tts_service.glm.flow_stream import Chunking, FlowStream, FlowVoice, frame_noise, stream_size
-from tts_service.glm.noise import Purpose
+from tts_service.glm.device.noise import Purpose
+from tts_service.glm.flow_matching import flow as flow_module
+from tts_service.glm.flow_matching.flow import Solver, load_flow, solve
+from tts_service.glm.flow_matching.graph import FlowGraphs
+from tts_service.glm.flow_matching.pool import FramePool
+from tts_service.glm.flow_matching.stream import Chunking, FlowStream, FlowVoice, frame_noise, stream_size
 
 FEATURES = Case("prompt_features")
 TOKENS = FEATURES["prompt_mono_24k.speech_token"][0].long()[:40]

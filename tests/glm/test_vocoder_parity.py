@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from tests.glm.conftest import CHECKPOINT, Case, assert_same_sound, rounding, wnormal
-from tts_service.glm.checkpoint import VOCODER_32K
-from tts_service.glm.hift import HARMONICS, HOP, load_hift
-from tts_service.glm.hift_stream import HiFTStream
-from tts_service.glm.noise import Purpose, normal
-from tts_service.glm.vocoder import Tempo, Vocos2D, Vocos2DStream
+from tts_service.glm.device.noise import Purpose, normal
+from tts_service.glm.published.checkpoint import VOCODER_32K
+from tts_service.glm.vocoding.hift import HARMONICS, HOP, load_hift
+from tts_service.glm.vocoding.hift_stream import HiFTStream
+from tts_service.glm.vocoding.vocoder import Tempo, Vocos2D, Vocos2DStream
 
 
 @pytest.fixture(scope="module")

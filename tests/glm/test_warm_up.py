@@ -8,19 +8,20 @@ import torch
 
 from tests.glm.conftest import CHECKPOINT, make_audio
 from tts_service import Synthesizer
-from tts_service.glm import cuda, flow_stream
+from tts_service.glm import cuda
 from tts_service.glm import ready as ready_module
-from tts_service.glm.decode import GROUP, Decoder, SpeechHead
 from tts_service.glm.engine import GLMEngine
-from tts_service.glm.flow import load_flow
-from tts_service.glm.flow_stream import Chunking
-from tts_service.glm.hift import load_hift
-from tts_service.glm.hift_graph import HiFTWindow
-from tts_service.glm.hift_stream import HiFTStream
-from tts_service.glm.lm import load_lm
+from tts_service.glm.flow_matching import stream as flow_stream
+from tts_service.glm.flow_matching.flow import load_flow
+from tts_service.glm.flow_matching.stream import Chunking
+from tts_service.glm.language_model.decode import GROUP, Decoder, SpeechHead
+from tts_service.glm.language_model.lm import load_lm
+from tts_service.glm.language_model.tokenizer import TextTokenizer
 from tts_service.glm.models import in_fixed_shapes
-from tts_service.glm.tokenizer import TextTokenizer
-from tts_service.voices import Library
+from tts_service.glm.vocoding.hift import load_hift
+from tts_service.glm.vocoding.hift_graph import HiFTWindow
+from tts_service.glm.vocoding.hift_stream import HiFTStream
+from tts_service.voices.library import Library
 
 CHUNKING = Chunking(blocks=(3, 4), lookahead=2)
 

@@ -12,13 +12,13 @@ from tests.glm.conftest import CHECKPOINT, assert_same_sound, make_audio, roundi
 from tests.glm.test_engine import TEXT
 from tts_service.engine import BREATH, QUEUED, SpeechError, StopSignal, SynthesisOptions
 from tts_service.glm import engine as engine_module
+from tts_service.glm.device.noise import Purpose
 from tts_service.glm.engine import GLMEngine
-from tts_service.glm.flow import solve, whole_size
-from tts_service.glm.flow_stream import frame_noise
-from tts_service.glm.hift_stream import HiFTStream
-from tts_service.glm.noise import Purpose
-from tts_service.presets import honoured, preset
-from tts_service.voices import Library
+from tts_service.glm.flow_matching.flow import solve, whole_size
+from tts_service.glm.flow_matching.stream import frame_noise
+from tts_service.glm.vocoding.hift_stream import HiFTStream
+from tts_service.voices.library import Library
+from tts_service.workshop.presets import honoured, preset
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,9 @@
 import pytest
 
 from tests.kokoro import mel
+from tts_service.cache import cache_directory
 from tts_service.kokoro import KokoroEngine
-from tts_service.kokoro.model import cache_directory, model_file
+from tts_service.kokoro.model import model_file
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from tts_service import Synthesizer
 from tts_service.engine import StopSignal, SynthesisOptions
 from tts_service.kokoro.calibrate import loudness
 from tts_service.kokoro.cast import CAST, FORMER, Packaged, packaged_voices, style_table, table_names
-from tts_service.voices import Library
+from tts_service.voices.library import Library
 
 SAID = (
     "这条路一直走，到红绿灯右转，再走五分钟就到了。",

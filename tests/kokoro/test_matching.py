@@ -26,8 +26,8 @@ from tts_service.kokoro.matching.voices import Matched, matched_file
 from tts_service.kokoro.rendering import Rendering
 from tts_service.kokoro.tones import curves
 from tts_service.kokoro.voice import style_row
-from tts_service.pitch import pitch
-from tts_service.voices import Library, speaker
+from tts_service.voices.library import Library, speaker
+from tts_service.voices.pitch import pitch
 
 SEEN = ("我昨天去了一趟图书馆，借了三本书。", "He told me that the road was closed.")
 UNSEEN = ("孩子们在院子里放风筝。", "The concert was better than I expected.")

@@ -8,11 +8,12 @@ import time
 
 import pytest
 
+from tts_service.cache import cache_directory
 from tts_service.engine import SpeechError
 from tts_service.files import published
 from tts_service.kokoro.derived import derive
-from tts_service.kokoro.model import MODEL_NAME, MODEL_SHA256, cache_directory, model_file
-from tts_service.recogniser import packaged_model
+from tts_service.kokoro.model import MODEL_NAME, MODEL_SHA256, model_file
+from tts_service.voices.recogniser import packaged_model
 
 
 def test_joins_the_parts_once(stock, cache):

@@ -12,11 +12,11 @@ from g2p.encode.kokoro import encode
 from tts_service.engine import StopSignal, SynthesisOptions
 from tts_service.kokoro.cast import CAST
 from tts_service.kokoro.engine import CHUNKS
-from tts_service.kokoro.float_model import float_model
-from tts_service.kokoro.front_graph import DURATIONS
+from tts_service.kokoro.graphs.float_model import float_model
+from tts_service.kokoro.graphs.front import DURATIONS
 from tts_service.kokoro.matching.intelligibility import errors, units
 from tts_service.kokoro.symbols import Piece
-from tts_service.recogniser import Recogniser
+from tts_service.voices.recogniser import Recogniser
 
 pytestmark = pytest.mark.quality
 

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper, numpy_helper
 
 from tts_service.kokoro.derived import derive
-from tts_service.kokoro.saturation import make_exact, saturates
+from tts_service.kokoro.graphs.saturation import make_exact, saturates
 
 DEPTH, COLUMNS = 256, 64
 

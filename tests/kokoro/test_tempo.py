@@ -3,7 +3,7 @@ import pytest
 
 from g2p import analyze
 from tts_service.engine import StopSignal, SynthesisOptions
-from tts_service.tempo import shared, stretched
+from tts_service.speech.tempo import shared, stretched
 
 RATE = 24000
 

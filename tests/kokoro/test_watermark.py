@@ -8,12 +8,12 @@ import soundfile
 
 from g2p import analyze
 from tts_service.audio import resample
-from tts_service.audio_file import SpeechWriter
-from tts_service.detector import Mark, detect, detect_samples
 from tts_service.engine import AudioChunk, Phrasing, StopSignal, SynthesisOptions, Voice
-from tts_service.label import Label
-from tts_service.synthesizer import Synthesizer
-from tts_service.watermark import Watermark
+from tts_service.speech.synthesizer import Synthesizer
+from tts_service.speech.watermark import Watermark
+from tts_service.workshop.audio_file import SpeechWriter
+from tts_service.workshop.detector import Mark, detect, detect_samples
+from tts_service.workshop.label import Label
 
 TEXT = "今天下午三点，我们在会议室讨论新产品的发布计划，请大家提前准备好自己的材料，谢谢。"
 RATE = 24000

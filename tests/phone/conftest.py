@@ -8,8 +8,8 @@ from pipecat.frames.frames import EndFrame
 
 from agent.settings import SipSettings
 from agent.transports.loudness import Loudness
-from agent.transports.sip import SipTransport
-from agent.transports.sip_endpoint import SipEndpoint
+from agent.transports.sip.endpoint import SipEndpoint
+from agent.transports.sip_line import SipTransport
 from tests.phone import bots
 
 

@@ -9,10 +9,10 @@ import pytest
 from pipecat.audio.dtmf.types import KeypadEntry
 from pipecat.frames.frames import InputDTMFFrame, InterruptionFrame, LLMMessagesAppendFrame
 
-from agent.keypad import Keypad
+from agent.brain.keypad import Keypad
 from agent.record import RATE, CallRecord
-from agent.transports.sip import SipTransport
-from agent.transports.sip_endpoint import SipEndpoint
+from agent.transports.sip.endpoint import SipEndpoint
+from agent.transports.sip_line import SipTransport
 from tests.phone import bots
 from tests.phone.conftest import until
 from tests.phone.softphone import Softphone, tone
@@ -108,7 +108,7 @@ class TestKeypad:
             assert sum(isinstance(frame, InterruptionFrame) for frame in frames) == 1
 
     async def test_a_pause_ends_the_entry(self, monkeypatch):
-        monkeypatch.setattr("agent.keypad.QUIET_SECONDS", 0.2)
+        monkeypatch.setattr("agent.brain.keypad.QUIET_SECONDS", 0.2)
         frames = [*self.press("7"), SleepFrame(1.0), *self.press("8"), SleepFrame(1.0)]
         down, _ = await run_test(Keypad(), frames_to_send=frames)
         texts = [frame.messages[0]["content"] for frame in down if isinstance(frame, LLMMessagesAppendFrame)]

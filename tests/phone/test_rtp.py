@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.transports.loudness import TARGET, Loudness
-from agent.transports.reorder import Reorder
 from agent.transports.resample import Resampler
-from agent.transports.rtp import INPUT_RATE, NoFreePort, Peer, RtpStream
+from agent.transports.sip.reorder import Reorder
+from agent.transports.sip.rtp import INPUT_RATE, NoFreePort, Peer, RtpStream
 from tests.agent_process import free_ports
 from tests.phone.softphone import linear, mulaw, tone
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from agent.transports.sip_endpoint import CallFailed
+from agent.transports.sip.endpoint import CallFailed
 from tests.phone.softphone import Softphone
 
 

@@ -18,7 +18,7 @@ from tests.agent_process import ROOT, command, free_port, get, post, running_age
 from tests.tts_service.tone_engine import ToneEngine
 from tts_service import Synthesizer
 from tts_service.engine import Closed
-from tts_service.pace import SENTENCE, Pace
+from tts_service.speech.pace import SENTENCE, Pace
 
 TOKEN = {"Authorization": "Bearer correct-horse"}
 

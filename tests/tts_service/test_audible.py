@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tests.tts_service.tone_engine import TOKEN_SECONDS, ToneEngine
-from tts_service.audible import APART, MORSE, PEAK, UNIT, Audible, rhythm, sentence
 from tts_service.engine import SpeechError
-from tts_service.synthesizer import Synthesizer
-from tts_service.watermark import Watermark
+from tts_service.speech.audible import APART, MORSE, PEAK, UNIT, Audible, rhythm, sentence
+from tts_service.speech.synthesizer import Synthesizer
+from tts_service.speech.watermark import Watermark
 
 RATE = 24000
 

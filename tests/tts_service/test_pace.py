@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from tests.tts_service.tone_engine import ToneEngine
-from tts_service import Synthesizer, pace
-from tts_service.pace import Pace, instructions, measure
+from tts_service import Synthesizer
+from tts_service.speech import pace
+from tts_service.speech.pace import Pace, instructions, measure
 
 
 @pytest.mark.parametrize(("factor", "talkers"), [(0.15, 5), (0.4, 2), (0.79, 1), (0.81, 0), (3.0, 0)])

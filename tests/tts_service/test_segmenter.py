@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tts_service.engine import Phrasing
-from tts_service.segmenter import Segmenter
+from tts_service.speech.segmenter import Segmenter
 
 STORY = "从前有一座山，山上有一座庙，庙里有一个老和尚在讲故事。他讲什么呢？他讲：从前有一座山，山上有一座庙。"
 

@@ -27,9 +27,9 @@ import tts_service
 from tests.tts_service.stage import Loudspeaker, Witness, stage
 from tests.tts_service.tone_engine import TOKEN_SECONDS, ToneEngine
 from tts_service import Synthesizer
-from tts_service.audible import APART, UNIT, Audible
 from tts_service.engine import Busy
 from tts_service.service import GLMTTSService, SpeechMetricsData
+from tts_service.speech.audible import APART, UNIT, Audible
 
 
 async def test_an_answer_is_spoken_and_remembered_word_for_word():

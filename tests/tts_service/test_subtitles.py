@@ -4,7 +4,7 @@ import pytest
 
 from tests.tts_service.tone_engine import TOKEN_SECONDS, ToneEngine
 from tts_service import Synthesizer
-from tts_service.subtitles import Subtitles
+from tts_service.workshop.subtitles import Subtitles
 
 
 def heard(*pieces, speed=1.0):
@@ -42,7 +42,7 @@ def test_the_two_forms():
 
 
 def test_an_hour_has_its_digits():
-    from tts_service.subtitles import _clock
+    from tts_service.workshop.subtitles import _clock
 
     assert _clock(3723.4567, ",") == "01:02:03,457"
     assert _clock(59.9996, ".") == "00:01:00.000"

@@ -9,10 +9,11 @@ import pytest
 
 import g2p
 from tests.tts_service.tone_engine import TOKEN_SECONDS, ToneEngine
-from tts_service import Busy, SpeechError, SynthesisOptions, Synthesizer, UnknownVoice, Utterance, utterance
-from tts_service import synthesizer as synthesizer_module
+from tts_service import Busy, SpeechError, SynthesisOptions, Synthesizer, UnknownVoice, Utterance
 from tts_service.engine import QUEUED
-from tts_service.utterance import Wait
+from tts_service.speech import synthesizer as synthesizer_module
+from tts_service.speech import utterance
+from tts_service.speech.utterance import Wait
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 from tests.tts_service.tone_engine import TOKEN_SECONDS, ToneEngine
 from tts_service import Synthesizer
 from tts_service.engine import BREATH, AudioChunk, CharTiming
-from tts_service.tempo import shared, stretched
+from tts_service.speech.tempo import shared, stretched
 
 RATE = 24000
 BEEPS = [0.2 + k for k in range(6)]

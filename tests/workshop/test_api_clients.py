@@ -18,8 +18,8 @@ from tests.tts_service.tone_engine import TOKEN_SECONDS
 from tests.workshop.conftest import serving
 from tests.workshop.test_speech_api import decoded
 from tts_service.serving.asked import OFFICIAL_VOICES
-from tts_service.speech_api import router
-from tts_service.voices import Library
+from tts_service.serving.speech_api import router
+from tts_service.voices.library import Library
 
 TEXT = "今天天气很好我们去公园"
 SECONDS = len(TEXT) * TOKEN_SECONDS

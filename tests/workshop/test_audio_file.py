@@ -9,8 +9,8 @@ import pytest
 import soundfile
 
 from tts_service import AudioChunk, SpeechError
-from tts_service.audio_file import FORMATS, SpeechWriter, read_label, save
-from tts_service.label import Label, content_id
+from tts_service.workshop.audio_file import FORMATS, SpeechWriter, read_label, save
+from tts_service.workshop.label import Label, content_id
 
 LABEL = Label("kokoro", "lan")
 LABELLED = [format for format in FORMATS if format != "pcm"]

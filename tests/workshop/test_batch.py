@@ -16,11 +16,11 @@ import soundfile
 
 from tests.tts_service.tone_engine import TOKEN_SECONDS, ToneEngine
 from tts_service import AudioChunk, SpeechError, Synthesizer
-from tts_service.audio_file import read_label, save
-from tts_service.batch import REPORT, Batch
-from tts_service.label import Label, content_id
-from tts_service.maker import REFERENCES, LocalMaker
-from tts_service.voices import Library
+from tts_service.voices.library import Library
+from tts_service.workshop.audio_file import read_label, save
+from tts_service.workshop.batch import REPORT, Batch
+from tts_service.workshop.label import Label, content_id
+from tts_service.workshop.maker import REFERENCES, LocalMaker
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -14,11 +14,11 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from g2p import english_expressions, expressions
+from g2p.normalization import english_expressions, expressions
 from tests.workshop.conftest import process
 from tts_service.cli.commands import app
 from tts_service.kokoro.matching.voices import matched_file
-from tts_service.voices import Library
+from tts_service.voices.library import Library
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -108,7 +108,7 @@ def test_ctrl_c_ends_at_once_and_leaves_no_half_file(tmp_path):
         (["--help"], ("asyncio", "av", "g2p", "gradio", "loguru", "numpy", "onnxruntime", "pipecat", "rich.progress")),
         (["presets"], ("asyncio", "g2p", "numpy", "onnxruntime", "pipecat", "rich.markdown")),
         (["say", "好", "--voice", "lain"], ("asyncio", "g2p", "loguru", "onnx", "onnxruntime", "rich.markdown")),
-        (["g2p", "今天"], ("asyncio", "onnx", "pipecat", "rich.markdown", "tts_service.synthesizer")),
+        (["g2p", "今天"], ("asyncio", "onnx", "pipecat", "rich.markdown", "tts_service.speech.synthesizer")),
     ],
 )
 def test_a_command_is_quick_because_it_loads_nothing_that_it_does_not_need(arguments, heavy):

@@ -4,8 +4,8 @@ import signal
 
 import pytest
 
-from tts_service.batch import REPORT, Batch
-from tts_service.cluster import ray_workers
+from tts_service.workshop.batch import REPORT, Batch
+from tts_service.workshop.cluster import ray_workers
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 

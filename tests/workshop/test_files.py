@@ -17,9 +17,9 @@ import soundfile
 from tests.tts_service.tone_engine import ToneEngine
 from tests.workshop.test_audio_file import chunks
 from tts_service import SpeechError, Synthesizer
-from tts_service.audio_file import save
 from tts_service.files import check_writable, published
-from tts_service.label import Label
+from tts_service.workshop.audio_file import save
+from tts_service.workshop.label import Label
 
 ROOT = Path(__file__).resolve().parents[2]
 LABEL = Label("kokoro", "lan", "task", "me", "2026-01-02T03:04:05+08:00")
@@ -59,7 +59,7 @@ def test_others_may_read_it_as_any_new_file(tmp_path, mask, mode):
 
 def test_what_glm_tts_hears_in_a_voice_is_open_to_others(tmp_path):
     torch = pytest.importorskip("torch")
-    from tts_service.glm.voice import FeatureCache, VoiceFeatures
+    from tts_service.glm.listening.voice import FeatureCache, VoiceFeatures
 
     (tmp_path / "reference.wav").write_bytes(b"x")
     cache = FeatureCache(tmp_path, tmp_path / "reference.wav", "model")
@@ -260,7 +260,7 @@ def test_a_reader_that_leaves_is_told_apart_from_a_place_that_cannot_be_written(
 
 
 def a_voice(tmp_path):
-    from tts_service.voices import Library
+    from tts_service.voices.library import Library
 
     soundfile.write(tmp_path / "me.wav", np.sin(np.arange(96000) / 20) * 0.5, 24000)
     yield
@@ -306,7 +306,7 @@ def a_cache(tmp_path):
 def unpacked_recordings(tmp_path):
     import zipfile
 
-    from tts_service.unpack import unpack_recordings
+    from tts_service.workshop.unpack import unpack_recordings
 
     with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
         archive.writestr("a.wav", bytes(200_000))

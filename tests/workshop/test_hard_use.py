@@ -181,8 +181,8 @@ def test_help_is_in_one_language(place, command):
 def test_any_file_can_be_given_as_a_batch(place, name):
     """Through a pipe, which cannot be read twice; the engine is not asked for anything that is wrong."""
     from tts_service.engine import SpeechError
-    from tts_service.task_file import kept
-    from tts_service.tasks import Flaw, Task, read_tasks
+    from tts_service.workshop.task_file import kept
+    from tts_service.workshop.tasks import Flaw, Task, read_tasks
 
     fifo = place / "fifo"
     os.mkfifo(fifo)

@@ -10,7 +10,7 @@ import g2p
 import tts_service
 from tts_service.engine import QUEUED, AudioChunk, Busy, CharTiming, SpeechError, StopSignal, SynthesisOptions
 from tts_service.remote import RemoteEngine, _Lost
-from tts_service.utterance import QUEUED_SECONDS
+from tts_service.speech.utterance import QUEUED_SECONDS
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 serve = pytest.importorskip("ray.serve", reason="the extra `ray` is not installed")

@@ -14,8 +14,8 @@ import pytest
 import soundfile
 
 from tests.workshop.conftest import process
-from tts_service.audio_file import read_label
-from tts_service.label import content_id
+from tts_service.workshop.audio_file import read_label
+from tts_service.workshop.label import content_id
 
 LONG = "今天天气很好，我们一起去公园散步。走累了就坐在湖边的长椅上，看鸭子游来游去。" * 2
 

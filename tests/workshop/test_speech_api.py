@@ -12,10 +12,10 @@ from fastapi import FastAPI
 
 from tests.tts_service.tone_engine import TOKEN_SECONDS
 from tests.workshop.conftest import serving
-from tts_service.audio_file import FORMATS
-from tts_service.label import content_id
-from tts_service.speech_api import router
-from tts_service.voices import Library
+from tts_service.serving.speech_api import router
+from tts_service.voices.library import Library
+from tts_service.workshop.audio_file import FORMATS
+from tts_service.workshop.label import content_id
 
 TEXT = "今天天气很好我们去公园"
 

@@ -11,8 +11,8 @@ from websockets.asyncio.client import connect
 
 from tests.tts_service.tone_engine import TOKEN_SECONDS
 from tests.workshop.conftest import serving
-from tts_service.speech_api import router
-from tts_service.voices import Library
+from tts_service.serving.speech_api import router
+from tts_service.voices.library import Library
 
 TEXT = "今天天气很好我们去公园"
 
@@ -93,7 +93,7 @@ async def test_sound_comes_with_the_first_clause_while_the_rest_is_not_written(c
 
 
 async def test_a_flush_speaks_what_is_there(client, monkeypatch):
-    monkeypatch.setattr("tts_service.utterance.STALL_SECONDS", 1000)
+    monkeypatch.setattr("tts_service.speech.utterance.STALL_SECONDS", 1000)
     await client.say({"type": "start"}, {"type": "text", "text": "今天"}, {"type": "flush"})
     async with asyncio.timeout(10):
         while not isinstance(await client.socket.recv(), bytes):

@@ -13,10 +13,10 @@ from fastapi import FastAPI
 pytest.importorskip("gradio", reason="the extra `studio` is not installed")
 
 from tests.workshop.conftest import serving
+from tts_service.speech.watermark import Watermark
 from tts_service.studio import build, mount
 from tts_service.studio.desk import Desk
-from tts_service.voices import Library
-from tts_service.watermark import Watermark
+from tts_service.voices.library import Library
 
 SPEECH = Path(__file__).parents[1] / "glm" / "golden" / "cases" / "wav" / "prompt_mono_24k.wav"
 

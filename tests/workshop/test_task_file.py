@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tts_service.task_file import MAX_LINE
-from tts_service.tasks import Flaw, Task, read_tasks
-from tts_service.voices import MAX_BYTES
+from tts_service.voices.library import MAX_BYTES
+from tts_service.workshop.task_file import MAX_LINE
+from tts_service.workshop.tasks import Flaw, Task, read_tasks
 
 
 @pytest.fixture(autouse=True)

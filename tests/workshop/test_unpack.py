@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from tts_service import SpeechError
-from tts_service.unpack import MAX_FILE, MAX_FILES, unpack_recordings
+from tts_service.workshop.unpack import MAX_FILE, MAX_FILES, unpack_recordings
 
 
 def pack(path, **members):

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import tts_service
 from tts_service import SpeechError, UnknownVoice, Voice
-from tts_service.reference import measure
-from tts_service.voices import MAX_BYTES, Library, load_recording, safe_name, speaker
+from tts_service.voices.library import MAX_BYTES, Library, load_recording, safe_name, speaker
+from tts_service.voices.reference import measure
 
 CONSENT = {"transcript": "今天天气很好。", "consent": "本人同意，用于测试"}
 

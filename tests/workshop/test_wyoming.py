@@ -15,7 +15,7 @@ from wyoming.tts import Synthesize, SynthesizeChunk, SynthesizeStart, Synthesize
 from tests.tts_service.tone_engine import TOKEN_SECONDS
 from tts_service import SpeechError
 from tts_service.serving.wyoming import serve
-from tts_service.voices import Library
+from tts_service.voices.library import Library
 
 TEXT = "今天天气很好我们去公园"
 

@@ -83,15 +83,15 @@ def batch(
     """Check every line, speak the good ones, report all."""
     from rich.progress import Progress
 
-    from tts_service.audible import Audible, Kind, Place
-    from tts_service.audio_file import check_format
-    from tts_service.batch import FORMATS, REPORT, Batch
-    from tts_service.maker import REFERENCES, LocalMaker, Maker
-    from tts_service.presets import preset as preset_named
-    from tts_service.subtitles import FORMS
-    from tts_service.task_file import kept
-    from tts_service.tasks import Flaw, read_tasks
-    from tts_service.voices import Library, check_voice
+    from tts_service.speech.audible import Audible, Kind, Place
+    from tts_service.voices.library import Library, check_voice
+    from tts_service.workshop.audio_file import check_format
+    from tts_service.workshop.batch import FORMATS, REPORT, Batch
+    from tts_service.workshop.maker import REFERENCES, LocalMaker, Maker
+    from tts_service.workshop.presets import preset as preset_named
+    from tts_service.workshop.subtitles import FORMS
+    from tts_service.workshop.task_file import kept
+    from tts_service.workshop.tasks import Flaw, read_tasks
 
     library = Library(voices)
     with ExitStack() as stack:
@@ -122,7 +122,7 @@ def batch(
                 raise SpeechError(tr("there are no tasks in {tasks}", tasks=tasks))
         maker: Maker
         if ray is not None:
-            from tts_service.cluster import ray_workers
+            from tts_service.workshop.cluster import ray_workers
 
             settings = engine_settings(engine, checkpoint, voices)
             maker = stack.enter_context(

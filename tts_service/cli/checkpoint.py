@@ -31,8 +31,8 @@ def download(
         TransferSpeedColumn,
     )
 
-    from tts_service.glm.download import MODEL, checkpoint_folder
-    from tts_service.glm.download import download as fetch
+    from tts_service.glm.published.download import MODEL, checkpoint_folder
+    from tts_service.glm.published.download import download as fetch
 
     if source not in MODEL:
         raise typer.BadParameter(
@@ -63,7 +63,7 @@ def doctor(
 ) -> None:
     """Exit code 1 if GLM-TTS cannot speak here."""
     from tts_service.glm.doctor import examine
-    from tts_service.glm.download import checkpoint_folder
+    from tts_service.glm.published.download import checkpoint_folder
 
     findings = examine(checkpoint or checkpoint_folder(), load=load)
     everything = [_embedded(), *findings]
@@ -84,7 +84,7 @@ def _embedded() -> Finding:
     """Whether the embedded voice, which needs neither checkpoint nor GPU, keeps up with speech here."""
     import tts_service
     from tts_service.glm.doctor import Finding
-    from tts_service.pace import measure
+    from tts_service.speech.pace import measure
 
     subject = tr("embedded voice")
     try:

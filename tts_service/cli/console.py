@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from g2p import Lexicon
-    from tts_service.synthesizer import Synthesizer
+    from tts_service.speech.synthesizer import Synthesizer
 
 MAX_TEXT = 16 << 20
 """Bytes of a text file."""
@@ -326,7 +326,7 @@ def recognise(samples: NDArray[np.float32], rate: int) -> str:
     from tts_service.audio import resample
 
     with needs("whisper"):
-        from tts_service.recogniser import Recogniser
+        from tts_service.voices.recogniser import Recogniser
     text = Recogniser().transcribe(resample(samples, rate, 16000)).text
     if not text:
         raise SpeechError(tr("nothing was understood in the recording; give its text"))

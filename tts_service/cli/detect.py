@@ -21,7 +21,7 @@ def detect(
     as_json: JsonOption = False,
 ) -> None:
     """Say of each file what its samples and its metadata tell."""
-    from tts_service import detector
+    from tts_service.workshop import detector
 
     failed = False
     said = {

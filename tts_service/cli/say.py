@@ -37,7 +37,7 @@ from tts_service.engine import AudioChunk, SpeechError, SynthesisOptions
 from tts_service.files import STDOUT, Through, check_writable
 
 if TYPE_CHECKING:
-    from tts_service.utterance import Report, Wait
+    from tts_service.speech.utterance import Report, Wait
 
 _PLAYERS = (
     ("aplay", "-q", "-t", "raw", "-f", "S16_LE", "-c", "1", "-r", "{rate}"),
@@ -86,13 +86,13 @@ def say(
     as_json: JsonOption = False,
 ) -> None:
     """Speak a text to a file, to the loudspeaker or down a pipe."""
-    from tts_service.audible import Audible, Kind, Place
-    from tts_service.audio_file import SpeechWriter, check_format, save
-    from tts_service.label import Label
-    from tts_service.presets import honoured, native_rate
-    from tts_service.presets import preset as preset_named
-    from tts_service.subtitles import FORMS, Subtitles
-    from tts_service.voices import Library, check_voice, speaker
+    from tts_service.speech.audible import Audible, Kind, Place
+    from tts_service.voices.library import Library, check_voice, speaker
+    from tts_service.workshop.audio_file import SpeechWriter, check_format, save
+    from tts_service.workshop.label import Label
+    from tts_service.workshop.presets import honoured, native_rate
+    from tts_service.workshop.presets import preset as preset_named
+    from tts_service.workshop.subtitles import FORMS, Subtitles
 
     asked = {
         "speed": speed,

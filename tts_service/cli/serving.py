@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 def presets(as_json: JsonOption = False) -> None:
     """List what `--preset` takes."""
-    from tts_service.presets import presets as known
+    from tts_service.workshop.presets import presets as known
 
     if as_json:
         print_json([asdict(preset) for preset in known().values()])
@@ -71,8 +71,8 @@ def studio(
 
         from tts_service.serving.address import bind
         from tts_service.serving.gate import Gate
-    from tts_service.audible import Audible, Kind, Place
-    from tts_service.voices import Library
+    from tts_service.speech.audible import Audible, Kind, Place
+    from tts_service.voices.library import Library
 
     token = os.environ.get("GLM_TTS_API_KEY") or None
     with arguments():
@@ -81,7 +81,7 @@ def studio(
         lexicon = load_lexicon(dictionary)
     with bind(host, port, has_token=token is not None) as sock:
         with needs("studio"):
-            from tts_service.speech_api import router
+            from tts_service.serving.speech_api import router
             from tts_service.studio import mount
         with load_engine(engine, checkpoint, voices) as synthesizer:
             synthesizer.lexicon, synthesizer.audible = lexicon, audible
@@ -131,7 +131,7 @@ def wyoming(
 
     with needs("wyoming"):
         from tts_service.serving.wyoming import networks, serve
-    from tts_service.voices import Library
+    from tts_service.voices.library import Library
 
     if host not in ("127.0.0.1", "::1", "localhost") and not allow:
         raise typer.BadParameter(
@@ -168,6 +168,6 @@ def _ears() -> "Callable[[NDArray[np.float32], int], str]":
     from tts_service.audio import resample
 
     with needs("wyoming"):
-        from tts_service.recogniser import Recogniser
+        from tts_service.voices.recogniser import Recogniser
     recogniser = Recogniser()
     return lambda samples, rate: recogniser.transcribe(resample(samples, rate, 16000)).text

@@ -28,7 +28,7 @@ from tts_service.cli.console import (
 from tts_service.engine import SpeechError
 
 if TYPE_CHECKING:
-    from tts_service.voices import Library
+    from tts_service.voices.library import Library
 
 app = App(help=tr("The voice library: list, add, show, check, remove."))
 QualityOption = Annotated[
@@ -50,7 +50,7 @@ def list_(
 ) -> None:
     """List the cast and the recorded voices; damaged ones with what is wrong."""
     from tts_service.kokoro.cast import packaged_voices
-    from tts_service.voices import Library
+    from tts_service.voices.library import Library
 
     library = Library(voices)
     packaged = [voice for voice in packaged_voices() if voice.listed or everybody]
@@ -91,8 +91,8 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Measure, transcribe where asked, store; for the embedded engine match."""
-    from tts_service.reference import advice, measure
-    from tts_service.voices import Library, check_new, load_recording
+    from tts_service.voices.library import Library, check_new, load_recording
+    from tts_service.voices.reference import advice, measure
 
     library = Library(voices)
     with arguments():
@@ -144,7 +144,7 @@ def match(
     as_json: JsonOption = False,
 ) -> None:
     """Fit again, for instance with more patience."""
-    from tts_service.voices import Library
+    from tts_service.voices.library import Library
 
     library = Library(voices)
     with arguments():
@@ -157,7 +157,7 @@ def match(
 @app.command(help=tr("Show a voice"))
 def show(name: NameArgument, voices: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Card and quality."""
-    from tts_service.voices import Library
+    from tts_service.voices.library import Library
 
     _show(Library(voices), name, as_json)
 
@@ -167,7 +167,7 @@ def check(
     name: Annotated[str | None, typer.Argument()] = None, voices: LibraryOption = None, as_json: JsonOption = False
 ) -> None:
     """Exit code 1 if any voice is damaged or unusable."""
-    from tts_service.voices import Library
+    from tts_service.voices.library import Library
 
     library = Library(voices)
     if name is not None:
@@ -189,7 +189,7 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", "-y", help=tr("Do not ask"))] = False,
 ) -> None:
     """Delete its folder."""
-    from tts_service.voices import Library
+    from tts_service.voices.library import Library
 
     library = Library(voices)
     if not yes and name in library.names():
@@ -200,8 +200,8 @@ def remove(
 
 def _described(library: "Library", name: str) -> dict[str, Any]:
     """Card, measures and complaints, or the error that keeps the voice from being used."""
-    from tts_service.reference import measure
-    from tts_service.voices import load_recording
+    from tts_service.voices.library import load_recording
+    from tts_service.voices.reference import measure
 
     try:
         card = library.card(name)
@@ -249,7 +249,7 @@ def _match(library: "Library", name: str, quality: str, seed: int) -> None:
     from tts_service.kokoro.matching.fitting import fit
 
     with needs("whisper"):
-        from tts_service.recogniser import Recogniser
+        from tts_service.voices.recogniser import Recogniser
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err, disable=not err.is_terminal
     )
@@ -280,7 +280,7 @@ def _match(library: "Library", name: str, quality: str, seed: int) -> None:
 
 
 def _show(library: "Library", name: str, as_json: bool) -> None:
-    from tts_service.reference import advice
+    from tts_service.voices.reference import advice
 
     entry = _described(library, name)
     if "error" in entry:

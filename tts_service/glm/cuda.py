@@ -9,17 +9,17 @@ import torch
 
 from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError
-from tts_service.glm.decode import GROUP, Decoder, Limits
-from tts_service.glm.flow import Flow
-from tts_service.glm.flow_graph import FlowGraphs
-from tts_service.glm.flow_stream import FRAMES, Chunking, FlowStream, FlowVoice, work_through
-from tts_service.glm.graphs import cuda_recorder
-from tts_service.glm.hift import HiFT
-from tts_service.glm.hift_graph import HiFTGraphs, HiFTWindow
-from tts_service.glm.hift_stream import HiFTStream
+from tts_service.glm.device.graphs import cuda_recorder
+from tts_service.glm.flow_matching.flow import Flow
+from tts_service.glm.flow_matching.graph import FlowGraphs
+from tts_service.glm.flow_matching.stream import FRAMES, Chunking, FlowStream, FlowVoice, work_through
+from tts_service.glm.language_model.decode import GROUP, Decoder, Limits
 from tts_service.glm.planner import Costs
 from tts_service.glm.scheduler import TOGETHER
-from tts_service.glm.vocoder import VocoderStream
+from tts_service.glm.vocoding.hift import HiFT
+from tts_service.glm.vocoding.hift_graph import HiFTGraphs, HiFTWindow
+from tts_service.glm.vocoding.hift_stream import HiFTStream
+from tts_service.glm.vocoding.vocoder import VocoderStream
 
 _REFERENCE_TOKENS = 100
 """Length of the voice that is made up to warm the flow up."""

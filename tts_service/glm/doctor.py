@@ -10,7 +10,7 @@ from pathlib import Path
 from pipecat_glm_tts.extras import missing
 from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError
-from tts_service.glm.download import checkpoint_folder
+from tts_service.glm.published.download import checkpoint_folder
 
 PARTS: dict[str, tuple[str, ...]] = {
     tr("language model"): ("llm/config.json", "llm/*.safetensors"),
@@ -84,7 +84,9 @@ def _matching(checkpoint: Path, pattern: str) -> list[Path]:
 def _machine(checkpoint: Path) -> list[Finding]:
     import torch
 
-    from tts_service.glm import acoustics, cuda, memory
+    from tts_service.glm import cuda
+    from tts_service.glm.device import memory
+    from tts_service.glm.listening import acoustics
 
     ears = Finding(tr("resampling and filter banks"), True, acoustics.provider())
     if torch.cuda.is_available():

@@ -27,26 +27,26 @@ from tts_service.engine import (
     SynthesisOptions,
     Voice,
 )
-from tts_service.glm import hift
 from tts_service.glm.cuda import usual_device
-from tts_service.glm.decode import Limits, speech_tokens
-from tts_service.glm.download import checkpoint_folder
-from tts_service.glm.fetch import Fetch
-from tts_service.glm.flow import Solver, solve, whole_size
-from tts_service.glm.flow_stream import FRAMES, Chunking, FlowStream, frame_noise, stream_size
-from tts_service.glm.hift_graph import HiFTWindow
-from tts_service.glm.hift_stream import HiFTStream
+from tts_service.glm.device.fetch import Fetch
+from tts_service.glm.device.noise import Purpose
+from tts_service.glm.flow_matching.flow import Solver, solve, whole_size
+from tts_service.glm.flow_matching.stream import FRAMES, Chunking, FlowStream, frame_noise, stream_size
+from tts_service.glm.language_model.decode import Limits, speech_tokens
+from tts_service.glm.language_model.prompt import Turn, prompt_ids, recall
+from tts_service.glm.language_model.sampling import Sampling
+from tts_service.glm.listening.voice import VoiceFeatures
 from tts_service.glm.models import CONTEXT, Models
-from tts_service.glm.noise import Purpose
 from tts_service.glm.pacing import Pacer, syllables
-from tts_service.glm.prompt import Turn, prompt_ids, recall
+from tts_service.glm.published.download import checkpoint_folder
 from tts_service.glm.ready import ReadyVoices
-from tts_service.glm.sampling import Sampling
 from tts_service.glm.scheduler import Segment
-from tts_service.glm.sounding import Sounding
-from tts_service.glm.vocoder import Tempo, VocoderStream, Vocos2D, Vocos2DStream
-from tts_service.glm.voice import VoiceFeatures
-from tts_service.voices import Library
+from tts_service.glm.vocoding import hift
+from tts_service.glm.vocoding.hift_graph import HiFTWindow
+from tts_service.glm.vocoding.hift_stream import HiFTStream
+from tts_service.glm.vocoding.sounding import Sounding
+from tts_service.glm.vocoding.vocoder import Tempo, VocoderStream, Vocos2D, Vocos2DStream
+from tts_service.voices.library import Library
 
 _GENEROUS = 1.2
 """How much longer than the reference's pace suggests a segment is taken to be."""

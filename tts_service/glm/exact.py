@@ -15,12 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tts_service.glm import hift
-from tts_service.glm.decode import Limits
-from tts_service.glm.flow import Flow, Trajectory, solve
-from tts_service.glm.lm import SpeechLM
-from tts_service.glm.sampling import Sampling
-from tts_service.glm.tokenizer import SpeechIds
+from tts_service.glm.flow_matching.flow import Flow, Trajectory, solve
+from tts_service.glm.language_model.decode import Limits
+from tts_service.glm.language_model.lm import SpeechLM
+from tts_service.glm.language_model.sampling import Sampling
+from tts_service.glm.language_model.tokenizer import SpeechIds
+from tts_service.glm.vocoding import hift
 
 Vocode = Callable[[Tensor], Tensor]
 """Mel [1, 80, T] to samples [1, T * hop]."""

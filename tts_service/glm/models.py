@@ -11,24 +11,25 @@ from pathlib import Path
 import torch
 
 from pipecat_glm_tts.wording import tr
-from tts_service.glm import hift, memory
-from tts_service.glm.checkpoint import VOCODER_32K, CheckpointError, require
 from tts_service.glm.cuda import warm_up
-from tts_service.glm.decode import GROUP, Decoder, SpeechHead
-from tts_service.glm.flow import Flow, Solver, load_flow
-from tts_service.glm.flow_graph import FlowGraphs
-from tts_service.glm.flow_pool import FramePool
-from tts_service.glm.flow_stream import FRAMES, Chunking
-from tts_service.glm.graphs import Recorder, cuda_recorder
-from tts_service.glm.hift_graph import HiFTGraphs
-from tts_service.glm.lm import SpeechLM, load_head, load_lm
-from tts_service.glm.memory import Room
+from tts_service.glm.device import memory
+from tts_service.glm.device.graphs import Recorder, cuda_recorder
+from tts_service.glm.device.memory import Room
+from tts_service.glm.flow_matching.flow import Flow, Solver, load_flow
+from tts_service.glm.flow_matching.graph import FlowGraphs
+from tts_service.glm.flow_matching.pool import FramePool
+from tts_service.glm.flow_matching.stream import FRAMES, Chunking
+from tts_service.glm.language_model.decode import GROUP, Decoder, SpeechHead
+from tts_service.glm.language_model.lm import SpeechLM, load_head, load_lm
+from tts_service.glm.language_model.tokenizer import TextTokenizer
+from tts_service.glm.listening.speaker import SpeakerEncoder
+from tts_service.glm.listening.speech_tokenizer import SpeechTokenizer, load_speech_tokenizer
+from tts_service.glm.published.checkpoint import VOCODER_32K, CheckpointError, require
 from tts_service.glm.scheduler import TOGETHER, Scheduler
-from tts_service.glm.speaker import SpeakerEncoder
-from tts_service.glm.speech_tokenizer import SpeechTokenizer, load_speech_tokenizer
-from tts_service.glm.tokenizer import TextTokenizer
-from tts_service.glm.vocoder import Vocos2D
-from tts_service.reference import MAX_SECONDS
+from tts_service.glm.vocoding import hift
+from tts_service.glm.vocoding.hift_graph import HiFTGraphs
+from tts_service.glm.vocoding.vocoder import Vocos2D
+from tts_service.voices.reference import MAX_SECONDS
 
 CONTEXT = 4096
 """Positions in a sequence's KV cache: reference, 30 s of history, the text and the longest answer to it."""

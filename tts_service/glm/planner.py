@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from tts_service.glm.decode import GROUP
+from tts_service.glm.language_model.decode import GROUP
 
 FIRST_LEAD = 0.195
 """Seconds of sound that the first chunk leaves: the vocoder holds some twenty frames of thirty back."""

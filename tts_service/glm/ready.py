@@ -13,12 +13,12 @@ import g2p
 from g2p.encode.glm import encode
 from pipecat_glm_tts.wording import tr
 from tts_service.engine import BREATH, AudioChunk, StopSignal, UnknownVoice, Voice
-from tts_service.glm.flow_stream import FlowVoice, voice_size
+from tts_service.glm.flow_matching.stream import FlowVoice, voice_size
+from tts_service.glm.language_model.prompt import Turn
+from tts_service.glm.listening.voice import FeatureCache, VoiceFeatures, listen
 from tts_service.glm.models import Models
 from tts_service.glm.pacing import syllables
-from tts_service.glm.prompt import Turn
-from tts_service.glm.voice import FeatureCache, VoiceFeatures, listen
-from tts_service.voices import Library, load_recording
+from tts_service.voices.library import Library, load_recording
 
 _KNOWN = 64
 """Voices whose features are remembered, a megabyte each at most. Worked-through prompts stay while there is room."""

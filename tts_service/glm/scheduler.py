@@ -15,11 +15,11 @@ from torch import Tensor
 
 from pipecat_glm_tts.wording import tr
 from tts_service.engine import Busy
-from tts_service.glm.decode import GROUP, Decoder, Limits, SpeechHead
-from tts_service.glm.fetch import Fetch
-from tts_service.glm.flow_stream import FlowStream, work_through
+from tts_service.glm.device.fetch import Fetch
+from tts_service.glm.flow_matching.stream import FlowStream, work_through
+from tts_service.glm.language_model.decode import GROUP, Decoder, Limits, SpeechHead
 from tts_service.glm.planner import Costs, Picture, Place, Work, plan
-from tts_service.glm.sounding import Sounding, sounded
+from tts_service.glm.vocoding.sounding import Sounding, sounded
 
 _HELD_BACK = 0.405
 """Seconds of mel that the vocoder does not make heard yet."""

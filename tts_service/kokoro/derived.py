@@ -15,13 +15,14 @@ import onnx
 from loguru import logger
 
 from pipecat_glm_tts.wording import tr
+from tts_service.cache import prepare
 from tts_service.files import published
-from tts_service.kokoro.front_graph import front_model
-from tts_service.kokoro.generator_graph import generator_model
-from tts_service.kokoro.model import MODEL_SHA256, prepare
-from tts_service.kokoro.saturation import make_exact
+from tts_service.kokoro.graphs.front import front_model
+from tts_service.kokoro.graphs.generator import generator_model
+from tts_service.kokoro.graphs.saturation import make_exact
+from tts_service.kokoro.graphs.weights import Weights
+from tts_service.kokoro.model import MODEL_SHA256
 from tts_service.kokoro.voice import Styling
-from tts_service.kokoro.weights import Weights
 
 KEPT_DAYS = 30
 """How long files of other versions are kept after their last use."""
@@ -53,8 +54,8 @@ def derive(stock: Callable[[], Path], cache: Path, progress: Callable[[str, floa
         progress: Told what is being built and how far it is, 0 to 1.
     """
     recipe = hashlib.sha256(MODEL_SHA256.encode())
-    for source in ("weights", "front_graph", "generator_graph", "saturation", "voice"):
-        recipe.update(Path(__file__).with_name(f"{source}.py").read_bytes())
+    for source in ("graphs/weights", "graphs/front", "graphs/generator", "graphs/saturation", "voice"):
+        recipe.update(Path(__file__).parent.joinpath(f"{source}.py").read_bytes())
     key = recipe.hexdigest()[:12]
     derived = Derived(*(cache / f"kokoro-{name}-{key}" for name in ("front.onnx", "generator.onnx", "styling.npz")))
     if all(path.exists() for path in derived.paths()):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from g2p.encode.kokoro import encode
 from g2p.pronunciation import Pronunciation
 from pipecat_glm_tts.wording import tr
+from tts_service.cache import cache_directory
 from tts_service.engine import (
     AudioChunk,
     CharTiming,
@@ -27,13 +28,13 @@ from tts_service.engine import (
 )
 from tts_service.kokoro.cast import Packaged, packaged_voices
 from tts_service.kokoro.derived import derive
-from tts_service.kokoro.front_graph import DURATIONS, ENERGY
+from tts_service.kokoro.graphs.front import DURATIONS, ENERGY
 from tts_service.kokoro.matching.voices import matched, matched_voices
-from tts_service.kokoro.model import MODEL_VARIABLE, cache_directory, model_file
+from tts_service.kokoro.model import MODEL_VARIABLE, model_file
 from tts_service.kokoro.network import Network, Stopped, StreamingNetwork, Utterance, WholeNetwork, open_session
 from tts_service.kokoro.symbols import MARKS, Piece, pieces
 from tts_service.kokoro.voice import FRAME, SAMPLE_RATE, KokoroVoice, Styling
-from tts_service.voices import Library
+from tts_service.voices.library import Library
 
 CHUNKS = (16, 24, 32, 48, 64, 80)
 """Frames a chunk, the last repeated: a small first one, and each ready before those ahead of it have been played."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError, StopSignal
 from tts_service.kokoro.forecast import Forecast, summary
-from tts_service.kokoro.front_graph import DURATIONS, ENERGY, FRAMES, PITCH
+from tts_service.kokoro.graphs.front import DURATIONS, ENERGY, FRAMES, PITCH
 from tts_service.kokoro.voice import FRAME, VOICED, KokoroVoice, Styling
 
 CONTEXT, INNER_CONTEXT = 4, 1

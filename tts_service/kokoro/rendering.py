@@ -19,12 +19,12 @@ from onnx import TensorProto, helper
 from tts_service.engine import StopSignal
 from tts_service.kokoro.derived import derive
 from tts_service.kokoro.forecast import summary
-from tts_service.kokoro.front_graph import DURATIONS, ENERGY, FRAMES, PITCH
-from tts_service.kokoro.generator_graph import DILATIONS, GENERATOR, Generator
+from tts_service.kokoro.graphs.front import DURATIONS, ENERGY, FRAMES, PITCH
+from tts_service.kokoro.graphs.generator import DILATIONS, GENERATOR, Generator
+from tts_service.kokoro.graphs.weights import Weights
 from tts_service.kokoro.model import model_file
 from tts_service.kokoro.network import audible, open_session, run
 from tts_service.kokoro.voice import EPSILON, FRAME, NORMS, Styling
-from tts_service.kokoro.weights import Weights
 
 
 @dataclass(frozen=True, slots=True)

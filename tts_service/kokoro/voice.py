@@ -10,8 +10,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from tts_service.kokoro.generator_graph import BLOCKS, CHANNELS, DILATIONS, GENERATOR, VECTORS
-from tts_service.kokoro.weights import Weights
+from tts_service.kokoro.graphs.generator import BLOCKS, CHANNELS, DILATIONS, GENERATOR, VECTORS
+from tts_service.kokoro.graphs.weights import Weights
 
 SAMPLE_RATE = 24000
 FRAME = 300

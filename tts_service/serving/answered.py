@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from io import RawIOBase
 from typing import Any, BinaryIO, cast
 
-from tts_service.audio_file import SpeechWriter
-from tts_service.captions import Caption, Captions
 from tts_service.engine import AudioChunk
-from tts_service.label import Label
+from tts_service.speech.captions import Caption, Captions
+from tts_service.workshop.audio_file import SpeechWriter
+from tts_service.workshop.label import Label
 
 
 @dataclass(frozen=True, slots=True)

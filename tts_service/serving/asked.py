@@ -8,10 +8,10 @@ from typing import Any, Literal
 from loguru import logger
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from tts_service.audio_file import Format
 from tts_service.engine import SPEEDS, Voice
-from tts_service.synthesizer import Synthesizer
-from tts_service.voices import Library, speaker
+from tts_service.speech.synthesizer import Synthesizer
+from tts_service.voices.library import Library, speaker
+from tts_service.workshop.audio_file import Format
 
 MAX_CHARACTERS = 20_000
 """Of one text."""

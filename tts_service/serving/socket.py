@@ -26,14 +26,14 @@ from typing import Annotated, Any, Literal
 from fastapi import WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from tts_service.audio_file import Format
-from tts_service.captions import Captions
 from tts_service.engine import SPEEDS, SpeechError
-from tts_service.label import Label
 from tts_service.serving.answered import encoded
 from tts_service.serving.asked import MAX_CHARACTERS, MAX_LEAD, chosen
-from tts_service.synthesizer import Synthesizer
-from tts_service.voices import Library
+from tts_service.speech.captions import Captions
+from tts_service.speech.synthesizer import Synthesizer
+from tts_service.voices.library import Library
+from tts_service.workshop.audio_file import Format
+from tts_service.workshop.label import Label
 
 
 class _Message(BaseModel):

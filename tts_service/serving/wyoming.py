@@ -35,8 +35,8 @@ from wyoming.tts import (
 from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError
 from tts_service.serving.asked import MAX_CHARACTERS, MAX_LEAD, chosen
-from tts_service.synthesizer import Synthesizer
-from tts_service.voices import Library
+from tts_service.speech.synthesizer import Synthesizer
+from tts_service.voices.library import Library
 
 PORT = 10200
 """Where Home Assistant's users expect a voice."""

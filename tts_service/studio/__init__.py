@@ -23,11 +23,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from g2p.lexicon import own_dictionary
 from pipecat_glm_tts.wording import tr
 from tts_service.memory import trim
+from tts_service.speech.synthesizer import Synthesizer
 from tts_service.studio import batch, detect, dictionary, synthesize, voices
 from tts_service.studio.desk import Desk
 from tts_service.studio.words import BEGIN, SWITCH, told
-from tts_service.synthesizer import Synthesizer
-from tts_service.voices import MAX_BYTES, Library
+from tts_service.voices.library import MAX_BYTES, Library
 
 POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "

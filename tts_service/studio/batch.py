@@ -14,15 +14,15 @@ from typing import Any
 import gradio as gr
 
 from pipecat_glm_tts.wording import tr
-from tts_service.batch import FORMATS, Batch, Outcome
 from tts_service.engine import SpeechError
-from tts_service.maker import REFERENCES, LocalMaker
-from tts_service.presets import presets
 from tts_service.studio.desk import Desk
 from tts_service.studio.live import TICK
 from tts_service.studio.words import told
-from tts_service.tasks import Flaw, file_name
-from tts_service.unpack import unpack_recordings
+from tts_service.workshop.batch import FORMATS, Batch, Outcome
+from tts_service.workshop.maker import REFERENCES, LocalMaker
+from tts_service.workshop.presets import presets
+from tts_service.workshop.tasks import Flaw, file_name
+from tts_service.workshop.unpack import unpack_recordings
 
 SHOWN = 200
 """Lines of the log; the report has all."""

@@ -21,12 +21,12 @@ from g2p import Lexicon
 from pipecat_glm_tts.wording import side, tr
 from tts_service.engine import SpeechError
 from tts_service.files import cannot_write, make_folder
-from tts_service.maker import References
-from tts_service.presets import OPTIONS, honoured, presets
+from tts_service.speech.synthesizer import Synthesizer
 from tts_service.studio.live import TICK, Station
 from tts_service.studio.words import Labels
-from tts_service.synthesizer import Synthesizer
-from tts_service.voices import Library
+from tts_service.voices.library import Library
+from tts_service.workshop.maker import References
+from tts_service.workshop.presets import OPTIONS, honoured, presets
 
 
 @dataclass

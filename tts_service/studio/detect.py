@@ -5,9 +5,9 @@ from __future__ import annotations
 import gradio as gr
 
 from pipecat_glm_tts.wording import tr
-from tts_service.detector import Mark, detect
 from tts_service.studio.desk import Desk
 from tts_service.studio.words import told
+from tts_service.workshop.detector import Mark, detect
 
 
 def tab(desk: Desk) -> None:

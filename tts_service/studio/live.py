@@ -13,11 +13,11 @@ from typing import Any, BinaryIO, cast
 from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 
-from tts_service.audio_file import SpeechWriter
 from tts_service.engine import AudioChunk, SynthesisOptions, Voice
-from tts_service.label import Label
-from tts_service.synthesizer import Synthesizer
-from tts_service.utterance import Report
+from tts_service.speech.synthesizer import Synthesizer
+from tts_service.speech.utterance import Report
+from tts_service.workshop.audio_file import SpeechWriter
+from tts_service.workshop.label import Label
 
 KEPT_SECONDS = 60.0
 """For how long speech can be fetched after its end: a page may ask more than once before it plays."""

@@ -11,7 +11,7 @@ from pypinyin.contrib.tone_convert import tone3_to_tone
 
 import g2p
 from pipecat_glm_tts.wording import tr
-from tts_service.utterance import Report
+from tts_service.speech.utterance import Report
 
 MAX_RUBY = 2000
 """Characters of a text that pinyin is shown for."""

@@ -10,19 +10,19 @@ import gradio as gr
 import numpy as np
 
 from pipecat_glm_tts.wording import tr
-from tts_service.audio_file import SAMPLE_RATES, save
 from tts_service.engine import SPEEDS, AudioChunk, SpeechError, Voice
-from tts_service.label import Label
-from tts_service.presets import honoured, native_rate, presets
-from tts_service.reference import advice, measure
+from tts_service.speech.synthesizer import Synthesizer
+from tts_service.speech.utterance import Report
 from tts_service.studio.desk import Desk
 from tts_service.studio.live import speech
 from tts_service.studio.pictures import mel_picture, numbers, ruby
 from tts_service.studio.words import told
-from tts_service.subtitles import FORMS, Subtitles
-from tts_service.synthesizer import Synthesizer
-from tts_service.utterance import Report
-from tts_service.voices import load_recording, speaker
+from tts_service.voices.library import load_recording, speaker
+from tts_service.voices.reference import advice, measure
+from tts_service.workshop.audio_file import SAMPLE_RATES, save
+from tts_service.workshop.label import Label
+from tts_service.workshop.presets import honoured, native_rate, presets
+from tts_service.workshop.subtitles import FORMS, Subtitles
 
 
 def tab(desk: Desk, page: gr.Blocks) -> None:

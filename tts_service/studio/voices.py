@@ -11,15 +11,15 @@ from typing import Any
 import gradio as gr
 
 from pipecat_glm_tts.wording import tr
-from tts_service.audio_file import save
 from tts_service.engine import AudioChunk, SpeechError
 from tts_service.kokoro.matching.voices import Matched, result
-from tts_service.label import Label
-from tts_service.reference import advice, measure
 from tts_service.studio.desk import Desk
 from tts_service.studio.live import speech
 from tts_service.studio.words import told
-from tts_service.voices import load_recording, speaker
+from tts_service.voices.library import load_recording, speaker
+from tts_service.voices.reference import advice, measure
+from tts_service.workshop.audio_file import save
+from tts_service.workshop.label import Label
 
 SAMPLE = "你好，很高兴认识你。Nice to meet you."
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipecat_glm_tts.wording import tr
 from tts_service.audio import resample
+from tts_service.cache import cache_directory
 from tts_service.engine import SpeechError
 from tts_service.kokoro.calibrate import calibrate
 from tts_service.kokoro.cast import style_table
@@ -19,9 +20,9 @@ from tts_service.kokoro.matching.intelligibility import SENTENCES, errors, units
 from tts_service.kokoro.matching.matcher import PROBES, WEAKER, Match, Matcher, Progress, at_16k, tokens_of
 from tts_service.kokoro.matching.speaker import SAMPLE_RATE
 from tts_service.kokoro.matching.voices import Matched, matched_file
-from tts_service.kokoro.model import cache_directory, model_file
+from tts_service.kokoro.model import model_file
 from tts_service.kokoro.rendering import Rendering
-from tts_service.voices import Library, load_recording
+from tts_service.voices.library import Library, load_recording
 
 ASKED = (*PROBES, *SENTENCES)
 """What Whisper must understand; the probes have been said already."""

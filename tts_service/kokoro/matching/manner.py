@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tts_service.kokoro.matching.speaker import HOP, mel, speech_frames
-from tts_service.pitch import pitch
+from tts_service.voices.pitch import pitch
 
 PAUSE = 12
 """Frames of 10 ms from which on a silence is a pause rather than a closed mouth."""

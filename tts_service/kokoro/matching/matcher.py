@@ -20,13 +20,13 @@ from g2p.encode.kokoro import encode
 from g2p.frontend import analyze
 from pipecat_glm_tts.wording import tr
 from tts_service.audio import resample
+from tts_service.cache import cache_directory
 from tts_service.kokoro.cast import native, style_table, table_names
 from tts_service.kokoro.matching.intelligibility import MANDARIN
 from tts_service.kokoro.matching.manner import Manner
 from tts_service.kokoro.matching.response import Heard, Response
 from tts_service.kokoro.matching.space import SYMBOLS, TIMBRE, timbres
 from tts_service.kokoro.matching.speaker import SAMPLE_RATE, SpeakerEncoder
-from tts_service.kokoro.model import cache_directory
 from tts_service.kokoro.rendering import Renderer, Rendering
 from tts_service.kokoro.symbols import Piece
 from tts_service.kokoro.tones import curves

@@ -22,8 +22,8 @@ from torch.utils.checkpoint import checkpoint
 
 from pipecat_glm_tts.wording import tr
 from tts_service.kokoro.cast import style_table
-from tts_service.kokoro.float_model import float_model
-from tts_service.kokoro.front_graph import DURATIONS
+from tts_service.kokoro.graphs.float_model import float_model
+from tts_service.kokoro.graphs.front import DURATIONS
 from tts_service.kokoro.matching.matcher import COLOUR, PULL, Match, Matcher, Progress, tokens_of
 from tts_service.kokoro.matching.space import TIMBRE, timbres
 from tts_service.kokoro.matching.speaker import (

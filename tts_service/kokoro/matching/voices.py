@@ -20,7 +20,7 @@ from tts_service.kokoro.cast import english_model
 from tts_service.kokoro.matching.matcher import Match
 from tts_service.kokoro.model import MODEL_SHA256
 from tts_service.kokoro.voice import KokoroVoice, Normalisation
-from tts_service.voices import Library
+from tts_service.voices.library import Library
 
 WORDING = "voice matching (embedded)"
 """What such a voice is called wherever it is offered; it is no clone."""

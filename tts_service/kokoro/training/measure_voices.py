@@ -17,13 +17,13 @@ from loguru import logger
 from numpy.typing import NDArray
 
 from g2p import analyze
+from tts_service.cache import cache_directory
 from tts_service.engine import StopSignal, SynthesisOptions, Voice
 from tts_service.kokoro import KokoroEngine
 from tts_service.kokoro.calibrate import LOUDNESS, calibrate, loudness
 from tts_service.kokoro.cast import style_table, table_names
 from tts_service.kokoro.forecast import NORMALISATION, Forecast
 from tts_service.kokoro.matching.matcher import tokens_of
-from tts_service.kokoro.model import cache_directory
 from tts_service.kokoro.rendering import Renderer
 from tts_service.kokoro.voice import Normalisation, by_stage, packed, style_row
 

@@ -16,11 +16,11 @@ import numpy as np
 from loguru import logger
 from numpy.typing import NDArray
 
+from tts_service.cache import cache_directory
 from tts_service.kokoro.matching.intelligibility import MANDARIN
 from tts_service.kokoro.matching.response import MIDDLE_PITCH, Response
 from tts_service.kokoro.matching.space import TIMBRE, prosodies, timbres
 from tts_service.kokoro.matching.training.responses import RANDOM, SAID, VOICES
-from tts_service.kokoro.model import cache_directory
 from tts_service.kokoro.rendering import Renderer
 from tts_service.kokoro.tones import Teachers
 

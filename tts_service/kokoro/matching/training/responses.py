@@ -17,12 +17,12 @@ import numpy as np
 from loguru import logger
 from numpy.typing import NDArray
 
+from tts_service.cache import cache_directory
 from tts_service.kokoro.cast import style_table, table_names
 from tts_service.kokoro.matching.manner import Manner
 from tts_service.kokoro.matching.matcher import PROBES, at_16k, prosody_features, tokens_of
 from tts_service.kokoro.matching.space import TIMBRE, prosodies, timbres
 from tts_service.kokoro.matching.speaker import SpeakerEncoder
-from tts_service.kokoro.model import cache_directory
 from tts_service.kokoro.rendering import Renderer
 from tts_service.kokoro.voice import style_row
 
