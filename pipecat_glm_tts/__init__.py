@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipecat_glm_tts import silence as silence  # first of all: nothing reports home
+from pipecat_glm_tts.moved import install
 
 if TYPE_CHECKING:
     from g2p import Lexicon, analyze, readings
@@ -48,6 +49,8 @@ _HOME = {
 }
 """Where a name lives that `tts_service` does not have itself."""
 _INSTALLED = (Path(__file__).parent / "tts_service").is_dir()
+
+install()
 
 
 def __getattr__(name: str) -> Any:
