@@ -7,6 +7,7 @@ Needs `pip install 'pipecat-ai[runner,webrtc,cli]'` beside this package (`webrtc
 """
 
 import os
+from collections.abc import Awaitable, Callable
 
 from pipecat_glm_tts import GLMTTSService, load  # first, so that ONNX Runtime, which Pipecat imports, reports to nobody
 
@@ -35,35 +36,46 @@ TRANSPORTS = {
 }
 
 
+Begin = Callable[[PipelineWorker, OpenAILLMService, LLMContextAggregatorPair], Awaitable[None]]
+
+
 async def bot(runner_args: RunnerArguments) -> None:
     """One conversation; the runner calls this for every client."""
+
+    async def greet(worker: PipelineWorker, *_: object) -> None:
+        await worker.queue_frames([TTSSpeakFrame("你好，很高兴认识你。", append_to_context=True)])
+
+    await converse(runner_args, greet)
+
+
+async def converse(runner_args: RunnerArguments, begin: Begin) -> None:
+    """Ears, brain and voice for one client; `begin` is called when it is there."""
     transport: BaseTransport = await create_transport(runner_args, TRANSPORTS)
     context = LLMContext()
-    user, assistant = LLMContextAggregatorPair(
-        context, user_params=LLMUserAggregatorParams(vad_analyzer=SileroVADAnalyzer())
-    )
-    brain = OpenAILLMService.Settings(
+    pair = LLMContextAggregatorPair(context, user_params=LLMUserAggregatorParams(vad_analyzer=SileroVADAnalyzer()))
+    settings = OpenAILLMService.Settings(
         model=os.environ.get("OPENAI_MODEL", "gpt-4.1-mini"),
         system_instruction="你在打电话。用一两句话回答，不用 Markdown。",
     )
+    brain = OpenAILLMService(api_key=KEY, base_url=ENDPOINT, settings=settings)
     worker = PipelineWorker(
         Pipeline(
             [
                 transport.input(),
                 OpenAISTTService(api_key=KEY, base_url=ENDPOINT, settings=OpenAISTTService.Settings(language=None)),
-                user,
-                OpenAILLMService(api_key=KEY, base_url=ENDPOINT, settings=brain),
+                pair.user(),
+                brain,
                 GLMTTSService(synthesizer=VOICE, settings=GLMTTSService.Settings(voice="lian")),
                 transport.output(),
-                assistant,
+                pair.assistant(),
             ]
         ),
         params=PipelineParams(audio_out_sample_rate=VOICE.sample_rate, enable_metrics=True),
     )
 
     @transport.event_handler("on_client_connected")
-    async def greet(transport: BaseTransport, client: object) -> None:
-        await worker.queue_frames([TTSSpeakFrame("你好，很高兴认识你。", append_to_context=True)])
+    async def connected(transport: BaseTransport, client: object) -> None:
+        await begin(worker, brain, pair)
 
     @transport.event_handler("on_client_disconnected")
     async def end(transport: BaseTransport, client: object) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import soundfile
 from pipecat.evals.scenario import EvalScenarioFile
 from pipecat.evals.session import EvalSession, EvalSessionParams
 
-from tests.agent.endpoint import Endpoint
+from tests.agent.endpoint import Endpoint, delta
 from tests.agent_process import free_port
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -37,14 +38,14 @@ def test_the_pipeline_speaks(tmp_path):
 
 @pytest.fixture
 def bot(tmp_path):
-    """`bot(url)` -> the port of a bot whose brain is there."""
+    """`bot(url)` -> the port of a bot whose brain is there, bot.py or another."""
     running = []
 
-    def start(url):
+    def start(url, name="bot.py"):
         port = free_port()
         with (tmp_path / "log").open("w") as log:
             process = subprocess.Popen(
-                [sys.executable, EXAMPLES / "bot.py", "--host", "127.0.0.1", "--port", str(port)],
+                [sys.executable, EXAMPLES / name, "--host", "127.0.0.1", "--port", str(port)],
                 cwd=tmp_path,
                 env={**os.environ, "OPENAI_BASE_URL": url, "OPENAI_API_KEY": "any"},
                 stdout=log,
@@ -82,3 +83,33 @@ async def test_the_bot_passes_its_evals(tmp_path, bot):
     said = [(message["role"], message["content"]) for message in endpoint.requests[-1]["messages"]]
     assert ("assistant", "你好，很高兴认识你。") in said
     assert ("user", "今天天气怎么样？") in said
+
+
+class Waiter(Endpoint):
+    """A brain that asks, and notes what it is told."""
+
+    calls = {"三位。": ("note_people", '{"people": 3}'), "晚上七点。": ("note_time", '{"time": "晚上七点"}')}
+
+    async def _answer(self, request):
+        last = self.requests[-1]["messages"][-1]
+        if last["role"] != "user":
+            return await super()._answer(request)
+        name, arguments = self.calls[last["content"]]
+        call = {"index": 0, "id": f"call_{name}", "function": {"name": name, "arguments": arguments}}
+        return await self._stream(request, delta(tool_calls=[call]), b"data: [DONE]\n\n")
+
+
+async def test_the_flow_passes_its_evals_step_by_step(tmp_path, bot):
+    (scenario,) = EvalScenarioFile.load(EXAMPLES / "flow_eval.yaml")
+    waiter = Waiter()
+    waiter.text = "请问一下？"
+    async with waiter.running() as url:
+        port = await asyncio.to_thread(bot, url, "flow.py")
+        params = EvalSessionParams(default_timeout_ms=60_000)
+        result = await EvalSession.from_scenario(scenario, f"ws://127.0.0.1:{port}/ws", params=params).run()
+    assert result.passed, (result, (tmp_path / "log").read_text())
+    offered = [[tool["function"]["name"] for tool in request["tools"]] for request in waiter.requests]
+    assert offered == [["note_people"], ["note_people"], ["note_time"], ["note_time"]]
+    said = [float(seconds) for seconds in re.findall(r"'audio': ([\d.]+)", (tmp_path / "log").read_text())]
+    assert len(said) == 3
+    assert said[2] > 2 * max(said[:2]), "what was noted was not said"
