@@ -20,6 +20,7 @@ from tests.agent_process import ROOT, free_port
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 
 CALL = re.compile(r"^\d+ +(connect|sendto|sendmsg|sendmmsg)\((.*)")
+RESUMED = re.compile(r"^\d+ +<\.\.\. \w+ resumed>(.*)")
 ADDRESS = re.compile(r'inet_(?:addr\(|pton\(AF_INET6, )"([^"]+)"|->\[?([0-9a-f.:]+?)\]?:\d+\]')
 LOOKUP = re.compile(r"htons\(53\)|->\S+:53\]|systemd\.resolve|/run/systemd/resolve/io")
 
@@ -35,10 +36,24 @@ def is_here(address):
     return True
 
 
+def calls(log):
+    """The lines of a log of strace; a call that others came between is put together again."""
+    begun = {}
+    for line in log.read_text(errors="replace").splitlines():
+        thread = line.split(" ", 1)[0]
+        if line.endswith("<unfinished ...>"):
+            begun[thread] = line.removesuffix("<unfinished ...>")
+        elif (rest := RESUMED.match(line)) and thread in begun:
+            yield begun.pop(thread) + rest[1]
+        else:
+            yield line
+    yield from begun.values()
+
+
 def strangers(log):
     """The system calls that looked up a name or sent anything beyond this machine."""
     found = []
-    for line in log.read_text(errors="replace").splitlines():
+    for line in calls(log):
         call = CALL.match(line)
         if call is None or (call[1] == "connect" and "<UDP" in call[2]):
             continue  # connecting a datagram socket sends nothing: it is how one's own address is found out
@@ -126,6 +141,19 @@ def test_the_watcher_sees_who_speaks(tmp_path, program):
     with Watched(tmp_path, "-c", f"import contextlib\nwith contextlib.suppress(OSError):\n  {program}") as command:
         command.end()
     assert strangers(command.log)
+
+
+def test_the_watcher_puts_a_call_together_that_another_thread_came_between(tmp_path):
+    log = tmp_path / "network.log"
+    log.write_text(
+        "7  sendmmsg(24<UDP:[192.0.2.2:55006->192.0.2.53:53]>,  <unfinished ...>\n"
+        "8  socket(AF_INET, SOCK_STREAM, IPPROTO_IP) = 3<TCP:[9]>\n"
+        '7  <... sendmmsg resumed>[{msg_iov=[{iov_base="\\7example\\0"}]}], 2, MSG_NOSIGNAL) = 2\n'
+        '9  connect(3<TCP:[10]>, {sin_port=htons(443), sin_addr=inet_addr("192.0.2.9")}, <unfinished ...>\n'
+    )
+    sent, connected = strangers(log)
+    assert "example" in sent
+    assert "192.0.2.9" in connected
 
 
 def test_the_watcher_lets_this_machine_talk_to_itself(tmp_path):
