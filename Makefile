@@ -10,7 +10,7 @@ run: .venv/run.stamp
 test: .venv/test.stamp lint
 	.venv/bin/python -m pytest --durations=20 $(ARGS)
 
-# What can be told in two minutes: no browser, no telephone, no listening.
+# What can be told in a minute: no browser, no telephone, no listening.
 check: .venv/test.stamp lint
 	.venv/bin/python -m pytest -q -m "not e2e and not quality" tests/g2p tests/test_architecture.py tests/test_messages.py \
 		tests/test_deployment.py $(ARGS)
