@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from agent.turns.words import Cues, cues
+from agent.turns.words import Cues, breaks_off, cues
 
 WEIGHTS = Path(__file__).with_name("weights.json")
+NUMBER_OVER = 0.02
+"""The probability that somebody has finished who has said 138 of a telephone number."""
 SHORTEST_WAIT = 0.25
 """Seconds of silence after which the surest end is taken for one."""
 
@@ -62,7 +64,9 @@ class Patience:
         return cls(**json.loads(WEIGHTS.read_text(encoding="utf-8")))
 
     def probability(self, pause: Pause) -> float:
-        """That the turn is over."""
+        """That the turn is over; hardly, where a number breaks off."""
+        if pause.heard and breaks_off(pause.stretches, pause.question):
+            return NUMBER_OVER
         score = sum(self.weights[name] * value for name, value in features(pause).items())
         return 1 / (1 + math.exp(-score))
 

@@ -34,6 +34,12 @@ _YES_OR_NO = re.compile(
 _TRAILS_OFF = re.compile(r"(?:[,，、…—]|\.\.\.?|-)\s*$")
 _DIGIT = re.compile(r"[0-9零〇一二三四五六七八九幺]|\b(?:zero|oh|one|two|three|four|five|six|seven|eight|nine)\b")
 _ENDS_IN_DIGIT = re.compile(rf"(?:{_DIGIT.pattern}|[a-z])$")
+_LAST_GROUPS = re.compile(r"(?:[0-9零〇一二三四五六七八九幺][\s-]?){3,}(?=[\s。．.，,、…—-]*$)")
+_SHORT_NUMBER = re.compile(r"1[12][0-9]|1[012][0-9]{3}|9[0-9]{4}")
+"""110, 10086, 95588: numbers of services, which are whole."""
+BROKEN_OFF = 0.4
+"""The share of digits without which a number is not over. A local number of seven or eight digits may be; what begins
+with 1 is a mobile's, which has eleven."""
 _PLACE = re.compile(r"地址|住在|住哪|送到|寄到|位置|门牌|\b(?:address|live|lives|deliver|ship)\b")
 _NUMBER_ASKED = re.compile(r"号|码|电话|证件|几位|密码|\b(?:number|code|phone|digits|zip|id)\b")
 _LENGTHS = (
@@ -121,6 +127,21 @@ def cues(stretches: Sequence[str], question: str = "") -> Cues:
         fragment=float(not question and len(stretches) < 2 and hardly and not closed),
         brief=float(characters <= 2 or (text.isascii() and " " not in text)),
     )
+
+
+def breaks_off(stretches: Sequence[str], question: str = "") -> bool:
+    """Whether a number breaks off: a group of its digits was said, and much of what its kind has is missing.
+
+    Args:
+        stretches: The transcripts of this turn so far.
+        question: What the agent said last.
+    """
+    found = _LAST_GROUPS.search(_joined(stretches).lower())
+    said = re.sub(r"[\s-]", "", found[0]) if found else ""
+    if len(said) < 3 or _SHORT_NUMBER.fullmatch(said):
+        return False
+    missing = cues(stretches, question).number_open
+    return missing > 0 if said[0] in "1一幺" else missing >= BROKEN_OFF
 
 
 def announces(text: str, question: str = "") -> bool:

@@ -367,6 +367,29 @@ async def test_a_finished_question_ends_the_turn_with_its_words():
         assert await turn.next() in (("over",), ("confirmed",))
 
 
+@pytest.mark.parametrize(
+    ("question", "stretches", "broken"),
+    [
+        ("", ["我的电话是138。"], True),
+        ("", ["我的电话是138", "0013"], True),
+        ("", ["我的电话是138 0013"], True),
+        ("", ["我的电话是一三八"], True),
+        ("请问您的身份证号是多少？", ["310104"], True),
+        ("", ["我的电话是138", "0013", "8000"], False),
+        ("", ["我的电话是6532", "1234"], False),
+        ("", ["请帮我打电话给110。"], False),
+        ("请问您的电话？", ["10086"], False),
+        ("请问您的验证码？", ["384291"], False),
+        ("", ["我的电话是138开头的"], False),
+        ("", ["一共三百二十一"], False),
+    ],
+)
+def test_a_number_that_breaks_off_is_waited_for_however_it_sounds(question, stretches, broken):
+    patience = Patience.packaged()
+    waits = [patience.wait(Pause(sound, stretches, question=question), 2.5) for sound in (0.05, 0.95)]
+    assert (min(waits) > 2.2) is broken
+
+
 async def test_half_a_number_is_waited_for_and_answered_once():
     context = LLMContext(messages=[{"role": "assistant", "content": "请问您的手机号是多少？"}])
     async with Ending(0.6, context=context, longest=30) as turn:
