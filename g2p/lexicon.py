@@ -13,8 +13,7 @@ from pathlib import Path
 from g2p.ipa import kokoro_letters
 from g2p.lexicon_file import FILE_NAME, HANZI, HAS_TONE, Entry, Problem, parse_entry, read
 from g2p.mandarin import numbered
-from pipecat_glm_tts.folders import own_folders as _own_folders
-from pipecat_glm_tts.folders import user_folder as _user_folder
+from pipecat_glm_tts.folders import own_folders, user_folder
 
 _ALL_HANZI = re.compile(f"{HANZI.pattern}+")
 _BRACKET = re.compile(r"\[([^\[\]\n]{1,80})\]")
@@ -218,8 +217,8 @@ def own_dictionary() -> Path:
     if read is not None and (read.parent != _BESIDE or (_BESIDE.parent / "pyproject.toml").is_file()):
         return read
     if os.environ.get("GLM_TTS_CONFIGS") or Path("configs").is_dir():
-        return next(_own_folders()).absolute() / FILE_NAME
-    return _user_folder() / FILE_NAME
+        return next(own_folders()).absolute() / FILE_NAME
+    return user_folder() / FILE_NAME
 
 
 _BESIDE = Path(__file__).absolute().parents[1] / "configs"
@@ -227,5 +226,5 @@ _BESIDE = Path(__file__).absolute().parents[1] / "configs"
 
 
 def _first_dictionary() -> Path | None:
-    folders = (*_own_folders(), _user_folder(), _BESIDE)
+    folders = (*own_folders(), user_folder(), _BESIDE)
     return next((path for folder in folders if (path := folder.absolute() / FILE_NAME).is_file()), None)

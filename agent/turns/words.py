@@ -34,7 +34,7 @@ _YES_OR_NO = re.compile(
 _TRAILS_OFF = re.compile(r"(?:[,，、…—]|\.\.\.?|-)\s*$")
 _DIGIT = re.compile(r"[0-9零〇一二三四五六七八九幺]|\b(?:zero|oh|one|two|three|four|five|six|seven|eight|nine)\b")
 _ENDS_IN_DIGIT = re.compile(rf"(?:{_DIGIT.pattern}|[a-z])$")
-_LAST_GROUPS = re.compile(r"(?:[0-9零〇一二三四五六七八九幺][\s-]?){3,}(?=[\s。．.，,、…—-]*$)")
+_LAST_GROUPS = re.compile(r"(?:[0-9零〇一二三四五六七八九幺][\s-]?){3,}$")
 _SHORT_NUMBER = re.compile(r"1[12][0-9]|1[012][0-9]{3}|9[0-9]{4}")
 """110, 10086, 95588: numbers of services, which are whole."""
 BROKEN_OFF = 0.4
@@ -70,6 +70,8 @@ class Cues:
     """如果, because: the main clause is still missing."""
     number_open: float
     """The share of digits that is missing from a number of this kind."""
+    number_broken: float
+    """A group of its digits, behind which the rest must come."""
     number_whole: float
     """As many digits."""
     number_unknown: float
@@ -104,6 +106,7 @@ def cues(stretches: Sequence[str], question: str = "") -> Cues:
     counted = expected is not None and digits > 0
     number = counted or (digits > 1 and (asked_for_number or _NUMBER_ASKED.search(text) is not None))
     characters = sum(char.isalnum() for char in text)
+    missing = max(0.0, 1 - digits / min(expected)) if counted and expected else 0.0
     closed = asks or bool(grammar.CLOSED.search(text))
     hardly = text.count(" ") < 3 if text.isascii() else characters < 5
     items = len(stretches) < 2 and _ITEMS.search(text) and not question
@@ -119,7 +122,8 @@ def cues(stretches: Sequence[str], question: str = "") -> Cues:
             and not grammar.MAIN.search(text[2:])
             and not asks
         ),
-        number_open=max(0.0, 1 - digits / min(expected)) if counted and expected else 0.0,
+        number_open=missing,
+        number_broken=float(missing > 0 and _breaks_off(text, missing)),
         number_whole=float(bool(counted and expected and digits >= min(expected))),
         number_unknown=float(bool(number and not counted and _ENDS_IN_DIGIT.search(text))),
         list_open=0.0 if _LAST_OF_LIST.search(last) else 1.0 if listing else 0.5 if items else 0.0,
@@ -129,19 +133,13 @@ def cues(stretches: Sequence[str], question: str = "") -> Cues:
     )
 
 
-def breaks_off(stretches: Sequence[str], question: str = "") -> bool:
-    """Whether a number breaks off: a group of its digits was said, and much of what its kind has is missing.
-
-    Args:
-        stretches: The transcripts of this turn so far.
-        question: What the agent said last.
-    """
-    found = _LAST_GROUPS.search(_joined(stretches).lower())
+def _breaks_off(text: str, missing: float) -> bool:
+    """Whether a text ends in a group of digits, of a number that cannot be over without that share of its digits."""
+    found = _LAST_GROUPS.search(text)
     said = re.sub(r"[\s-]", "", found[0]) if found else ""
     if len(said) < 3 or _SHORT_NUMBER.fullmatch(said):
         return False
-    missing = cues(stretches, question).number_open
-    return missing > 0 if said[0] in "1一幺" else missing >= BROKEN_OFF
+    return said[0] in "1一幺" or missing >= BROKEN_OFF
 
 
 def announces(text: str, question: str = "") -> bool:

@@ -313,21 +313,26 @@ def show_cost(found: Iterable[Moment]) -> None:
     print(f"the decision: p50 {p50:.2f} ms, p99 {p99:.2f} ms of {len(seconds)}")
 
 
+GIVEN = {"number_broken": -6.0}
+"""Weights of what is known beforehand and not to be learnt from a few scripts."""
+
+
 def train(found: list[Moment], file: Path = WEIGHTS) -> None:
     """Fit the weights on pauses of the development half."""
     rows = [(features(p), m.lasts is None) for m in found for p in (m.heard, m.unheard)]
-    names = list(rows[0][0])
+    names = [name for name in rows[0][0] if name not in GIVEN]
+    given = np.array([sum(weight * values[name] for name, weight in GIVEN.items()) for values, _ in rows])
     x = np.array([[values[name] for name in names] for values, _ in rows])
     y = np.array([over for _, over in rows], float)
     balance = np.where(y > 0, len(y) / (2 * y.sum()), len(y) / (2 * (len(y) - y.sum())))
     weights = np.zeros(len(names))
     for _ in range(60):  # Newton's method; a ridge keeps rare cues modest
-        p = 1 / (1 + np.exp(-x @ weights))
+        p = 1 / (1 + np.exp(-(x @ weights + given)))
         gradient = x.T @ (balance * (p - y)) + weights
         curvature = (x * (balance * p * (1 - p))[:, None]).T @ x + np.eye(len(names))
         weights -= np.linalg.solve(curvature, gradient)
     fitted = {
-        "weights": {name: round(float(w), 3) for name, w in zip(names, weights, strict=True)},
+        "weights": {name: round(float(w), 3) for name, w in zip(names, weights, strict=True)} | GIVEN,
         "sure": 0.75,
         "middle": 1.0,
     }

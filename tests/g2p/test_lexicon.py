@@ -166,7 +166,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     package.mkdir(parents=True)
     (package / "G2P_replace_dict.jsonl").write_text('{"word": "乐高", "phoneme": "lè gāo"}\n', encoding="utf-8")
     monkeypatch.setattr(lexicon, "_BESIDE", package)
-    monkeypatch.setattr(lexicon, "_user_folder", lambda: tmp_path / "home")
+    monkeypatch.setattr(lexicon, "user_folder", lambda: tmp_path / "home")
     monkeypatch.delenv("GLM_TTS_CONFIGS", raising=False)
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
