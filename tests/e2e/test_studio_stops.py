@@ -80,6 +80,7 @@ def idle_within(synthesizer, seconds):
 @pytest.mark.parametrize(("how", "streaming"), [("stop", True), ("reload", True), ("close", False)])
 def test_the_engine_stops_with_the_page(studio, synthesizer, how, streaming):
     page = studio()
+    page.wait_for_function("document.querySelector('#preset input').value")  # which sets the box below when it arrives
     page.locator("#stream input").set_checked(streaming)
     page.locator("#text textarea").fill(BOOK)
     page.locator("#go").click()
