@@ -65,6 +65,7 @@ import tts_service
 from agent.brain import demo as demo_brain
 from agent.brain.functions import named_functions
 from agent.brain.greeting import opening
+from agent.brain.held import tell_what_is_held
 from agent.brain.keypad import Keypad
 from agent.brain.llm import INSTRUCTIONS, TOOLS, EndpointLLM
 from agent.brain.mother_tongue import MotherTongue
@@ -392,9 +393,10 @@ def make_ears(models: Models, settings: EarsSettings, glimpses: bool = False) ->
 
 def make_brain(settings: BrainSettings) -> LLMService[Any]:
     """The brain for one conversation."""
-    if named := named_brain(settings):
-        return named.make()
-    return demo_brain.DemoBrain() if settings.is_demo else EndpointLLM(settings)
+    named = named_brain(settings)
+    brain = named.make() if named else demo_brain.DemoBrain() if settings.is_demo else EndpointLLM(settings)
+    tell_what_is_held(brain)
+    return brain
 
 
 def make_voice(models: Models, settings: Settings) -> GLMTTSService:

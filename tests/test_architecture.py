@@ -53,7 +53,7 @@ ROOMS = {
         *CONTRACT,
     ],
     "agent": ["agent", "g2p", "tts_service"],
-    "agent.brain": ["agent.settings", "g2p", "tts_service.service"],
+    "agent.brain": ["agent.settings", "g2p", "tts_service.service", "tts_service.rehearsal"],
     "agent.ears": ["agent.turns", "tts_service.voices", "tts_service.engine"],
     "agent.turns": ["agent.settings"],
     "agent.realtime": ["agent.pipeline", "agent.settings", "agent.brain", "tts_service"],

@@ -22,6 +22,7 @@ from pipecat.frames.frames import (
     EndFrame,
     ErrorFrame,
     Frame,
+    InterruptionFrame,
     LLMAssistantPushAggregationFrame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
@@ -45,6 +46,7 @@ from g2p.lexicon import markup
 from g2p.mandarin import HANZI
 from pipecat_glm_tts.wording import tr
 from tts_service.engine import Busy, Closed, SpeechError, SynthesisOptions, UnknownVoice
+from tts_service.rehearsal import HeldAnswerFrame, Rehearsal
 from tts_service.speech.audible import SILENT, Audible
 from tts_service.speech.segmenter import Segment
 from tts_service.speech.spoken import End, Fault, Speech
@@ -154,6 +156,7 @@ class GLMTTSService(TTSService):
         self._audible = replace(audible, at="beginning")
         self._max_lead = max_lead
         self._speeches: dict[str, Speech] = {}
+        self._rehearsal = Rehearsal()
         self._pumps: set[asyncio.Task[None]] = set()
         """Those of speeches that were interrupted, too: they end a moment later."""
         self._revision = 0
@@ -236,35 +239,59 @@ class GLMTTSService(TTSService):
     @traced_tts
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         """Feed text to the context's speech; its audio arrives through the context as it is made."""
-        speech = self._speeches.get(context_id)
-        if speech is None:
-            speech = self._speeches[context_id] = Speech(context_id, self.sample_rate)
-            pump = self.create_task(self._pump(speech), name=f"speech {context_id}")
-            self._pumps.add(pump)
-            pump.add_done_callback(self._pumps.discard)
-        try:
-            self._cast(speech)
-        except SpeechError as error:
-            speech.failed, speech.faulty = True, not isinstance(error, Busy)
-            yield ErrorFrame(error=str(error), exception=error, category=_category(error))
-        speech.feed(self._transcript.unfed(context_id))
+        await self._say(context_id, self._transcript.unfed(context_id))
         if context_id != self._turn_context_id:  # text outside of a turn: nothing will end it
             await self.flush_audio(context_id)
         yield None
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """Note what the LLM writes, before an aggregator takes the spaces from it."""
+        """Note what the LLM writes, before an aggregator takes the spaces from it, and what it holds back."""
         if isinstance(frame, LLMTextFrame):
             if not (frame.skip_tts or self._is_streaming_tokens):
                 self._transcript.note(frame.text)
             await asyncio.sleep(0)  # a queue full of tokens never waits by itself, and others want their turn
+        elif isinstance(frame, HeldAnswerFrame) and self._is_streaming_tokens:
+            self._rehearsal.get_ready(frame, self._revision, self._held_speech)
+        elif isinstance(frame, InterruptionFrame):
+            self._rehearsal.drop()
         await super().process_frame(frame, direction)
 
     async def flush_audio(self, context_id: str | None = None) -> None:
         """The context's text is complete."""
+        if context_id and self._rehearsal.is_asked_by(context_id):
+            await self._say(context_id, "", whole=True)
         speech = self._speeches.get(context_id) if context_id else None
         if speech is not None:
             speech.end()
+
+    async def _say(self, context_id: str, text: str, *, whole: bool = False) -> None:
+        """Feed text to a context's speech, which may be the one that was got ready for it."""
+        speech = self._speeches.get(context_id)
+        if speech is None:
+            ready = self._rehearsal.take(context_id, text, self._revision, whole=whole)
+            if ready is None:
+                return
+            speech, text = ready
+            speech = speech or Speech(context_id, self.sample_rate)
+            self._begin(speech, context_id)
+        try:
+            self._cast(speech)
+        except SpeechError as error:
+            speech.failed, speech.faulty = True, not isinstance(error, Busy)
+            frame = ErrorFrame(error=str(error), exception=error, category=_category(error))
+            await self.append_to_audio_context(context_id, frame)
+        if not speech.failed:
+            self._audible = SILENT
+        speech.feed(text)
+
+    def _begin(self, speech: Speech, context_id: str) -> None:
+        """Play a speech into an audio context."""
+        speech.context_id = context_id
+        speech.play(self._max_lead)
+        self._speeches[context_id] = speech
+        pump = self.create_task(self._pump(speech), name=f"speech {context_id}")
+        self._pumps.add(pump)
+        pump.add_done_callback(self._pumps.discard)
 
     async def stop(self, frame: EndFrame) -> None:
         """Say what has been written of an answer that the end of the pipeline cuts off."""
@@ -316,6 +343,19 @@ class GLMTTSService(TTSService):
         """
         if speech.failed or speech.revision == self._revision:
             return
+        self._open(speech, max_lead=self._max_lead)
+
+    def _held_speech(self) -> Speech:
+        """A speech whose first sound is made and kept.
+
+        Raises:
+            SpeechError: The synthesizer refuses.
+        """
+        speech = Speech("", self.sample_rate)
+        self._open(speech, max_lead=0.0, real_time=False)
+        return speech
+
+    def _open(self, speech: Speech, **how_far: Any) -> None:
         assert self._synthesizer is not None
         speech.revision = self._revision
         speech.open_passage(
@@ -324,11 +364,10 @@ class GLMTTSService(TTSService):
                 voice=_given(self._settings.voice),
                 options=self._check(self._settings),
                 lexicon=_given(self._settings.lexicon),
-                max_lead=self._max_lead,
                 audible=self._audible,
+                **how_far,
             )
         )
-        self._audible = SILENT
 
     # Sound and words out
 
@@ -440,6 +479,7 @@ class GLMTTSService(TTSService):
             speech.cancel()
 
     async def _abandon_all(self) -> None:
+        self._rehearsal.drop()
         for context_id in list(self._speeches):
             self._abandon(context_id)
         for pump in list(self._pumps):

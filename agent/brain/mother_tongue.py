@@ -10,6 +10,7 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.settings import is_given
 
 from agent.brain.llm import is_chinese, last_user_text
+from tts_service.rehearsal import HeldAnswerFrame
 from tts_service.service import GLMTTSSettings
 
 
@@ -33,9 +34,14 @@ class MotherTongue(FrameProcessor):
         await super().process_frame(frame, direction)
         if isinstance(frame, TTSUpdateSettingsFrame) and frame.delta is not None and is_given(frame.delta.voice):
             self._chosen = True
-        if isinstance(frame, LLMFullResponseStartFrame) and not self._chosen:
-            voice = self._voice_for("zh" if is_chinese(last_user_text(self._context)) else "en")
-            if voice is not None and voice != self._speaking:
-                self._speaking = voice
-                await self.push_frame(TTSUpdateSettingsFrame(delta=GLMTTSSettings(voice=voice)))
+        if isinstance(frame, LLMFullResponseStartFrame):
+            await self._speak_as(last_user_text(self._context))
+        elif isinstance(frame, HeldAnswerFrame) and any(map(str.isalpha, frame.text)):
+            await self._speak_as(frame.text)  # what it answers is not in the context yet
         await self.push_frame(frame, direction)
+
+    async def _speak_as(self, text: str) -> None:
+        voice = None if self._chosen else self._voice_for("zh" if is_chinese(text) else "en")
+        if voice is not None and voice != self._speaking:
+            self._speaking = voice
+            await self.push_frame(TTSUpdateSettingsFrame(delta=GLMTTSSettings(voice=voice)))

@@ -241,8 +241,11 @@ class EndOfTurnStop(BaseUserTurnStopStrategy):
         await self._weigh()
 
     async def _weigh(self) -> None:
-        """Set the time at which the turn will be over, and begin the answer if it likely is."""
-        if not self._in_turn or self._speaking or self._silent_since is None or self._listening:
+        """Begin the answer if the turn is likely over, and set the time at which it will be.
+
+        The answer does not wait for the audio detector, only the end does.
+        """
+        if not self._in_turn or self._speaking or self._silent_since is None:
             return
         heard = not self._awaited
         words = self._stretches + ([self._interim] if self._interim else [])
@@ -250,6 +253,10 @@ class EndOfTurnStop(BaseUserTurnStopStrategy):
         probability = self._patience.probability(pause)
         wait = self._patience.seconds(probability, self._longest)
         logger.debug(f"{self}: end of turn {probability:.2f}, waiting {wait:.2f} s: {pause}")
+        if self._listening:
+            if heard and probability >= self._likely:
+                await self._answer_ahead()
+            return
         if not heard:
             wait = max(wait, self._words_take)
         await self._stop_waiting(listening=False)
@@ -258,7 +265,7 @@ class EndOfTurnStop(BaseUserTurnStopStrategy):
             await self._over()
             return
         self._timer = self.task_manager.create_task(self._wait(left), f"{self}::wait")
-        if self._speculate and heard and probability >= self._likely:
+        if heard and probability >= self._likely:
             await self._answer_ahead()
 
     async def _wait(self, seconds: float) -> None:
@@ -282,7 +289,9 @@ class EndOfTurnStop(BaseUserTurnStopStrategy):
         return " ".join(self._stretches)
 
     async def _answer_ahead(self) -> None:
-        if (self._speculation and self._speculation.text == self._text) or self._refused == self._text:
+        if not self._speculate or self._refused == self._text:
+            return
+        if self._speculation and self._speculation.text == self._text:
             return
         await self._withdraw()
         self._speculation = UserTurnSpeculation(text=self._text)

@@ -9,6 +9,7 @@ from agent.brain.mother_tongue import MotherTongue
 from agent.pipeline import Models
 from agent.settings import VoiceSettings
 from tests.pipeline import run_test
+from tts_service.rehearsal import HeldAnswerFrame
 from tts_service.service import GLMTTSSettings
 
 ENGLISH, CHINESE = "What time is it?", "现在 OK 吗？"
@@ -45,3 +46,11 @@ async def test_whoever_is_chosen_in_the_conversation_speaks_from_then_on(change,
     down, _ = await run_test(processor, frames_to_send=[chosen, LLMFullResponseStartFrame(), LLMTextFrame("…")])
     set_to = [frame.delta.voice for frame in down if isinstance(frame, TTSUpdateSettingsFrame)]
     assert [voice for voice in set_to if is_given(voice)] == voices
+
+
+async def test_who_will_speak_is_known_before_an_answer_that_is_held_back():
+    processor = MotherTongue(LLMContext([{"role": "user", "content": CHINESE}]), {"en": "rose", "zh": "lian"}.get)
+    held = [HeldAnswerFrame("12 "), HeldAnswerFrame("12 plus"), HeldAnswerFrame("12 plus 3")]
+    down, _ = await run_test(processor, frames_to_send=held)
+    assert [frame.delta.voice for frame in down if isinstance(frame, TTSUpdateSettingsFrame)] == ["rose"]
+    assert [frame for frame in down if isinstance(frame, HeldAnswerFrame)] == held

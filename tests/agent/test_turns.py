@@ -325,7 +325,11 @@ class Ending:
     async def __aenter__(self):
         strategy = await set_up(self.strategy)
 
+        self.listened = asyncio.Event()
+        self.listened.set()
+
         async def probability():
+            await self.listened.wait()
             return self.sound
 
         strategy._sound.probability = probability
@@ -388,6 +392,23 @@ def test_a_number_that_breaks_off_is_waited_for_however_it_sounds(question, stre
     patience = Patience.packaged()
     waits = [patience.wait(Pause(sound, stretches, question=question), 2.5) for sound in (0.05, 0.95)]
     assert (min(waits) > 2.2) is broken
+
+
+async def test_the_brain_begins_with_the_words_and_the_turn_ends_with_the_sound():
+    async with Ending(0.99) as turn:
+        turn.listened.clear()
+        await turn.frames(ended(), said("现在几点了？"))
+        assert await turn.next() == ("answer ahead", "现在几点了？")
+        assert turn.happened.empty()
+        turn.listened.set()
+        assert await turn.next() == ("confirmed",)
+
+
+async def test_the_brain_does_not_begin_with_half_a_sentence():
+    async with Ending(0.01, longest=30) as turn:
+        turn.listened.clear()
+        await turn.frames(ended(), said("我的电话是138"))
+        assert turn.happened.empty()
 
 
 async def test_half_a_number_is_waited_for_and_answered_once():

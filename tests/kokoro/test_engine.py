@@ -8,6 +8,7 @@ import pytest
 from g2p import analyze
 from tts_service.engine import SpeechError, StopSignal, SynthesisOptions, UnknownVoice, Voice
 from tts_service.kokoro.cast import CAST
+from tts_service.kokoro.engine import PREROLL
 
 RATE = 24000
 SENTENCE = "今天天气很好，我们去公园散步吧。"
@@ -39,6 +40,17 @@ def test_the_first_chunk_is_small_and_comes_before_the_rest_is_computed(engine):
     first = next(chunks)
     assert 0.1 < first.seconds <= 0.25
     assert sum(chunk.seconds for chunk in chunks) > 4 * first.seconds
+
+
+@pytest.mark.parametrize("text", ["好的，", "他说，", "四月，"])
+def test_an_answer_sounds_at_once_and_loses_nothing_that_can_be_heard(engine, monkeypatch, text):
+    first = samples(speak(engine, text))
+    assert np.flatnonzero(loud(first, -40.0))[0] * 120 / RATE <= 0.035
+    monkeypatch.setattr("tts_service.kokoro.engine.FIRST_PREROLL", PREROLL)
+    more = samples(speak(engine, text))
+    left_out = more[: len(more) - len(first)]
+    assert 0 < len(left_out) / RATE <= 0.03
+    assert np.abs(left_out).max() < 0.01 * np.abs(more).max()
 
 
 def test_chunks_do_not_click(engine):

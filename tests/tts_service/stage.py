@@ -32,7 +32,7 @@ class Loudspeaker(BaseOutputTransport):
     """Plays in real time, like a sound card, and keeps what it played."""
 
     def __init__(self):
-        super().__init__(TransportParams(audio_out_enabled=True, audio_out_10ms_chunks=2))
+        super().__init__(TransportParams(audio_out_enabled=True, audio_out_10ms_chunks=2, audio_out_end_silence_secs=0))
         self.pcm = bytearray()
         self.heard = asyncio.Event()
         self._more = asyncio.Condition()

@@ -40,6 +40,8 @@ CHUNKS = (16, 24, 32, 48, 64, 80)
 """Frames a chunk, the last repeated: a small first one, and each ready before those ahead of it have been played."""
 PREROLL, TAIL = 3, 4
 """Frames kept around what can be heard of a piece; the model itself adds about 0.4 s of silence at either end."""
+FIRST_PREROLL = 1
+"""Likewise before the first piece, which somebody waits for."""
 PAUSES = {",": 0.1, ":": 0.14, ";": 0.2, "—": 0.14, "…": 0.3, ".": 0.32, "!": 0.32, "?": 0.32, "": 0.0}
 """Seconds of silence between two pieces by the mark that ends the first, beside tail and pre-roll."""
 PARAGRAPH_PAUSE = 0.65
@@ -191,13 +193,14 @@ class KokoroEngine:
         silence = history[-1] / (speed * voice.rate) if history else 0.0  # what the piece before is to be followed by
         utterance = self._network.begin(piece.tokens(), voice, speed, should_stop, piece.english(pronunciation))
         utterance.settle(utterance.audible[0] + _most(CHUNKS[0]), should_stop)
-        start, end, timings = _layout(utterance, piece, pronunciation, begun + silence, silence)
+        preroll = PREROLL if history else FIRST_PREROLL
+        start, end, timings = _layout(utterance, piece, pronunciation, begun + silence, silence, preroll)
         history.append(_pause(piece, pronunciation) * voice.pause)
 
         until, position, told = begun, start, 0
         for size in _chunk_sizes():
             if utterance.settle(position + _most(size), should_stop):
-                _, end, timings = _layout(utterance, piece, pronunciation, begun + silence, silence)
+                _, end, timings = _layout(utterance, piece, pronunciation, begun + silence, silence, preroll)
             stop = end if end - position < _most(size) else position + size
             samples = _limited(utterance.samples(position, stop, should_stop))
             if position == start:
@@ -237,15 +240,16 @@ def _pause(piece: Piece, pronunciation: Pronunciation) -> float:
 
 
 def _layout(
-    utterance: Utterance, piece: Piece, pronunciation: Pronunciation, begun: float, silence: float
+    utterance: Utterance, piece: Piece, pronunciation: Pronunciation, begun: float, silence: float, preroll: int
 ) -> tuple[int, int, tuple[CharTiming, ...]]:
     """The first frame that is said, one past the last, and when each span begins.
 
-    The first frame is said at `begun` seconds, after `silence` seconds in which nothing is.
+    The first frame is said at `begun` seconds, after `silence` seconds in which nothing is, and `preroll` frames before
+    the first that can be heard.
     """
     ends = 2 * np.cumsum(utterance.durations)
     first, last = utterance.audible
-    start, end = max(0, first - PREROLL), min(int(ends[-1]), last + TAIL)
+    start, end = max(0, first - preroll), min(int(ends[-1]), last + TAIL)
     begins = _begins(piece, ends, utterance.onsets) - start * FRAME / SAMPLE_RATE
     begins = begun + np.clip(begins, -silence, (end - start - 1) * FRAME / SAMPLE_RATE)
     return start, end, _timings(piece, pronunciation, begins)

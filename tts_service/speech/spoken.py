@@ -134,8 +134,13 @@ class Speech:
     def feed(self, text: str) -> None:
         """Add text as it is written; what comes after a failure is not spoken."""
         self._text += text
-        if self._utterances and not self.failed:
+        if text and self._utterances and not self.failed:
             self._utterances[-1].feed(text)
+
+    def play(self, max_lead: float) -> None:
+        """Play in real time what was opened to be kept back; see `Utterance.play`."""
+        for utterance in self._utterances:
+            utterance.play(max_lead)
 
     def end(self) -> None:
         """The text is complete."""
@@ -148,6 +153,11 @@ class Speech:
         for utterance in self._utterances:
             utterance.cancel()
         self.passages.put_nowait(None)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the engine has turned to it."""
+        return any(utterance.begun for utterance in self._utterances)
 
     @property
     def unfinished(self) -> bool:

@@ -91,7 +91,7 @@ class Report:
 class Utterance:
     """A text on its way to becoming speech. Made by `Synthesizer.open`.
 
-    `feed`, `end`, `cancel` and `played` may be called from any thread; the rest belongs to the engine thread.
+    `feed`, `end`, `cancel`, `played` and `play` may be called from any thread; the rest belongs to the engine thread.
 
     Attributes:
         voice: Who speaks.
@@ -208,6 +208,23 @@ class Utterance:
             self._played += seconds
             self._played_at = time.monotonic()
             self._wake.notify()
+
+    def play(self, max_lead: float) -> None:
+        """What was kept back until now is played in real time from here on.
+
+        Args:
+            max_lead: Seconds that synthesis may run ahead of playback.
+        """
+        with self._wake:
+            self._real_time, self._max_lead = True, max_lead
+            if self._heard_since is not None:
+                self._heard_since = time.monotonic()
+            self._wake.notify()
+
+    @property
+    def begun(self) -> bool:
+        """Whether any of it has been turned to."""
+        return self._segment is not None
 
     @property
     def cancelled(self) -> bool:
