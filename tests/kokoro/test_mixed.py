@@ -10,7 +10,7 @@ from tts_service.engine import StopSignal, SynthesisOptions, Voice
 from tts_service.kokoro.cast import Packaged
 from tts_service.kokoro.matching.matcher import Match
 from tts_service.kokoro.matching.voices import Matched
-from tts_service.kokoro.network import Front
+from tts_service.kokoro.mixing import Front
 from tts_service.kokoro.symbols import Piece
 
 
@@ -35,10 +35,19 @@ def test_stretches_of_another_front_are_set_in_at_this_ones_height():
         Front(np.full((2, 2 * sum(d)), value), np.full(2 * sum(d), hertz), np.zeros(2 * sum(d)), np.array(d))
         for value, hertz, d in ((0.0, 100.0, [1, 2, 1]), (1.0, 200.0, [2, 3, 2]))
     )
-    mixed = here.with_stretches(there, np.array([False, True, False]))
+    word = np.array([False, True, False])
+    mixed = here.with_stretches(there, word, 0 * word)
     assert mixed.durations.tolist() == [1, 3, 1]
     assert mixed.frames[0].tolist() == [0, 0, *[1] * 6, 0, 0]
     assert mixed.pitch.tolist() == [100] * 10
+
+
+def test_english_stands_apart_where_there_is_a_space():
+    loud = np.array([0, -1, -1, -1, 1, 1, 1, 1, 1, 1.0])
+    front = Front(np.zeros((2, 10)), np.full(10, 100.0), loud, np.array([2, 1, 1, 1]))
+    mixed = front.with_stretches(front, np.array([False, True, True, False]), np.array([1, 2, 0, 1]))
+    assert mixed.durations.tolist() == [2, 3, 1, 1]
+    assert mixed.energy.tolist() == [0, -1, -1, -1, *[-1] * 4, 1, 1, 1, 1, 1, 1]
 
 
 def test_only_the_english_word_changes(engine):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tts_service.engine import Voice
 
 if TYPE_CHECKING:
-    from tts_service.kokoro.voice import KokoroVoice
+    from tts_service.kokoro.voice import KokoroVoice, Normalisation
 
 TABLES = Path(__file__).with_name("voices.npz")
 """Made by `tts_service.kokoro.training.pack_voices`."""
@@ -51,8 +51,8 @@ CAST = (
 language is that language's."""
 FORMER = {"mei": "jf_gongitsune", "lan": "jf_alpha", "zhu": "jf_nezumi", "ju": "jf_tebukuro", "song": "jm_kumo"}
 """Names under which Japanese speakers were offered before there were native ones; they keep their sound."""
-ENGLISH = "af_heart"
-"""On whom the native speakers of Mandarin lean for an English word."""
+ENGLISH = {"f": "af_heart", "m": "am_michael"}
+"""On whom native speakers of Mandarin lean for an English word, by sex."""
 _LANGUAGES = {
     "a": ("美式英语", "American English"),
     "b": ("英式英语", "British English"),
@@ -95,27 +95,19 @@ def style_table(name: str) -> NDArray[np.float32]:
     return table
 
 
-def english_model(table: str) -> NDArray[np.float32] | None:
-    """The style table [510, 256] that a native speaker of Mandarin leans on for English words; None for the others."""
-    return style_table(ENGLISH) if native(table) == "zh" else None
+def english_model(table: str) -> KokoroVoice | None:
+    """On whom the voice of that table leans for English words inside Mandarin; None for all but its native speakers."""
+    return _spoken(ENGLISH[table[1]]) if native(table) == "zh" else None
 
 
 class Packaged(Mapping[str, "KokoroVoice"]):
     """The packaged voices as they are spoken with, by any of their names; each is made when it is first asked for."""
 
     def __init__(self) -> None:
-        from tts_service.kokoro.forecast import NORMALISATION
-        from tts_service.kokoro.voice import unpacked
-
         self._tables = {role.name: role.table for role in CAST} | FORMER | {name: name for name in table_names()}
-        with np.load(NORMALISATION) as arrays:
-            self._normalisations = unpacked(arrays)
 
     def __getitem__(self, name: str) -> KokoroVoice:
-        from tts_service.kokoro.voice import KokoroVoice
-
-        table = self._tables[name]
-        return KokoroVoice(style_table(table), self._normalisations[table], english=english_model(table))
+        return _spoken(self._tables[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tables)
@@ -127,6 +119,22 @@ class Packaged(Mapping[str, "KokoroVoice"]):
 def _description(name: str, table: str) -> str:
     (zh, en), (person, sex) = _LANGUAGES[table[0]], _SEXES[table[1]]
     return f"{name} · {person}，母语{zh} / {name} · {sex}, native {en}"
+
+
+@lru_cache(maxsize=64)
+def _spoken(table: str) -> KokoroVoice:
+    from tts_service.kokoro.voice import KokoroVoice
+
+    return KokoroVoice(style_table(table), _normalisations()[table], english=english_model(table))
+
+
+@lru_cache(maxsize=1)
+def _normalisations() -> dict[str, Normalisation]:
+    from tts_service.kokoro.forecast import NORMALISATION
+    from tts_service.kokoro.voice import unpacked
+
+    with np.load(NORMALISATION) as arrays:
+        return unpacked(arrays)
 
 
 @lru_cache(maxsize=1)

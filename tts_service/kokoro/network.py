@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -17,12 +16,12 @@ from pipecat_glm_tts.wording import tr
 from tts_service.engine import SpeechError, StopSignal
 from tts_service.kokoro.forecast import Forecast, summary
 from tts_service.kokoro.graphs.front import DURATIONS, ENERGY, FRAMES, PITCH
-from tts_service.kokoro.voice import FRAME, VOICED, KokoroVoice, Styling
+from tts_service.kokoro.mixing import ENGLISH_PAUSE, ENGLISH_TEMPO, ENGLISH_TIMBRE, Affines, English, Front
+from tts_service.kokoro.symbols import VOCABULARY
+from tts_service.kokoro.voice import FRAME, KokoroVoice, Styling
 
 CONTEXT, INNER_CONTEXT = 4, 1
 """Frames on either side that the 800 Hz and the 4,800 Hz stage compute beside those that are asked for."""
-ENGLISH_TEMPO = 0.6
-"""Of English words inside Mandarin: that fast as whom it leans on would say them."""
 REACH = CONTEXT + INNER_CONTEXT + 1
 """Frames that samples look ahead; one more, as the source is drawn from the middle of a frame to the next."""
 SHORTEST = 6
@@ -82,37 +81,6 @@ class Network(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Front:
-    """What the front tells of an utterance."""
-
-    frames: NDArray[np.float32]
-    """[512, n], 80 a second."""
-    pitch: NDArray[np.float32]
-    """Hz, [n]."""
-    energy: NDArray[np.float32]
-    """Logarithmic, [n]."""
-    durations: NDArray[np.int64]
-    """Of the tokens [T], in units of two frames."""
-
-    def with_stretches(self, other: Front, tokens: NDArray[np.bool_]) -> Front:
-        """This one, but for the tokens [T] that are marked: those as the other one says them, at this one's height."""
-        ends, others = (2 * np.append(0, np.cumsum(one.durations)) for one in (self, other))
-        heights = [one.pitch[one.pitch > VOICED] for one in (self, other)]
-        height = np.median(heights[0]) / np.median(heights[1]) if all(map(len, heights)) else 1.0
-        parts = []
-        for marked, run_of in itertools.groupby(range(len(tokens)), key=lambda i: bool(tokens[i])):
-            group = list(run_of)
-            source, at = (other, others) if marked else (self, ends)
-            stretch = slice(at[group[0]], at[group[-1] + 1])
-            pitch = source.pitch[stretch]
-            lifted = np.where(pitch > VOICED, pitch * height, pitch) if marked else pitch
-            parts.append((source.frames[:, stretch], lifted.astype(np.float32), source.energy[stretch]))
-        frames, pitches, energies = zip(*parts, strict=True)
-        durations = np.where(tokens, other.durations, self.durations)
-        return Front(np.concatenate(frames, axis=1), np.concatenate(pitches), np.concatenate(energies), durations)
-
-
 class StreamingNetwork:
     """The derived graphs: first audio after the front and one small chunk.
 
@@ -149,18 +117,27 @@ class StreamingNetwork:
         english: NDArray[np.bool_] | None = None,
     ) -> Utterance:
         """Run the front; once more, as late as can be, for English inside Mandarin if the voice leans on somebody."""
-        style, tempo, own = voice.style(len(tokens) - 2), speed * voice.rate, voice.normalisation
+        style, tempo = voice.style(len(tokens) - 2), speed * voice.rate
         front = self._run_front(tokens, style, tempo, should_stop)
-        affines = self.styling.affines(style, own.statistics + self.forecast(summary(front.frames) - own.summary))
-        leaning = voice.english_style(len(tokens) - 2) if english is not None and english.any() else None
-        if english is None or leaning is None:
+        statistics = self._statistics(voice, front)
+        affines = self.styling.affines(style, statistics)
+        model = voice.english
+        if model is None or english is None or not english.any():
             return _StreamingUtterance(self, voice, affines, front)
 
-        def lean(should_stop: StopSignal) -> Front:
-            other = self._run_front(tokens, leaning, tempo * ENGLISH_TEMPO, should_stop)
-            return front.with_stretches(other, english)
+        def lean(should_stop: StopSignal) -> English:
+            theirs = model.style(len(tokens) - 2)
+            other = self._run_front(tokens, theirs, tempo * ENGLISH_TEMPO, should_stop)
+            towards = ENGLISH_TIMBRE * (self._statistics(model, other) - statistics)
+            affines = self.styling.affines(style + ENGLISH_TIMBRE * (theirs - style), statistics + towards)
+            mixed = front.with_stretches(other, english, ENGLISH_PAUSE * (tokens == VOCABULARY[" "]))
+            return English(mixed, mixed.shares(english), affines)
 
         return _StreamingUtterance(self, voice, affines, front, lean, int(np.argmax(english)))
+
+    def _statistics(self, voice: KokoroVoice, front: Front) -> NDArray[np.float32]:
+        own = voice.normalisation
+        return own.statistics + self.forecast(summary(front.frames) - own.summary)
 
     def _run_front(
         self, tokens: NDArray[np.int64], style: NDArray[np.float32], speed: float, should_stop: StopSignal
@@ -179,17 +156,19 @@ class _StreamingUtterance:
         self,
         network: StreamingNetwork,
         voice: KokoroVoice,
-        affines: tuple[NDArray[np.float32], NDArray[np.float32]],
+        affines: Affines,
         front: Front,
-        lean: Callable[[StopSignal], Front] | None = None,
+        lean: Callable[[StopSignal], English] | None = None,
         english: int = 0,
     ) -> None:
         self._network = network
         self._gain = np.float32(voice.normalisation.gain)
-        self._affines = affines
+        self._affines = [affines]
         self._lean = lean
-        """The front with English as it is to be said, from the token `english` on; None when that is decided."""
+        """English as it is to be said, from the token `english` on; None when that is decided."""
         self._settled = 2 * int(front.durations[:english].sum()) - REACH
+        self._share: NDArray[np.float32] | None = None
+        """Of English in every frame, [n]; None: there is none."""
         self._take(front)
 
     def _take(self, front: Front) -> None:
@@ -201,22 +180,40 @@ class _StreamingUtterance:
     def settle(self, end: int, should_stop: StopSignal) -> bool:
         if self._lean is None or end <= self._settled:
             return False
-        self._take(self._lean(should_stop))
+        english = self._lean(should_stop)
+        self._take(english.front)
+        self._share = english.share
+        self._affines.append(english.affines)
         self._lean = None
         return True
 
     def samples(self, start: int, end: int, should_stop: StopSignal) -> NDArray[np.float32]:
+        if self._share is None:
+            return self._sounding(0, start, end, should_stop)
+        at = np.arange(FRAME * start, FRAME * end, dtype=np.float32) / FRAME
+        share = np.interp(at, np.arange(len(self._share)) + 0.5, self._share).astype(np.float32)
+        samples = np.zeros(len(at), np.float32)
+        for which, weights in enumerate((1 - share, share)):
+            needed = np.asarray(weights.reshape(-1, FRAME).any(axis=1))
+            for begin, stop in _runs(needed):
+                part = slice(FRAME * begin, FRAME * stop)
+                samples[part] += weights[part] * self._sounding(which, start + begin, start + stop, should_stop)
+        return samples
+
+    def _sounding(self, which: int, start: int, end: int, should_stop: StopSignal) -> NDArray[np.float32]:
+        """The frames [start, end) with the affines of that number, on as many cores as they are worth."""
         parts = max(1, min(self._network.threads, (end - start) // SHORTEST))
         bounds = [start + (end - start) * i // parts for i in range(parts + 1)]
         stretches = list(itertools.pairwise(bounds))
-        others = [self._network.others.submit(self._stretch, *each, should_stop) for each in stretches[1:]]
+        affines = self._affines[which]
+        others = [self._network.others.submit(self._stretch, affines, *each, should_stop) for each in stretches[1:]]
         try:
-            first = self._stretch(*stretches[0], should_stop)
+            first = self._stretch(affines, *stretches[0], should_stop)
         finally:
             wait(others)
         return np.concatenate([first, *(other.result() for other in others)])
 
-    def _stretch(self, start: int, end: int, should_stop: StopSignal) -> NDArray[np.float32]:
+    def _stretch(self, affines: Affines, start: int, end: int, should_stop: StopSignal) -> NDArray[np.float32]:
         count = len(self._frames)
         inner = max(0, start - INNER_CONTEXT), min(count, end + INNER_CONTEXT)
         outer = max(0, inner[0] - CONTEXT), min(count, inner[1] + CONTEXT)
@@ -224,11 +221,17 @@ class _StreamingUtterance:
             "frames": self._frames[outer[0] : outer[1]],
             "source": self._source[FRAME * outer[0] : FRAME * outer[1] + 20],
             "inner": np.array(inner, np.int64) - outer[0],
-            "affine0": self._affines[0],
-            "affine1": self._affines[1],
+            "affine0": affines[0],
+            "affine1": affines[1],
         }
         audio = run(self._network.generator, ["audio"], feeds, should_stop)[0]
         return audio[FRAME * (start - inner[0]) : FRAME * (end - inner[0])] * self._gain
+
+
+def _runs(needed: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Where values are true: begin, and one past the end, of every run."""
+    edges = np.flatnonzero(np.diff(needed, prepend=False, append=False))
+    return [(int(begin), int(end)) for begin, end in edges.reshape(-1, 2)]
 
 
 class WholeNetwork:

@@ -16,9 +16,6 @@ from tts_service.kokoro.graphs.weights import Weights
 SAMPLE_RATE = 24000
 FRAME = 300
 """Samples a frame; 80 frames a second."""
-LEANING = np.repeat(np.array([1.3, 1.0], np.float32), 128)
-"""How far timbre and prosody of English words inside Mandarin go towards a native speaker of English. Timbre, which
-shapes the sounds, a little beyond; whose voice it is, the generator tells, which speaks in the voice's own style."""
 FEWEST = 12
 """Symbols: what is shorter (嗯, OK, 再见) is said in the style of so many. In the rows below, words alone come out
 softer and less clear: of 64 renderings Whisper base understood 47, like this 51, and 48 with the row of 25 symbols."""
@@ -113,20 +110,12 @@ class KokoroVoice:
     """Tempo factor that the voice brings along."""
     pause: float = 1.0
     """Factor of the silences between pieces."""
-    english: NDArray[np.float32] | None = None
-    """The styles [rows, 256] of somebody who grew up with English, for whoever did not: English words inside Mandarin
-    lean on them."""
+    english: KokoroVoice | None = None
+    """A native speaker of English, for whoever is none: English words inside Mandarin lean on them."""
 
     def style(self, symbols: int) -> NDArray[np.float32]:
         """The style vector [256] for an utterance of that many symbols."""
         return style_row(self.styles, max(symbols, FEWEST))
-
-    def english_style(self, symbols: int) -> NDArray[np.float32] | None:
-        """The style vector [256] of English words inside Mandarin, if they have one of their own."""
-        if self.english is None:
-            return None
-        own = self.style(symbols)
-        return own + LEANING * (style_row(self.english, max(symbols, FEWEST)) - own)
 
 
 def style_row(styles: NDArray[np.float32], symbols: int) -> NDArray[np.float32]:
