@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 app = App(help=tr("The voice library: list, add, show, check, remove."))
 QualityOption = Annotated[
     str,
-    typer.Option(help=tr("Voice matching: fast, half a minute; best, minutes with torch and a closer match")),
+    typer.Option(help=tr("Voice matching: fast, some ten seconds; best, a minute or two and a closer match")),
 ]
 SeedOption = Annotated[int, typer.Option(help=tr("Seed"))]
 NameArgument = Annotated[str, typer.Argument(help=tr("Name of the voice"))]
@@ -232,12 +232,8 @@ def _matched(library: "Library", name: str) -> dict[str, Any]:
 
 
 def _check_quality(quality: str) -> None:
-    from importlib.util import find_spec
-
     if quality not in ("fast", "best"):
         raise SpeechError(tr("--quality is {quality!r}; it must be fast or best", quality=quality))
-    if quality == "best" and find_spec("torch") is None:
-        raise SpeechError(tr("--quality best needs torch: pip install torch, or use --quality fast"))
 
 
 def _match(library: "Library", name: str, quality: str, seed: int) -> None:

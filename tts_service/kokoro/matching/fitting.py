@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from pipecat_glm_tts.wording import tr
@@ -17,17 +17,14 @@ from tts_service.engine import SpeechError
 from tts_service.kokoro.calibrate import calibrate
 from tts_service.kokoro.cast import style_table
 from tts_service.kokoro.matching.intelligibility import SENTENCES, errors, units
-from tts_service.kokoro.matching.matcher import PROBES, WEAKER, Match, Matcher, Progress, at_16k, tokens_of
+from tts_service.kokoro.matching.matcher import ROUNDS, WEAKER, Match, Matcher, Progress, at_16k, tokens_of
 from tts_service.kokoro.matching.speaker import SAMPLE_RATE
 from tts_service.kokoro.matching.voices import Matched, matched_file
-from tts_service.kokoro.model import model_file
 from tts_service.kokoro.rendering import Rendering
 from tts_service.voices.library import Library, load_recording
 
-ASKED = (*PROBES, *SENTENCES)
-"""What Whisper must understand; the probes have been said already."""
 GUARDED = {"fast": 6, "best": 20}
-"""How many of them."""
+"""How many sentences Whisper must understand."""
 TOLERANCE = 0.02
 """More of their syllables and words may be misheard than from the packaged voice."""
 AT_ONCE, BETWEEN = 3, 0.4
@@ -54,42 +51,28 @@ def fit(
         library: Where the voice is.
         name: Of the voice.
         transcribe: Hears whether the voice is understood.
-        quality: `fast` (half a minute, no torch) or `best` (minutes, needs torch).
-        seed: Of the choice of sentences; equal seeds give equal voices.
+        quality: `fast` (some ten seconds) or `best` (a minute or two).
+        seed: Of the steps that are tried; equal seeds give equal voices.
         cache_dir: As in `KokoroEngine.load`.
         threads: Cores that one computation may use.
         progress: Told what is being done and how far it is, 0 to 1.
 
     Raises:
-        SpeechError: The voice is missing or damaged, `best` lacks torch, or the result cannot be stored.
+        SpeechError: The voice is missing or damaged, or the result cannot be stored.
     """
     if quality not in GUARDED:
         raise SpeechError(tr("the quality is {quality!r}; it must be fast or best", quality=quality))
-    if quality == "best" and importlib.util.find_spec("torch") is None:
-        raise SpeechError(tr("--quality best needs torch: pip install torch, or use --quality fast"))
     recordings = []
     for path in library.recordings(name):
         samples, rate = load_recording(path)
         recordings.append(resample(samples, rate, SAMPLE_RATE) if rate != SAMPLE_RATE else samples)
     cache = cache_directory(cache_dir)
     matcher = Matcher.load(cache, threads)
-    share = 0.5 if quality == "fast" else 0.15
-    match = matcher.match(recordings, lambda stage, fraction: progress(stage, share * fraction), spoken(library, name))
-    if quality == "best":
-        from tts_service.kokoro.matching.refinement import refine
-
-        model = onnx.load(model_file(cache))
-        match = refine(
-            match, matcher, recordings, model, threads, seed, lambda stage, f: progress(stage, 0.15 + 0.55 * f)
-        )
-        share = 0.7
+    match = matcher.match(
+        recordings, lambda stage, f: progress(stage, 0.7 * f), spoken(library, name), ROUNDS[quality], seed
+    )
     match, mistakes, renderings = guarded(
-        match,
-        matcher,
-        recordings,
-        transcribe,
-        GUARDED[quality],
-        lambda stage, f: progress(stage, share + (1 - share) * f),
+        match, matcher, recordings, transcribe, GUARDED[quality], lambda stage, f: progress(stage, 0.7 + 0.3 * f)
     )
     found = Matched(match, calibrate(renderings), quality, GUARDED[quality], mistakes)
     found.save(matched_file(library.audio(name).parent, library.card(name).sha256))
@@ -115,33 +98,53 @@ def guarded(
 ) -> tuple[Match, tuple[int | None, int], list[Rendering]]:
     """The match, or as much of it as keeps the voice understood.
 
+    Where the packaged voice is understood no better, it may be misheard as often; that voice is asked only about those
+    sentences of which some word was misheard.
+
+    Args:
+        match: What was found.
+        matcher: Renders it.
+        recordings: Of the person, to say how near it came.
+        transcribe: As in `fit`.
+        count: Sentences that Whisper is asked to understand.
+        progress: Told how far it is, 0 to 1.
+
     Returns:
-        The match; how many syllables and words Whisper misheard from the voice it started from (None: there was no
-        need to ask) and from this one; and what this one said.
+        The match; how many syllables and words Whisper misheard where the voice that it started from said the same as
+        where this one was misheard (None: there was no need to ask) and from this one; and what this one said.
     """
-    progress(tr("checking that it is understood"), 0.0)
-    sentences = ASKED[:count]
-    allowed = TOLERANCE * sum(len(units(text)) for text in sentences)
+    pieces = spoken_together(count)
+    allowed = TOLERANCE * sum(len(units(text)) for _, texts in pieces for text in texts)
 
-    def misheard(delta: NDArray[np.float32]) -> tuple[int, list[Rendering]]:
-        renderings = matcher.say([tokens_of(text) for text in sentences], style_table(match.base), delta)
-        silence, mistakes = np.zeros(round(BETWEEN * SAMPLE_RATE), np.float32), 0
-        for language in ("zh", "en"):
-            own = [i for i, text in enumerate(sentences) if text.isascii() == (language == "en")]
-            for some in (own[i : i + AT_ONCE] for i in range(0, len(own), AT_ONCE)):
-                sound = np.concatenate([part for i in some for part in (at_16k(renderings[i]), silence)])
-                said = " ".join(sentences[i] for i in some)
-                mistakes += errors(units(transcribe(sound, language)), units(said))
-        return mistakes, renderings
+    def heard(delta: NDArray[np.float32], places: Sequence[int]) -> Iterator[tuple[int, list[Rendering]]]:
+        """Of each of these pieces how much was misheard, and what was said; the next is said meanwhile."""
+        tokens = [tokens_of(text) for place in places for text in pieces[place][1]]
+        renderings = iter(matcher.say(tokens, style_table(match.base), delta))
+        silence = np.zeros(round(BETWEEN * SAMPLE_RATE), np.float32)
+        for language, texts in (pieces[place] for place in places):
+            said = list(itertools.islice(renderings, len(texts)))
+            sound = np.concatenate([part for one in said for part in (at_16k(one), silence)])
+            yield errors(units(transcribe(sound, language)), units(" ".join(texts))), said
 
-    before: int | None = None
+    packaged: dict[int, int] = {}
     for i, share in enumerate(WEAKER):
         progress(tr("checking that it is understood"), i / len(WEAKER))
-        weaker = match if share == 1 else matcher.weakened(match, share, recordings)
-        after, renderings = misheard(weaker.delta)
-        if after <= allowed:  # so few that no voice could do much better
-            return weaker, (before, after), renderings
-        before = misheard(np.zeros_like(match.delta))[0] if before is None else before
-        if after <= before + allowed:
-            return weaker, (before, after), renderings
-    raise AssertionError("the packaged voice, which is the last resort, is as well understood as itself")
+        delta = match.delta * np.float32(share)
+        mistakes, said = zip(*heard(delta, range(len(pieces))), strict=True)
+        before: int | None = None
+        if sum(mistakes) > allowed and share > 0:
+            asked = [place for place, count in enumerate(mistakes) if count]
+            new = [place for place in asked if place not in packaged]
+            packaged |= zip(new, (count for count, _ in heard(np.zeros_like(delta), new)), strict=True)
+            before = sum(packaged[place] for place in asked)
+        if share == 0 or sum(mistakes) <= allowed + (before or 0):
+            renderings = [one for piece in said for one in piece]
+            after = float(matcher.embed([at_16k(one) for one in renderings]) @ matcher.embed(recordings))
+            return replace(match, delta=delta, after=after), (before, sum(mistakes)), renderings
+    raise AssertionError("the packaged voice is the last resort")
+
+
+def spoken_together(count: int) -> list[tuple[str, Sequence[str]]]:
+    """The first `count` sentences, those that are heard in one piece together, each with their language."""
+    own = {language: [t for t in SENTENCES[:count] if t.isascii() == (language == "en")] for language in ("zh", "en")}
+    return [(one, texts[i : i + AT_ONCE]) for one, texts in own.items() for i in range(0, len(texts), AT_ONCE)]

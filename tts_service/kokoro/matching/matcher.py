@@ -2,13 +2,14 @@
 
 It starts from the nearest native speaker and keeps that voice's way of speaking: of its prosody only pitch and its
 range are moved, as far as the recording says otherwise and the tones of Mandarin stay clear, which the front tells
-without rendering. Timbre moves freely in the space that all packaged voices span: render a few sentences, listen, ask
-`Response` where to go next. It comes near a voice and does not clone it.
+without rendering. Timbre moves freely: render a few sentences, listen, ask `Response` where to go next. The patient
+match differs from the quick one only in how often it does so. It comes near a voice and does not clone it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,9 +34,14 @@ from tts_service.kokoro.tones import curves
 from tts_service.kokoro.voice import SAMPLE_RATE as MODEL_RATE
 from tts_service.kokoro.voice import VOICED, style_row
 
-PROBES = ("明天有雨，出门带伞。", "Thank you for calling, good night.")
-"""What a candidate says to be compared: two seconds each, both languages, one for each of two cores."""
-ROUNDS = 4
+PROBES = ("明天有雨，出门带伞。", "Thank you for calling, good night.", "我们坐地铁去比较快。")
+"""What candidates say to be compared, in turn: two seconds each, both languages."""
+ROUNDS = {"fast": (3, 2), "best": (24, 6)}
+"""Of rendering, listening and thinking, and how many renderings each; even, for two cores."""
+COMMON = 0.15
+"""Share of the voices' middle in what is wanted: of a few seconds not everything that is special is the person's."""
+AROUND = 0.3
+"""Length of the random steps around what is proposed, by which the response learns where it leads."""
 PULL, COLOUR, DOUBT = 0.02, 0.02, 0.05
 """Weights of the distance from the start, of the colour and of the doubt beside the cosine; see `propose`."""
 HIGHER = 0.3
@@ -76,7 +82,7 @@ class Match:
     before: float
     """Similarity of the nearest packaged voice to the recordings, by the cosine of `SpeakerEncoder`."""
     after: float
-    """Similarity of this voice, on the sentences it was made with."""
+    """Similarity of this voice, on the sentences that Whisper was asked to understand; 0 before that."""
 
     @property
     def styles(self) -> NDArray[np.float32]:
@@ -91,7 +97,6 @@ class Matcher:
         renderer: Speaks in any style.
         encoder: Tells speakers apart.
         response: Makes what foretells how a timbre sounds, which learns while a voice is matched: a new one for each.
-        rounds: Renderings of every probe.
         threads: Sentences that are rendered at once, each on its own core.
     """
 
@@ -100,90 +105,89 @@ class Matcher:
         renderer: Renderer,
         encoder: SpeakerEncoder,
         response: Callable[[], Response] = Response.load,
-        rounds: int = ROUNDS,
         threads: int = 1,
     ) -> None:
         self.renderer = renderer
         self._encoder = encoder
         self._response = response
-        self._rounds = rounds
         self._probes = [tokens_of(text) for text in PROBES]
         self._pool = ThreadPoolExecutor(threads, "rendering")
-        self._said: dict[tuple[bytes, bytes], Rendering] = {}
 
     @classmethod
-    def load(cls, cache_dir: Path | None = None, threads: int = 1, rounds: int = ROUNDS) -> Matcher:
+    def load(cls, cache_dir: Path | None = None, threads: int = 1) -> Matcher:
         """With the packaged model; the first time, prepare it in the cache. See `KokoroEngine.load`."""
-        return cls(Renderer(cache_directory(cache_dir), 1), SpeakerEncoder(), rounds=rounds, threads=threads)
+        return cls(Renderer(cache_directory(cache_dir), 1), SpeakerEncoder(), threads=threads)
 
-    def match(self, recordings: Sequence[NDArray[np.float32]], progress: Progress, language: str = "") -> Match:
+    def match(
+        self,
+        recordings: Sequence[NDArray[np.float32]],
+        progress: Progress,
+        language: str = "",
+        rounds: tuple[int, int] = ROUNDS["fast"],
+        seed: int = 0,
+    ) -> Match:
         """Fit a style.
 
         Args:
             recordings: Of one person, each [n] mono at 16 kHz.
             progress: Told what is being done and how far it is, 0 to 1.
             language: That the person speaks, `zh` or `en`; the start is a native speaker of it. Empty: not known.
+            rounds: How many, and renderings of each.
+            seed: Of the random steps.
         """
         progress(tr("listening to the recording"), 0.0)
-        wanted = self.hear(recordings)
+        coming = self._pool.submit(self._response)
         manners = [Manner.of(samples) for samples in recordings]
-        response = self._response()
+        wanted = Heard(self.embed(recordings), np.mean([manner.colour for manner in manners], axis=0))
+        response = coming.result()
         likeness = response.packaged @ wanted.embedding
+        wanted = replace(wanted, embedding=normalised(wanted.embedding + COMMON * response.packaged.mean(axis=0)))
         base = nearest(response, likeness, float(np.median([manner.pitch for manner in manners])), language)
         table = style_table(base)
         progress(tr("matching the pitch"), 0.1)
         prosody = self.clear(base, response, self._prosody(table, manners, response.prosody))
         pitch = prosody_features(self.curves(table, prosody))[0]
 
-        own = table[SYMBOLS - 1, :TIMBRE].astype(np.float64)
-        guess = response.guess(wanted)
-        best: tuple[float, Style, list[NDArray[np.float32]]] | None = None
-        for i in range(self._rounds):
-            progress(tr("matching the timbre"), 0.2 + 0.8 * i / self._rounds)
-            x = response.propose(wanted, guess, pitch, pull=PULL, colour=COLOUR, doubt=DOUBT)
-            delta = np.concatenate([timbres().at(x) - own, prosody])
-            heard, renderings = self.probe(table, delta)
-            similarity = float(heard.embedding @ wanted.embedding)
-            if best is None or similarity > best[0]:
-                best = similarity, delta, renderings
-            response.observe(x, pitch, heard)
-        assert best is not None
-        after, delta, renderings = best
-        ours = Manner.of(np.concatenate(renderings))
-        rate = float(np.clip(np.median([m.rate for m in manners]) / ours.rate, *RATE))
+        space, random, guess = timbres(), np.random.default_rng(seed), response.guess(wanted)
+
+        def propose() -> Style:
+            return response.propose(wanted, guess, pitch, pull=PULL, colour=COLOUR, doubt=DOUBT)
+
+        def delta(coordinates: Style) -> Style:
+            return np.concatenate([space.at(coordinates) - table[SYMBOLS - 1, :TIMBRE], prosody])
+
+        def say(probe: int, coordinates: Style) -> tuple[Heard, Manner]:
+            tokens = self._probes[probe]
+            samples = at_16k(self.renderer.render(tokens, _moved(table, tokens, delta(coordinates))))
+            manner = Manner.of(samples)
+            return Heard(self.embed([samples]), manner.colour), manner
+
+        ours, turns = list[Manner](), itertools.cycle(range(len(PROBES)))
+        count, abreast = rounds
+        for i in range(count):
+            progress(tr("matching the timbre"), 0.2 + 0.8 * i / count)
+            steps = random.normal(size=(abreast, TIMBRE)) * AROUND * space.length / TIMBRE**0.5
+            tried = propose() + space.coordinates(space.centre + steps)
+            probes = [next(turns) for _ in tried]
+            heard, manners_of_ours = zip(*self._pool.map(say, probes, tried), strict=True)
+            response.observe(tried, pitch, heard, probes)
+            ours += manners_of_ours
+        found = delta(propose()).astype(np.float32)
+        rate = np.median([m.rate for m in manners]) / np.median([m.rate for m in ours])
         pauses = [m.pause for m in manners if m.pause]
         pause = float(np.clip(np.median(pauses) / USUAL_PAUSE, *PAUSE)) if pauses else 1.0
         progress(tr("matched"), 1.0)
-        return Match(base, delta.astype(np.float32), rate, pause, float(likeness.max()), after)
-
-    def weakened(self, match: Match, share: float, recordings: Sequence[NDArray[np.float32]]) -> Match:
-        """Only that share of the way from the packaged voice to a match."""
-        delta = match.delta * np.float32(share)
-        heard, _ = self.probe(style_table(match.base), delta)
-        return replace(match, delta=delta, after=float(heard.embedding @ self.hear(recordings).embedding))
+        return Match(base, found, float(np.clip(rate, *RATE)), pause, float(likeness.max()), 0.0)
 
     def say(
         self, sentences: Sequence[NDArray[np.int64]], table: NDArray[np.float32], delta: NDArray
-    ) -> list[Rendering]:
-        """Sentences as tokens, in a table [rows, 256] moved by delta [256]; what was said before, is not said again."""
-        return list(self._pool.map(lambda t: self._render(t, _moved(table, t, delta)), sentences))
+    ) -> Iterator[Rendering]:
+        """Sentences as tokens, in a table [rows, 256] moved by delta [256], one after the other."""
+        return self._pool.map(lambda t: self.renderer.render(t, _moved(table, t, delta)), sentences)
 
-    def _render(self, tokens: NDArray[np.int64], style: NDArray[np.float32]) -> Rendering:
-        key = tokens.tobytes(), style.tobytes()
-        if key not in self._said:
-            self._said[key] = self.renderer.render(tokens, style)
-        return self._said[key]
-
-    def probe(self, table: NDArray[np.float32], delta: NDArray) -> tuple[Heard, list[NDArray[np.float32]]]:
-        """What is heard in a table [rows, 256] moved by delta [256], and the probes themselves, each [n] at 16 kHz."""
-        said = [at_16k(rendering) for rendering in self.say(self._probes, table, delta)]
-        return self.hear(said), said
-
-    def hear(self, recordings: Sequence[NDArray[np.float32]]) -> Heard:
-        """The mean of several recordings, each [n] at 16 kHz."""
-        embedding = np.mean([self._encoder.embed(samples) for samples in recordings], axis=0)
-        colour = np.mean([Manner.of(samples).colour for samples in recordings], axis=0)
-        return Heard(embedding / np.linalg.norm(embedding), colour)
+    def embed(self, recordings: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """The mean embedding [256] of several recordings, each [n] at 16 kHz, of length one."""
+        return normalised(np.mean([self._encoder.embed(samples) for samples in recordings], axis=0))
 
     def _prosody(self, table: NDArray[np.float32], manners: Sequence[Manner], directions: Style) -> Style:
         """The change of the prosody half [128] that brings pitch and its range to those of the recordings.
@@ -210,16 +214,14 @@ class Matcher:
         return delta
 
     def clear(self, base: str, response: Response, prosody: Style) -> Style:
-        """As much of a change of a voice's prosody half [128] as leaves its tones clear, if it speaks them by birth."""
-        if native(base) != "zh":
-            return prosody
+        """As much of a change of a voice's prosody half [128] as leaves its tones about as clear as they were."""
         table = style_table(base)
 
         def clarity(share: float) -> float:
             moved = table + np.concatenate([np.zeros(TIMBRE), share * prosody]).astype(np.float32)
             return response.teachers.clarity(base, curves(self.renderer, moved, MANDARIN, self._pool.map))
 
-        enough = response.teachers.clarity(base) - BLURRED
+        enough = response.clarity[table_names().index(base)] - BLURRED
         return prosody * next(share for share in WEAKER if share == 0 or clarity(share) >= enough)
 
     def curves(self, table: NDArray[np.float32], prosody: Style) -> NDArray[np.float32]:
@@ -242,6 +244,11 @@ def nearest(response: Response, likeness: NDArray, pitch: float, language: str) 
     suits = np.array([tongue == language if language else bool(tongue) for tongue in mother_tongues])
     score = np.where(suits, likeness - HIGHER * np.abs(response.pitches - pitch), -np.inf)
     return table_names()[int(np.argmax(score))]
+
+
+def normalised(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of length one."""
+    return vector / np.linalg.norm(vector)
 
 
 def tokens_of(text: str) -> NDArray[np.int64]:

@@ -1,24 +1,28 @@
 """How the model's sound follows its style: a Gaussian process from timbre to what is heard.
 
-It has learnt from random timbres of the space that the packaged voices span. While a voice is matched it learns from
-every rendering on the way, and its own doubt keeps it near what has been heard (Rasmussen and Williams 2006).
+It has learnt from random timbres in and around the space that the packaged voices span. While a voice is matched it
+learns from every rendering on the way, and its own doubt keeps it near what has been heard (Rasmussen and Williams
+2006).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tts_service.kokoro.matching.space import timbres
 from tts_service.kokoro.tones import Teachers
 
-ROUNDING = 0.1
-"""Of the noise of a random rendering: what is left in the mean of several sentences."""
+STEP = 1 / 24
+"""Of the stored outputs, of their spread."""
 RIDGE = 3.0
 """Of the way back from what is heard to a timbre."""
+LEAST = 1e-3
+"""Of the doubt's square: below, rounding has more to say."""
 MIDDLE_PITCH = 7.5
 """Octaves above 1 Hz, between women and men."""
 
@@ -36,24 +40,31 @@ class Heard:
 
 
 class Response:
-    """The process: inputs are the coordinates of a timbre in `Space` [40] and a pitch in octaves."""
+    """The process: inputs are the coordinates of a timbre in `Space` [128] and a pitch in octaves."""
 
     def __init__(self, arrays: Mapping[str, NDArray]) -> None:
         self.packaged, self.pitches = arrays["packaged"].astype(np.float32), arrays["pitches"].astype(np.float64)
         """What the packaged voices sound like, in their order: embeddings [54, 256] and pitches in octaves [54]."""
         self.prosody = arrays["prosody"].astype(np.float64)
         """[3, 128]: the changes of the prosody half that raise each of `prosody_features` by one."""
+        self.clarity = arrays["clarity"]
+        """Of the packaged voices' tones, [54]."""
         self.teachers = Teachers.of(arrays)
         self._linear, self._smooth, self._length, self._noise, self._pitch = (float(x) for x in arrays["kernel"])
         self._mean, self._spread = arrays["output_mean"].astype(np.float64), arrays["output_spread"].astype(np.float64)
-        self._inputs = arrays["inputs"].astype(np.float64)
-        self._outputs = arrays["outputs"].astype(np.float64)
-        self._noises = np.full(len(self._inputs), self._noise)
+        self._biases = arrays["biases"].astype(np.float64)
+        """How each of the probes differs from the average of what is said, [3, 296]."""
+        coordinates = timbres().coordinates(arrays["timbres"].astype(np.float64))
+        self._inputs = self._points(coordinates, arrays["octaves"].astype(np.float64))
+        self._outputs = STEP * arrays["outputs"].astype(np.float64)
         self._back = np.linalg.solve(
             self._outputs.T @ self._outputs + RIDGE * len(self._outputs) / 100 * np.eye(self._outputs.shape[1]),
-            self._outputs.T @ self._inputs[:, :-1],
+            self._outputs.T @ coordinates,
         )
-        self._solve()
+        kernel = self._kernel(self._inputs, self._inputs)
+        self._learnt = np.linalg.inv(kernel + self._noise * np.eye(len(kernel)))
+        self._inverse = self._learnt
+        self._weights = self._inverse @ self._outputs
 
     @classmethod
     def load(cls) -> Response:
@@ -62,26 +73,42 @@ class Response:
             return cls({name: arrays[name] for name in arrays.files})
 
     def guess(self, wanted: Heard) -> Array:
-        """Where timbres that sound so lie on average, [40]."""
+        """Where timbres that sound so lie on average, [128]."""
         return self._output(wanted) @ self._back
 
-    def observe(self, coordinates: Array, pitch: float, heard: Heard) -> None:
-        """Add a rendering, which weighs more than a random one: it is the mean of several sentences."""
-        self._inputs = np.vstack([self._inputs, self._input(coordinates, pitch)])
-        self._outputs = np.vstack([self._outputs, self._output(heard)])
-        self._noises = np.append(self._noises, ROUNDING * self._noise)
-        self._solve()
+    def observe(self, coordinates: Array, pitch: float, heard: Sequence[Heard], probes: Sequence[int]) -> None:
+        """Learn from renderings.
+
+        Args:
+            coordinates: Of each, [n, 128].
+            pitch: Of all.
+            heard: What was heard in each.
+            probes: Which of `PROBES` was said.
+        """
+        count = len(self._learnt)
+        outputs = np.stack([self._output(one) for one in heard]) - self._biases[list(probes)]
+        self._inputs = np.vstack([self._inputs, self._points(coordinates, pitch)])
+        self._outputs = np.vstack([self._outputs, outputs])
+        # By blocks, and always from what was learnt beforehand: from the inverse before, errors would grow.
+        own = self._inputs[count:]
+        across = self._kernel(own, self._inputs[:count])
+        solved = self._learnt @ across.T
+        corner = np.linalg.inv(self._kernel(own, own) + self._noise * np.eye(len(own)) - across @ solved)
+        side = solved @ corner
+        self._inverse = np.block([[self._learnt + side @ solved.T, -side], [-side.T, corner]])
+        self._weights = self._inverse @ self._outputs
 
     def predict(self, coordinates: Array, pitch: float) -> Heard:
         """The expected embedding and colour of a timbre."""
-        output = self._kernel(self._input(coordinates, pitch)[None])[0] @ self._weights * self._spread + self._mean
+        kernel = self._kernel(self._points(coordinates[None], pitch), self._inputs)[0]
+        output = kernel @ self._weights * self._spread + self._mean
         embedding = np.maximum(output[:256], 0)
         return Heard((embedding / np.linalg.norm(embedding)).astype(np.float32), output[256:].astype(np.float32))
 
     def propose(
-        self, wanted: Heard, start: Array, pitch: float, *, pull: float, colour: float, doubt: float, steps: int = 120
+        self, wanted: Heard, start: Array, pitch: float, *, pull: float, colour: float, doubt: float, steps: int = 100
     ) -> Array:
-        """The coordinates [40] that are expected to come nearest.
+        """The coordinates [128] that are expected to come nearest.
 
         Args:
             wanted: What it should sound like.
@@ -102,9 +129,11 @@ class Response:
 
     def _gradient(self, x: Array, wanted: Heard, pitch: float, colour: float, doubt: float) -> Array:
         """Of `1 - cosine + colour x distance + doubt x deviation`."""
-        point = self._input(x, pitch)
-        k, slope = self._kernel_slope(point)
-        output = k @ self._weights * self._spread + self._mean
+        point = self._points(x[None], pitch)[0]
+        apart = self._inputs - point
+        smooth = self._smooth * np.exp(-0.5 * np.square(apart).sum(axis=1) / self._length**2)
+        kernel = self._linear * (self._inputs @ point) + smooth
+        output = kernel @ self._weights * self._spread + self._mean
         embedding, target = output[:256], wanted.embedding.astype(np.float64)
         length = np.linalg.norm(embedding)
         cosine = embedding @ target / length
@@ -114,35 +143,22 @@ class Response:
                 2 * colour * (output[256:] - wanted.colour) / len(wanted.colour),
             ]
         )
-        along = self._weights @ (wish * self._spread)
-        solved = self._inverse @ k
-        variance = float(self._linear * (point @ point) + self._smooth - k @ solved)
-        pressure = doubt / max(variance, 1e-9) ** 0.5
-        return slope(along - pressure * solved) + pressure * self._linear * x
+        solved = self._inverse @ kernel
+        variance = float(self._linear * (point @ point) + self._smooth - kernel @ solved)
+        pressure = doubt / max(variance, LEAST) ** 0.5
+        along = self._weights @ (wish * self._spread) - pressure * solved
+        slope = self._linear * along @ self._inputs + (along * smooth / self._length**2) @ apart
+        return slope[:-1] + pressure * self._linear * x
 
-    def _input(self, coordinates: Array, pitch: float) -> Array:
-        return np.append(coordinates, self._pitch * (pitch - MIDDLE_PITCH))
+    def _points(self, coordinates: Array, pitch: float | Array) -> Array:
+        octaves = np.broadcast_to(self._pitch * (np.asarray(pitch) - MIDDLE_PITCH), len(coordinates))
+        return np.column_stack([coordinates, octaves])
 
     def _output(self, heard: Heard) -> Array:
         return (np.concatenate([heard.embedding, heard.colour]) - self._mean) / self._spread
 
-    def _kernel(self, x: Array) -> Array:
-        squares = (self._inputs**2).sum(axis=1) + (x**2).sum(axis=1)[:, None] - 2 * x @ self._inputs.T
-        return self._linear * (x @ self._inputs.T) + self._smooth * np.exp(-0.5 * squares / self._length**2)
-
-    def _kernel_slope(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
-        """The kernel's column at x [n], and a function from weights [n] to the gradient of their sum."""
-        squares = ((self._inputs - x) ** 2).sum(axis=1)
-        smooth = self._smooth * np.exp(-0.5 * squares / self._length**2)
-
-        def slope(weights: Array) -> Array:
-            toward = self._linear * weights @ self._inputs
-            toward += (weights * smooth / self._length**2) @ self._inputs - (weights @ smooth) / self._length**2 * x
-            return toward[:-1]
-
-        return self._linear * (self._inputs @ x) + smooth, slope
-
-    def _solve(self) -> None:
-        kernel = self._kernel(self._inputs)
-        self._inverse = np.linalg.inv(kernel + np.diag(self._noises))
-        self._weights = self._inverse @ self._outputs
+    def _kernel(self, points: Array, others: Array) -> Array:
+        """Between points [m, 129] and others [n, 129], [m, n]."""
+        products = points @ others.T
+        squares = (others**2).sum(axis=1) + (points**2).sum(axis=1)[:, None] - 2 * products
+        return self._linear * products + self._smooth * np.exp(-0.5 * squares / self._length**2)

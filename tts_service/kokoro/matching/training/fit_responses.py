@@ -17,12 +17,14 @@ from loguru import logger
 from numpy.typing import NDArray
 
 from tts_service.cache import cache_directory
+from tts_service.kokoro.cast import style_table, table_names
 from tts_service.kokoro.matching.intelligibility import MANDARIN
-from tts_service.kokoro.matching.response import MIDDLE_PITCH, Response
+from tts_service.kokoro.matching.matcher import PROBES
+from tts_service.kokoro.matching.response import STEP, Response
 from tts_service.kokoro.matching.space import TIMBRE, prosodies, timbres
 from tts_service.kokoro.matching.training.responses import RANDOM, SAID, VOICES
 from tts_service.kokoro.rendering import Renderer
-from tts_service.kokoro.tones import Teachers
+from tts_service.kokoro.tones import Teachers, curves
 
 RIDGE = 0.1
 """Of the regression of the prosody, as a share of the mean variance."""
@@ -40,13 +42,13 @@ def collected(folder: Path) -> dict[str, NDArray]:
 
 def prosody_directions(data: dict[str, NDArray]) -> NDArray:
     """The least changes [3, 128] that move one of the features by one and leave the others, by ridge."""
-    x, y = prosodies().coordinates(data["styles"][:, TIMBRE:]), data["prosody"].copy()
+    x, y = prosodies().within(data["styles"][:, TIMBRE:]), data["prosody"].copy()
     for sentence in np.unique(data["said"]):
         some = data["said"] == sentence
         x[some] -= x[some].mean(axis=0)
         y[some] -= y[some].mean(axis=0)
     slopes = np.linalg.solve(x.T @ x + RIDGE * np.trace(x.T @ x) / len(x.T) * np.eye(len(x.T)), x.T @ y)
-    return np.linalg.pinv(slopes) @ prosodies().directions
+    return np.linalg.pinv(slopes) @ (prosodies().length * prosodies().directions)
 
 
 def packaged(folder: Path) -> dict[str, NDArray]:
@@ -57,6 +59,12 @@ def packaged(folder: Path) -> dict[str, NDArray]:
             "packaged": (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype(np.float16),
             "pitches": found["prosody"][:, 0].reshape(-1, SENTENCES).mean(axis=1),
         }
+
+
+def clarity(renderer: Renderer, teachers: Teachers) -> NDArray:
+    """How clear the tones of the packaged voices are, [54]."""
+    said = {name: curves(renderer, style_table(name), MANDARIN) for name in table_names()}
+    return np.array([teachers.clarity(name, heard) for name, heard in said.items()], np.float32)
 
 
 def foretold(response: Response, data: dict[str, NDArray], rows: NDArray, average: NDArray) -> tuple[float, float]:
@@ -78,30 +86,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     data = collected(folder)
     outputs = np.concatenate([data["embeddings"], data["colours"]], axis=1).astype(np.float64)
     average = outputs.mean(axis=0)
-    for sentence in np.unique(data["said"]):
-        outputs[data["said"] == sentence] -= outputs[data["said"] == sentence].mean(axis=0)
+    biases = np.stack([outputs[data["said"] == i].mean(axis=0) for i in range(len(SAID))]) - average
+    outputs -= average + biases[data["said"]]
     spread = np.concatenate([np.full(256, outputs[:, :256].std()), np.full(40, outputs[:, 256:].std())])
     data |= {"outputs": outputs, "coordinates": timbres().coordinates(data["styles"][:, :TIMBRE])}
+    renderer = Renderer(cache_directory(), 1)
+    teachers = Teachers.heard(renderer, MANDARIN)
     arrays = {
         "prosody": prosody_directions(data).astype(np.float32),
         **packaged(folder),
-        **Teachers.heard(Renderer(cache_directory(), 1), MANDARIN).arrays(),
+        **teachers.arrays(),
+        "clarity": clarity(renderer, teachers),
         "output_mean": average.astype(np.float32),
         "output_spread": spread.astype(np.float32),
+        "biases": (biases[: len(PROBES)] / spread).astype(np.float16),
     }
     rows = np.arange(len(outputs))
     kept, asked = rows[rows % 5 > 0], rows[rows % 5 == 0]
 
     def learnt(kernel: tuple[float, ...], rows: NDArray) -> dict[str, NDArray]:
-        octaves = kernel[4] * (data["prosody"][rows, :1] - MIDDLE_PITCH)
         return arrays | {
             "kernel": np.array(kernel),
-            "inputs": np.concatenate([data["coordinates"][rows], octaves], axis=1).astype(np.float16),
-            "outputs": (outputs[rows] / spread).astype(np.float16),
+            "timbres": data["styles"][rows, :TIMBRE].astype(np.float16),
+            "octaves": data["prosody"][rows, 0].astype(np.float16),
+            "outputs": np.clip(np.round(outputs[rows] / spread / STEP), -127, 127).astype(np.int8),
         }
 
     best, chosen = np.inf, (0.0,) * 5
-    for kernel in itertools.product((0.3, 1.0), (1.0,), (0.7, 1.0, 1.5), (0.2, 0.3, 0.6), (0.5, 1.0, 2.0)):
+    for kernel in itertools.product((1.0,), (1.0,), (0.8, 1.0), (0.3, 0.5), (1.0,)):
         cosine, error = foretold(Response(learnt(kernel, kept)), data, asked, average)
         logger.info(f"{kernel}: cosine {cosine:.4f}, colour {error:.3f}")
         if (score := -cosine + 0.1 * error) < best:

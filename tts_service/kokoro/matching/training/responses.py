@@ -1,10 +1,10 @@
 """Collect how the model responds to its style: random styles, the sentences they speak, and what is heard in them.
 
-    python -m tts_service.kokoro.matching.training.responses FOLDER [--count 250]
+    python -m tts_service.kokoro.matching.training.responses FOLDER [--count 1500]
 
-Timbres lie in the space that the packaged voices span: mixtures of one to three of them, drawn towards or away from
-their middle, with noise in that space. Each batch of 25 is a file of its own, so that a run can be stopped and resumed.
-`fit_responses` learns from the folder.
+Timbres are mixtures of one to three packaged voices, drawn towards or away from their middle, with noise in the space
+that the voices span and some in all columns, as matches for real people lead out of it. Each batch of 25 is a file of
+its own, so that a run can be stopped and resumed. `fit_responses` learns from the folder.
 """
 
 from __future__ import annotations
@@ -30,11 +30,10 @@ BATCH = 25
 VOICES = "voices.npz"
 SAID = (
     *PROBES,
-    "我们坐地铁去比较快。",
     "今天下午三点，我们在火车站门口见面。",
     "Our meeting has been moved to Thursday, because the director is travelling.",
 )
-RANDOM = 3
+RANDOM = len(PROBES)
 """Of these are said in random styles, the others by the packaged voices themselves."""
 
 
@@ -46,10 +45,12 @@ def random_style(symbols: int, random: np.random.Generator) -> NDArray[np.float3
     weights = random.dirichlet(np.ones(len(chosen)))
     mixed = weights @ np.stack([style_row(style_table(name), symbols) for name in chosen])
     there = timbres()
-    coordinates = there.coordinates(mixed[:TIMBRE]) * random.uniform(0.8, 1.3)
-    coordinates += random.normal(size=len(there.spread)) * there.spread * random.uniform(0.1, 0.7)
+    steps = there.within(mixed[:TIMBRE]) * random.uniform(0.8, 1.3)
+    steps += random.normal(size=len(there.spread)) * there.spread * random.uniform(0.1, 0.7)
+    timbre = there.centre + there.length * steps @ there.directions
+    timbre += random.normal(size=TIMBRE) * there.unit * random.uniform(0, 1.5)
     prosody = mixed[TIMBRE:] + random.normal(size=len(mixed) - TIMBRE) * prosodies().unit * random.uniform(0, 0.4)
-    return np.concatenate([there.at(coordinates), prosody]).astype(np.float32)
+    return np.concatenate([timbre, prosody]).astype(np.float32)
 
 
 def heard_in(
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Write batches until there are enough."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=250)
+    parser.add_argument("--count", type=int, default=1500)
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)
     renderer, encoder = Renderer(cache_directory(), 1), SpeakerEncoder()
