@@ -21,6 +21,8 @@ STEP = 1 / 24
 """Of the stored outputs, of their spread."""
 RIDGE = 3.0
 """Of the way back from what is heard to a timbre."""
+SELDOM = 5
+"""Steps with one look at the doubt, which changes slowly and is the dearest part."""
 LEAST = 1e-3
 """Of the doubt's square: below, rounding has more to say."""
 MIDDLE_PITCH = 7.5
@@ -121,14 +123,16 @@ class Response:
         """
         x, first, second = start.copy(), np.zeros(len(start)), np.zeros(len(start))
         for step in range(1, steps + 1):
-            gradient = self._gradient(x, wanted, pitch, colour, doubt) + 2 * pull * (x - start)
+            if step % SELDOM == 1:
+                solved = self._inverse @ self._kernel(self._points(x[None], pitch), self._inputs)[0]
+            gradient = self._gradient(x, wanted, pitch, colour, doubt, solved) + 2 * pull * (x - start)
             first = 0.9 * first + 0.1 * gradient
             second = 0.99 * second + 0.01 * gradient**2
             x -= 0.02 * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.99**step)) + 1e-8)
         return x
 
-    def _gradient(self, x: Array, wanted: Heard, pitch: float, colour: float, doubt: float) -> Array:
-        """Of `1 - cosine + colour x distance + doubt x deviation`."""
+    def _gradient(self, x: Array, wanted: Heard, pitch: float, colour: float, doubt: float, solved: Array) -> Array:
+        """Of `1 - cosine + colour x distance + doubt x deviation`; `solved` is the inverse times the kernel near x."""
         point = self._points(x[None], pitch)[0]
         apart = self._inputs - point
         smooth = self._smooth * np.exp(-0.5 * np.square(apart).sum(axis=1) / self._length**2)
@@ -143,7 +147,6 @@ class Response:
                 2 * colour * (output[256:] - wanted.colour) / len(wanted.colour),
             ]
         )
-        solved = self._inverse @ kernel
         variance = float(self._linear * (point @ point) + self._smooth - kernel @ solved)
         pressure = doubt / max(variance, LEAST) ** 0.5
         along = self._weights @ (wish * self._spread) - pressure * solved
