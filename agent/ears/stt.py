@@ -33,10 +33,14 @@ from agent.turns.start import is_nod
 from agent.turns.stop import NothingHeardFrame
 from tts_service.voices.recogniser import Listener, Transcript
 
-FIRST_GLIMPSE = 0.28
-"""Seconds of voice after which a first look is worth it, and seconds between two looks."""
-NEXT_GLIMPSE = 0.15
-BEFORE_VOICE = 0.2
+NEXT_GLIMPSE = 0.08
+"""Seconds between two looks at a voice, the first of which is due when it is known to be one."""
+SOON = 0.5
+"""Seconds of voice after which nothing needs haste, and seconds between two looks from then on."""
+LATER_GLIMPSE = 0.16
+FIRST_WORDS = 0.28
+"""Seconds of voice in which a recogniser may find a word, where its states are not known."""
+BEFORE_VOICE = 0.3
 """Seconds of sound before the voice that are looked at with it."""
 BRIEF_LULL = 0.06
 """Seconds of quiet after which recognition begins; the voice activity detector needs three times as many. Every other
@@ -170,23 +174,27 @@ class WhisperSTT(SegmentedSTTService):
 
     async def _glimpse(self, onset: int, reactions: Reactions) -> None:
         """Tell what the user seems to be about, until they stop."""
-        wanted = BEFORE_VOICE + FIRST_GLIMPSE
+        wanted = 0.0
         while self._bot_speaks:
             have = (len(self._audio_buffer) - onset) / 2 / self.sample_rate
             if have < wanted:
                 await asyncio.sleep(max(0.01, wanted - have))
                 continue
             pcm = bytes(self._audio_buffer[onset:])
-            if not await self._tell_reaction(pcm, reactions, whole=False):
+            if await self._tell_reaction(pcm, reactions):
+                wanted = have + (NEXT_GLIMPSE if have < BEFORE_VOICE + SOON else LATER_GLIMPSE)
+            elif have < BEFORE_VOICE + FIRST_WORDS:
+                wanted = BEFORE_VOICE + FIRST_WORDS
+            else:
                 await self._tell_interim_words(pcm)
-            wanted = have + NEXT_GLIMPSE
+                wanted = have + LATER_GLIMPSE
 
-    async def _tell_reaction(self, pcm: bytes, reactions: Reactions, *, whole: bool) -> bool:
+    async def _tell_reaction(self, pcm: bytes, reactions: Reactions, *, whole: bool = False) -> bool:
         """Say how a voice sounds, if this recogniser can tell."""
         states = await self._recogniser.attend(pcm, self.sample_rate)
         if states is None:
             return False
-        await self.push_frame(ReactionFrame(reactions.meant(states, whole=whole), whole))
+        await self.push_frame(ReactionFrame(reactions.meant(states), whole))
         return True
 
     async def _tell_interim_words(self, pcm: bytes) -> None:

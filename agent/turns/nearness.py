@@ -6,7 +6,7 @@ from collections import deque
 
 import numpy as np
 
-FARTHER = 12.0
+FARTHER = 10.0
 """Decibels below the caller's own voice at which a voice is somebody else's."""
 LEARNING = 0.3
 """How much the latest voice with words counts."""

@@ -17,7 +17,7 @@ from pipecat.frames.frames import (
 from pipecat.pipeline.worker import PipelineParams
 from pipecat.utils.frame_queue import FrameQueue
 
-from agent.ears.stt import FIRST_GLIMPSE, WhisperSTT
+from agent.ears.stt import FIRST_WORDS, WhisperSTT
 from agent.turns.reaction import ReactionFrame, Reactions
 from agent.turns.stop import NothingHeardFrame
 from tests.agent.speech import SAMPLE_RATE, error_rate, noise, pcm, say, silence
@@ -270,7 +270,7 @@ async def test_interim_words_are_told_while_the_agent_speaks(speaks):
     )
     interim = [frame.text for frame in down if isinstance(frame, InterimTranscriptionFrame)]
     assert bool(interim) == speaks
-    assert all(FIRST_GLIMPSE <= seconds < 1.0 for seconds in scribe.glimpses)
+    assert all(FIRST_WORDS <= seconds < 1.0 for seconds in scribe.glimpses)
 
 
 class SlowScribe(Scribe):

@@ -83,15 +83,19 @@ SPEAKS = BotStartedSpeakingFrame
         ("auto", [SPEAKS(), began(), ended(), said("……")], []),
         ("auto", [SPEAKS(), BotStoppedSpeakingFrame(), said("嗯。")], [2]),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.95)], [2]),
-        ("auto", [SPEAKS(), began(), ReactionFrame(0.9), ended(), NothingHeardFrame()], []),
-        ("auto", [SPEAKS(), began(), ReactionFrame(0.9, whole=True)], [2]),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.8), ended(), NothingHeardFrame()], []),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.8), ReactionFrame(0.8)], [3]),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.8), ReactionFrame(0.5), ReactionFrame(0.8)], []),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.8), ended(), began(), ReactionFrame(0.8)], []),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.8, whole=True)], [2]),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.5), ended(), NothingHeardFrame()], []),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.05), ended(), said("回男人")], []),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.6), ended(), said("回男人")], [4]),
-        ("auto", [SPEAKS(), began(), ReactionFrame(0.05), ended(), said("停。")], [4]),
-        ("auto", [SPEAKS(), began(), ReactionFrame(0.9), ended(), said("青")], [4]),
-        ("auto", [SPEAKS(), began(), ReactionFrame(0.9), ended(), said("对。")], []),
-        ("auto", [SPEAKS(), began(), ReactionFrame(0.05), ended(), said("明天会下雨吗？")], [4]),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.1), ended(), said("停。")], [4]),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.01), ended(), said("听。")], []),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.6), ended(), said("青")], [4]),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.74), ended(), said("对。")], []),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.3), ended(), said("明天会下雨吗？")], [4]),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.05), began(), ended(), said("十点")], [5]),
         ("voice", [began()], [0]),
         ("voice", [SPEAKS(), began()], [1]),
@@ -173,6 +177,13 @@ async def test_what_was_a_nod_is_forgotten():
         "OK.",
         "I see.",
         "Oh, got it.",
+        "不错。",
+        "真的吗？",
+        "有道理。",
+        "哦，原来是这样啊",
+        "That's right.",
+        "Oh, that makes sense.",
+        "No problem.",
     ],
 )
 def test_nods(text):
@@ -193,6 +204,10 @@ def test_nods(text):
         "No.",
         "Okay, but where?",
         "Rights",
+        "那",
+        "真的吗那明天呢",
+        "That's wrong.",
+        "No problem but wait",
         "",
     ],
 )
@@ -202,7 +217,7 @@ def test_no_nods(text):
 
 def test_what_stops_and_what_is_too_little():
     assert all(map(is_stop, ["停。", "等一下", "不对", "不是的", "别说了", "Wait, wait.", "No.", "Hold on", "部队"]))
-    assert not any(map(is_stop, ["嗯", "好的", "Nothing", "Okay", "今天", ""]))
+    assert not any(map(is_stop, ["嗯", "好的", "Nothing", "Okay", "今天", "", "不错", "No problem."]))
     assert all(map(is_unclear, ["敬", "推推", "Twey.", "vau", ""]))
     assert not any(map(is_unclear, ["十点", "你好", "Which time", "tomorrow"]))
 

@@ -8,134 +8,28 @@ by frame, and what recognition and the audio detector cost is added as measured 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
-from pipecat.audio.vad.silero import SileroVADAnalyzer
-from pipecat.audio.vad.vad_analyzer import VADParams, VADState
 
-from agent.ears.stt import BEFORE_VOICE, FIRST_GLIMPSE, LULL, NEXT_GLIMPSE
+from agent.ears.stt import LULL
 from agent.settings import Settings
 from agent.turns.ending import WEIGHTS, Patience, Pause, features
 from agent.turns.nearness import Nearness
-from agent.turns.reaction import Reactions, pooled
-from agent.turns.start import CLEARLY_SPEECH, LIKELY_MEANT, LONGEST_NOD, SURELY_MEANT, means_it
+from agent.turns.reaction import Reactions
+from agent.turns.start import CLEARLY_SPEECH, means_it, sounds_meant
 from tests.benchmarks import turns_reactions
-from tests.benchmarks.turns_heard import RATE, Audio, Sound, Studio, Turn, sounds
-from tts_service.cache import cache_directory
-from tts_service.voices.recogniser import Recogniser
+from tests.benchmarks.turns_ears import Ears
+from tests.benchmarks.turns_heard import RATE, Sound, Studio, Turn, sounds
 
 LONGEST = 2.5
 """Seconds of silence after which everybody gives up, as the agent's `turns.max_pause`."""
-GRACE = 0.25
-"""A recogniser's stretch begins so much before the voice was noticed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """Voice between two pauses, as the agent's detectors see it."""
-
-    begin: float
-    """When the voice began, in seconds."""
-    end: float
-    """When the silence began."""
-    sound: float
-    """Smart Turn's probability of an end, after `stop_seconds` of silence."""
-    text: str
-
-
-class Ears:
-    """The agent's detectors, run over a recording as fast as they go. Results are kept in the cache folder."""
-
-    def __init__(self, settings: Settings) -> None:
-        turns = settings.turns
-        self._params = VADParams(
-            confidence=turns.confidence,
-            start_secs=turns.start_seconds,
-            stop_secs=turns.stop_seconds,
-            min_volume=turns.min_volume,
-        )
-        self.stop_seconds = turns.stop_seconds
-        self._smart_turn = LocalSmartTurnAnalyzerV3()
-        self._smart_turn.set_sample_rate(RATE)
-        self.recogniser = Recogniser(
-            **settings.ears.model_dump(include={"languages", "beam_size", "threads", "window"})
-        )
-        self._folder = cache_directory() / "turns"
-        self.costs: dict[str, list[float]] = {"recognition": [], "smart turn": [], "look": []}
-
-    def stretches(self, samples: Audio) -> list[Stretch]:
-        """Where the voice was, what each stretch says, and whether it sounds like an end."""
-        key = hashlib.sha256(samples.tobytes() + repr(self._params).encode()).hexdigest()[:24]
-        file = self._folder / f"heard-{key}.json"
-        if not file.exists():
-            found = [self._look(samples, begin, end) for begin, end in self.voice(samples)]
-            file.write_text(json.dumps(found), encoding="utf-8")
-        return [Stretch(*values) for values in json.loads(file.read_text(encoding="utf-8"))]
-
-    def looks(self, samples: Audio, begin: float, end: float, likely: str) -> tuple[Audio, Audio, str]:
-        """What is made of a stretch during the agent's speech.
-
-        Returns:
-            When it is looked at [n], the last time as a whole; the pooled states of then [n, 1536]; and its transcript.
-        """
-        parameters = (self._params, begin, end, FIRST_GLIMPSE, NEXT_GLIMPSE, BEFORE_VOICE, LULL, likely)
-        key = hashlib.sha256(samples.tobytes() + repr(parameters).encode()).hexdigest()[:24]
-        file = self._folder / f"looks-{key}.npz"
-        if not file.exists():
-            start = int(max(0, begin - BEFORE_VOICE) * RATE)
-            over = end + LULL
-            times = np.append(np.arange(begin + FIRST_GLIMPSE, min(over, begin + 2.5), NEXT_GLIMPSE), over)
-            states = [self._timed_look(samples[start : int(at * RATE)]) for at in times]
-            part = samples[int(max(0, begin - 1) * RATE) : int((end + LULL) * RATE)]
-            text = self.recogniser.transcribe(part, likely=likely).text
-            np.savez(file, times=times, states=np.array(states, np.float16), text=text)
-        with np.load(file) as kept:
-            return kept["times"], kept["states"].astype(np.float32), str(kept["text"])
-
-    def _timed_look(self, samples: Audio) -> Audio:
-        began = time.perf_counter()
-        states = self.recogniser.encode(samples)
-        assert states is not None
-        self.costs["look"].append(time.perf_counter() - began)
-        return pooled(states)
-
-    def voice(self, samples: Audio) -> Iterable[tuple[float, float]]:
-        """Beginning and end of every stretch of voice."""
-        begin: float | None = None
-        for at, state in self.states(samples):
-            if state == VADState.SPEAKING and begin is None:
-                begin = at - self._params.start_secs
-            elif state == VADState.QUIET and begin is not None:
-                yield begin, at - self._params.stop_secs
-                begin = None
-
-    def states(self, samples: Audio) -> Iterable[tuple[float, VADState]]:
-        """The state of the VAD after every 20 ms."""
-        vad = SileroVADAnalyzer(params=self._params)
-        vad.set_sample_rate(RATE)
-        pcm = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
-        step = RATE // 50 * 2
-        for start in range(0, len(pcm) - step + 1, step):
-            yield (start + step) / 2 / RATE, vad._run_analyzer(pcm[start : start + step])
-
-    def _look(self, samples: Audio, begin: float, end: float) -> tuple[float, float, float, str]:
-        asked = int((end + self._params.stop_secs) * RATE)
-        began = time.perf_counter()
-        sound = self._smart_turn._predict_endpoint(samples[max(0, asked - 8 * RATE) : asked])["probability"]
-        self.costs["smart turn"].append(time.perf_counter() - began)
-        began = time.perf_counter()
-        text = self.recogniser.transcribe(samples[int(max(0, begin - GRACE) * RATE) : int((end + 0.1) * RATE)]).text
-        self.costs["recognition"].append(time.perf_counter() - began)
-        return begin, end, float(sound), text
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,25 +131,34 @@ def interruptions(sounds: Iterable[Sound], ears: Ears, look: float, recognition:
         agent = by_voice = None
         for begin, end in ears.voice(sound.samples):
             by_voice = by_voice if by_voice is not None else begin + 0.2 - sound.onset
-            times, states, text = ears.looks(sound.samples, begin, end, sound.language or "zh")
-            meant = [reactions.meant_pooled(state) for state in states[:-1]]
-            meant.append(reactions.meant_pooled(states[-1], whole=True))
-            over = float(times[-1])
-            begun = zip(times[:-1], meant[:-1], strict=True)
-            stops = [float(at) + look for at, how in begun if how >= SURELY_MEANT]
-            if meant[-1] >= LIKELY_MEANT:
-                stops.append(over + look)
-            if means_it(text, meant[-1]):
-                stops.append(over + look + recognition)
-            for wait, least in ((CLEARLY_SPEECH, 0.5), (LONGEST_NOD, 0.5)):
-                known = [how for at, how in zip(times, meant, strict=True) if at + look <= begin + wait]
-                if end + ears.stop_seconds > begin + wait and (not known or known[-1] >= least):
-                    stops.append(begin + wait)
-            stops = [at for at in stops if not is_far(sound, begin, min(at, end))]
+            stops = list(stops_in(sound, begin, end, ears, reactions, look, recognition))
             if agent is None and stops:
                 agent = min(stops) - sound.onset
         found.append(Outcome(sound, agent, by_voice))
     return found
+
+
+def stops_in(
+    sound: Sound, begin: float, end: float, ears: Ears, reactions: Reactions, look: float, recognition: float
+) -> Iterator[float]:
+    """When each reason is there to stop at a stretch of voice, in seconds of the recording."""
+    looks = ears.looks(sound.samples, begin, end)
+    known: list[tuple[float, float]] = []
+    stops = []
+    for at, states in zip(looks.times, looks.states, strict=True):
+        whole = at == looks.times[-1]
+        meant = reactions.meant(states)
+        if sounds_meant(meant, known[-1][1] if known else None, whole):
+            stops.append(at + look)
+        known.append((at + look, meant))
+    over, meant = known[-1]
+    if means_it(ears.words(sound.samples, begin, end, sound.language or "zh"), meant):
+        stops.append(over + recognition)
+    if end + ears.stop_seconds > begin + CLEARLY_SPEECH:
+        before = [meant for at, meant in known if at <= begin + CLEARLY_SPEECH]
+        if not before or before[-1] >= 0.5:
+            stops.append(begin + CLEARLY_SPEECH)
+    yield from (at for at in stops if not is_far(sound, begin, min(at, end)))
 
 
 def is_far(sound: Sound, begin: float, at: float) -> bool:
@@ -274,7 +177,8 @@ def is_far(sound: Sound, begin: float, at: float) -> bool:
 def show_interruptions(outcomes: list[Outcome]) -> None:
     """The second table."""
     print("while the agent speaks (this agent | Pipecat's default: any voice of 0.2 s)")
-    kinds = ("nod", "command", "question", "cough", "keyboard", "music", "door", "television", "echo", "cancelled")
+    people = [new + kind for new in ("", "new ") for kind in ("nod", "command", "question")]
+    kinds = (*people, "cough", "keyboard", "music", "door", "television", "echo", "cancelled")
     for kind in kinds:
         for languages in (("zh",), ("en",), ("zh", "en"), ("",)):
             some = [o for o in outcomes if o.sound.kind == kind and o.sound.language in languages]
@@ -285,12 +189,12 @@ def show_interruptions(outcomes: list[Outcome]) -> None:
             for times in ([o.agent for o in some], [o.by_voice for o in some]):
                 stopped = [t for t in times if t is not None]
                 text = f"stopped by {len(stopped) / len(some):6.1%}"
-                if kind in ("command", "question") and stopped:
+                if kind.endswith(("command", "question")) and stopped:
                     soon = np.mean([t is not None and t <= 0.4 for t in times])
                     p50, p95 = np.percentile(stopped, [50, 95])
                     text += f", noticed p50 {p50:.2f} s, p95 {p95:.2f} s, within 0.4 s {soon:.0%}"
                 line.append(text)
-            print(f"  {kind:10} {language:5} of {len(some):3}: {' | '.join(line)}")
+            print(f"  {kind:12} {language:5} of {len(some):3}: {' | '.join(line)}")
 
 
 KINDS: dict[str, Callable[[Moment], bool]] = {
@@ -356,7 +260,7 @@ def main() -> None:
     if options.train == "ends":
         train(moments(studio.turns(False, options.readings), ears))
     elif options.train == "reactions":
-        turns_reactions.train(studio, ears.recogniser, readings=4)
+        turns_reactions.train(studio, ears)
     if options.train:
         return
     found = moments(studio.turns(options.half == "kept", options.readings), ears)

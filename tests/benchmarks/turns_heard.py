@@ -24,6 +24,7 @@ from tests.benchmarks.turns_said import (
     SCRIPTS,
     UNSEEN_COMMANDS,
     UNSEEN_NODS,
+    UNSEEN_QUESTIONS,
     Script,
 )
 from tts_service.cache import cache_directory
@@ -184,8 +185,9 @@ class Sound:
     """Something that is heard while the agent speaks."""
 
     kind: str
-    """`nod`, `command`, `question`, or a noise: `cough`, `keyboard`, `music`, `door`, `television`; `echo` of the
-    agent's own voice, and what `audio.echo_cancellation` leaves of it."""
+    """`nod`, `command`, `question`, or of words that were never learnt `new nod` and so on; or a noise: `cough`,
+    `keyboard`, `music`, `door`, `television`; `echo` of the agent's own voice, and what `audio.echo_cancellation`
+    leaves of it."""
     language: str
     text: str
     line: str
@@ -202,14 +204,13 @@ def sounds(studio: Studio, kept: bool, readings: int = 1) -> list[Sound]:
     found = []
     for language in ("zh", "en"):
         voices = voices_for(language, kept)
-        unseen = (UNSEEN_NODS[language], UNSEEN_COMMANDS[language]) if kept else ((), ())
-        tables = (
-            ("nod", (*NODS[language], *unseen[0])),
-            ("command", (*COMMANDS[language], *unseen[1])),
-            ("question", QUESTIONS[language]),
-        )
-        for kind, table in tables:
-            for number, text in enumerate(table):
+        for kind, known, unseen in (
+            ("nod", NODS, UNSEEN_NODS),
+            ("command", COMMANDS, UNSEEN_COMMANDS),
+            ("question", QUESTIONS, UNSEEN_QUESTIONS),
+        ):
+            kinds = [(kind, text) for text in known[language]] + [(f"new {kind}", text) for text in unseen[language]]
+            for number, (kind_, text) in enumerate(kinds[: None if kept else len(known[language])]):
                 for reading in range(2 * readings):
                     seed = 100 * number + reading + 7 * kept
                     dice = random.Random(seed)
@@ -217,7 +218,7 @@ def sounds(studio: Studio, kept: bool, readings: int = 1) -> list[Sound]:
                     spoken = studio.say(text, voice)[0] * dice.uniform(*GAINS)
                     line = dice.choice(("wide", "wide", "g711", "lossy"))
                     before = through(studio.say(QUESTIONS[language][0], voice)[0], line, seed)
-                    found.append(_sound(kind, language, text, line, spoken, seed, before))
+                    found.append(_sound(kind_, language, text, line, spoken, seed, before))
     somebody = studio.say(QUESTIONS["zh"][0], voices_for("zh", kept)[0])[0]
     for seed in range(25):
         for kind in ("cough", "keyboard", "music", "door"):

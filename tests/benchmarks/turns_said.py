@@ -461,7 +461,7 @@ UNSEEN_NODS = {
         "Right, right.",
     ),
 }
-"""For the figure alone, as the next."""
+"""For the figure alone, as what follows; `turns_reactions_said` has none of it."""
 UNSEEN_COMMANDS = {
     "zh": (
         "停一停。",
@@ -486,5 +486,31 @@ UNSEEN_COMMANDS = {
         "Listen.",
         "Never mind.",
         "Cancel that.",
+    ),
+}
+UNSEEN_QUESTIONS = {
+    "zh": (
+        "下一班车什么时候来？",
+        "我把钥匙落在家里了。",
+        "你们支持退货吗？",
+        "附近哪里能停车？",
+        "上次说的优惠还有吗？",
+        "孩子可以一起去吗？",
+        "这句话怎么翻译？",
+        "嗯，那你帮我取消吧。",
+        "怎么会这么贵？",
+        "请把地址发给我。",
+    ),
+    "en": (
+        "When is the next train?",
+        "I left my keys at home.",
+        "Do you take returns?",
+        "Where can I park near there?",
+        "Is the discount still valid?",
+        "Can my kids come along?",
+        "Translate that for me.",
+        "Yeah, so please cancel it then.",
+        "It's so expensive, why is that?",
+        "Send me the address, please.",
     ),
 }

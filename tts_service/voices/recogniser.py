@@ -35,6 +35,8 @@ LONGEST_SECONDS = 30.0
 """What Whisper can look at in one piece."""
 GLIMPSE_SECONDS = 2.0
 """What is looked at to tell a nod from an interruption."""
+BRIEF_GLIMPSE_SECONDS = 1.0
+"""What the first looks at it fit into, in two thirds of the time."""
 TELLING_SECONDS = 2.0
 """Of sound, silence around it included, that tells a language by itself."""
 BRIEF = 2 / 3
@@ -121,7 +123,7 @@ class Listener(ABC):
         return await self._off_the_loop(partial(self.transcribe_glimpse, likely=likely), pcm, sample_rate)
 
     async def attend(self, pcm: bytes, sample_rate: int) -> NDArray[np.float32] | None:
-        """`encode` off the event loop, in half the time of a glimpse."""
+        """`encode` off the event loop, in a fraction of the time of a glimpse."""
         return await self._off_the_loop(self.encode, pcm, sample_rate)
 
     async def _off_the_loop(
@@ -219,7 +221,9 @@ class Recogniser(Listener):
         if not self._is_packaged or (gone and gone()):
             return None
         samples = samples[-int(GLIMPSE_SECONDS * SAMPLE_RATE) :]
-        states = np.asarray(self._whisper.encode(self._features(samples, GLIMPSE_SECONDS + 0.5)))[0]
+        brief = len(samples) <= BRIEF_GLIMPSE_SECONDS * SAMPLE_RATE
+        window = (BRIEF_GLIMPSE_SECONDS if brief else GLIMPSE_SECONDS) + 0.5
+        states = np.asarray(self._whisper.encode(self._features(samples, window)))[0]
         return states[: max(1, len(samples) // 320)]
 
     def transcribe(
