@@ -30,8 +30,8 @@ SURELY_MEANT = 0.9
 """How much a voice must sound like an interruption to stop the agent at once."""
 LIKELY_MEANT = 0.75
 """The same for one that sounded so a moment ago, too, or that is over."""
-OF_A_STOP, OF_A_NOD, OF_A_SENTENCE = 3.0, -3.0, 2.0
-"""What words weigh beside the sound of the whole, in log-odds that it interrupts."""
+OF_A_STOP, OF_A_NOD, OF_A_SENTENCE = 3.0, -3.0, 5.0
+"""What words weigh beside the sound of the whole, in log-odds that it interrupts; a sentence, more than any sound."""
 _NODS = (
     "嗯 恩 摁 唔 哦 噢 喔 啊 哈 呵 嘿 诶 欸 哎 唉 哇 哇塞 天哪 对 队 堆 兑 好 号 是 事 行 对的 好的 好吧 好嘞 "
     "好哦 行吧 是的 是吗 是么 没错 没事 没问题 没关系 明白 明白了 知道 知道了 我知道 懂 懂了 我懂 清楚 清楚了 "

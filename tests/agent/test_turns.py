@@ -95,7 +95,7 @@ SPEAKS = BotStartedSpeakingFrame
         ("auto", [SPEAKS(), began(), ReactionFrame(0.01), ended(), said("听。")], []),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.6), ended(), said("青")], [4]),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.74), ended(), said("对。")], []),
-        ("auto", [SPEAKS(), began(), ReactionFrame(0.3), ended(), said("明天会下雨吗？")], [4]),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.001), ended(), said("明天会下雨吗？")], [4]),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.05), began(), ended(), said("十点")], [5]),
         ("voice", [began()], [0]),
         ("voice", [SPEAKS(), began()], [1]),
