@@ -267,7 +267,7 @@ def main() -> None:
     show_cost(found)
     compare(found, Patience.packaged(), recognition=0.35, smart_turn=0.04, early_start=LULL)
     heard = sounds(studio, options.half == "kept", options.readings)
-    outcomes = interruptions(heard, ears, look=0.04, recognition=0.35)
+    outcomes = interruptions(heard, ears, look=0.03, recognition=0.35)
     show_interruptions(outcomes)
     for name, seconds in ears.costs.items():
         if seconds:
