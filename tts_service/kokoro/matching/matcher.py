@@ -36,8 +36,9 @@ from tts_service.kokoro.voice import VOICED, style_row
 
 PROBES = ("明天有雨，出门带伞。", "Thank you for calling, good night.", "我们坐地铁去比较快。")
 """What candidates say to be compared, in turn: two seconds each, both languages."""
-ROUNDS = {"fast": (3, 2), "best": (24, 6)}
-"""Of rendering, listening and thinking, and how many renderings each; even, for two cores."""
+ROUNDS = {"fast": (3, 2), "best": (6, 4)}
+"""Of rendering, listening and thinking, and how many renderings each; even, for two cores. With many more it goes
+so far for a likeness to these few seconds that it is understood less."""
 COMMON = 0.15
 """Share of the voices' middle in what is wanted: of a few seconds not everything that is special is the person's."""
 AROUND = 0.3
@@ -55,7 +56,7 @@ WIDER = 1.25
 BLURRED = 0.01
 """Less of the tones may be told than of those of the voice that it starts from: of sentences that it is not asked about
 three times as much can be lost."""
-WEAKER = (1.0, 0.7, 0.4, 0.0)
+WEAKER = (1.0, 0.85, 0.7, 0.55, 0.4, 0.0)
 """Shares of the way from the packaged voice to the match, tried in turn until what guards it is content."""
 NEAR = 0.02
 """Octaves that nobody hears."""
