@@ -47,9 +47,9 @@ _NOD = re.compile(rf"(?:(?:thats)?(?:{'|'.join(sorted(_NODS, key=len, reverse=Tr
 
 
 _STOPS = re.compile(
-    r"[停听挺庭厅亭等灯登不布步补部别够狗喂慢错谁啥]|打住|打断|暂停|闭嘴|安静|算了|取消|跳过|换"
+    r"[停听挺庭厅亭等灯登不布步补部别够狗喂慢错谁啥]|你错|打住|打断|暂停|闭嘴|安静|算了|取消|跳过|换"
     r"|(?:stop|top|wait|no|hey|hold|hang|shut|what|why|who|when|where|how|nope|not|pause|quiet|be quiet|shh|sorry"
-    r"|excuse|but|enough|cancel|skip|never ?mind|listen)\b"
+    r"|excuse|but|enough|cancel|skip|never ?mind|listen|actually|don.?t|again)\b"
 )
 """How people begin who stop each other, and what that is misheard as."""
 
@@ -97,9 +97,9 @@ def means_it(text: str, meant: float | None) -> bool:
 
 
 def is_sentence(text: str) -> bool:
-    """Whether a text is more than could be a misheard nod: four syllables, or three words."""
+    """Whether a text is more than a misheard nod: five syllables, or four words (嗯，是的 can become 暗示的呀)."""
     said = re.sub(r"[\W_]+", "", text.lower())
-    return len(set(said)) >= 4 and (len(text.split()) >= 3 if said.isascii() else len(said) >= 4)
+    return len(set(text.lower().split())) >= 4 if said.isascii() else len(set(said)) >= 5
 
 
 class UserTurnStart(BaseUserTurnStartStrategy):

@@ -96,6 +96,11 @@ SPEAKS = BotStartedSpeakingFrame
         ("auto", [SPEAKS(), began(), ReactionFrame(0.6), ended(), said("青")], [4]),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.74), ended(), said("对。")], []),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.001), ended(), said("明天会下雨吗？")], [4]),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.001), ended(), said("My card was charged twice")], [4]),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.1), ended(), said("暗示的呀")], []),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.06), ended(), said("He says, yeah.")], []),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.06), ended(), said("Ee, ee, ee, ee.")], []),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.6), ended(), said("He has it.")], [4]),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.05), began(), ended(), said("十点")], [5]),
         ("voice", [began()], [0]),
         ("voice", [SPEAKS(), began()], [1]),
@@ -216,7 +221,8 @@ def test_no_nods(text):
 
 
 def test_what_stops_and_what_is_too_little():
-    assert all(map(is_stop, ["停。", "等一下", "不对", "不是的", "别说了", "Wait, wait.", "No.", "Hold on", "部队"]))
+    assert all(map(is_stop, ["停。", "等一下", "不对", "不是的", "别说了", "部队", "你错了"]))
+    assert all(map(is_stop, ["Wait, wait.", "No.", "Hold on", "Actually.", "Don't."]))
     assert not any(map(is_stop, ["嗯", "好的", "Nothing", "Okay", "今天", "", "不错", "No problem."]))
     assert all(map(is_unclear, ["敬", "推推", "Twey.", "vau", ""]))
     assert not any(map(is_unclear, ["十点", "你好", "Which time", "tomorrow"]))
