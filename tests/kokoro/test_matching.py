@@ -175,7 +175,7 @@ def test_equal_recordings_give_equal_voices(matcher, person):
     np.testing.assert_array_equal(matches[0].delta, matches[1].delta)
 
 
-@pytest.mark.parametrize(("limit", "share"), [(1.0, 1.0), (0.5, 0.4), (0.1, 0.0)])
+@pytest.mark.parametrize(("limit", "share"), [(1.0, 1.0), (0.6, 0.5), (0.1, 0.0)])
 def test_a_voice_that_is_not_understood_is_weakened(limit, share):
     """A listener who understands nobody that has moved further than `limit` from a packaged voice."""
 
@@ -196,6 +196,7 @@ def test_a_voice_that_is_not_understood_is_weakened(limit, share):
     match = Match("jm_kumo", np.ones(256, np.float32), 1.0, 1.0, 0.5, 0.9)
     found, (_, after), renderings = guarded(match, Mouth(), [], transcribe, 6, lambda stage, fraction: None)
     assert found.delta[0] == pytest.approx(share)
+    assert found.delta[-1] == 1  # prosody stays
     assert after == 0
     assert [one.samples[0] for one in renderings] == pytest.approx([share] * 6)
 

@@ -18,6 +18,7 @@ from tts_service.kokoro.calibrate import calibrate
 from tts_service.kokoro.cast import style_table
 from tts_service.kokoro.matching.intelligibility import SENTENCES, errors, units
 from tts_service.kokoro.matching.matcher import ROUNDS, WEAKER, Match, Matcher, Progress, at_16k, tokens_of
+from tts_service.kokoro.matching.space import TIMBRE
 from tts_service.kokoro.matching.speaker import SAMPLE_RATE
 from tts_service.kokoro.matching.voices import Matched, matched_file
 from tts_service.kokoro.rendering import Rendering
@@ -96,7 +97,7 @@ def guarded(
     count: int,
     progress: Progress,
 ) -> tuple[Match, tuple[int | None, int], list[Rendering]]:
-    """The match, or as much of it as keeps the voice understood.
+    """The match, or as much of its timbre as keeps the voice understood; prosody is told by its tones before.
 
     Where the packaged voice is understood no better, it may be misheard as often; that voice is asked only about those
     sentences of which some word was misheard.
@@ -127,17 +128,18 @@ def guarded(
             yield errors(units(transcribe(sound, language)), units(" ".join(texts))), said
 
     packaged: dict[int, int] = {}
-    for i, share in enumerate(WEAKER):
-        progress(tr("checking that it is understood"), i / len(WEAKER))
-        delta = match.delta * np.float32(share)
+    ways = [(share, 1.0) for share in WEAKER] + [(0.0, 0.0)]
+    for i, way in enumerate(ways):
+        progress(tr("checking that it is understood"), i / len(ways))
+        delta = match.delta * np.repeat(np.float32(way), TIMBRE)
         mistakes, said = zip(*heard(delta, range(len(pieces))), strict=True)
         before: int | None = None
-        if sum(mistakes) > allowed and share > 0:
+        if sum(mistakes) > allowed and any(way):
             asked = [place for place, count in enumerate(mistakes) if count]
             new = [place for place in asked if place not in packaged]
             packaged |= zip(new, (count for count, _ in heard(np.zeros_like(delta), new)), strict=True)
             before = sum(packaged[place] for place in asked)
-        if share == 0 or sum(mistakes) <= allowed + (before or 0):
+        if not any(way) or sum(mistakes) <= allowed + (before or 0):
             renderings = [one for piece in said for one in piece]
             after = float(matcher.embed([at_16k(one) for one in renderings]) @ matcher.embed(recordings))
             return replace(match, delta=delta, after=after), (before, sum(mistakes)), renderings

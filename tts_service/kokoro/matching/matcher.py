@@ -56,7 +56,7 @@ WIDER = 1.25
 BLURRED = 0.01
 """Less of the tones may be told than of those of the voice that it starts from: of sentences that it is not asked about
 three times as much can be lost."""
-WEAKER = (1.0, 0.85, 0.7, 0.55, 0.4, 0.0)
+WEAKER = (1.0, 0.9, 0.8, 0.65, 0.5, 0.3, 0.0)
 """Shares of the way from the packaged voice to the match, tried in turn until what guards it is content."""
 NEAR = 0.02
 """Octaves that nobody hears."""
