@@ -37,14 +37,15 @@ from tts_service.kokoro.voice import VOICED, style_row
 PROBES = ("明天有雨，出门带伞。", "Thank you for calling, good night.", "我们坐地铁去比较快。")
 """What candidates say to be compared, in turn: two seconds each, both languages."""
 ROUNDS = {"fast": (3, 2), "best": (6, 4)}
-"""Of rendering, listening and thinking, and how many renderings each; even, for two cores. With six times as
-many, matches came no nearer to recordings that they had not seen."""
+"""Of rendering, listening and thinking, and how many renderings each; even, for two cores. With many more the likeness
+grows to what was seen, and hardly to what was not."""
 COMMON = 0.15
 """Share of the voices' middle in what is wanted: of a few seconds not everything that is special is the person's."""
 AROUND = 0.3
 """Length of the random steps around what is proposed, by which the response learns where it leads."""
-PULL, COLOUR, DOUBT = 0.02, 0.02, 0.05
-"""Weights of the distance from the start, of the colour and of the doubt beside the cosine; see `propose`."""
+PULL, COLOUR, DOUBT = 0.05, 0.02, 0.05
+"""Weights of the distance from the start, of the colour and of the doubt beside the cosine; see `propose`. With less of
+the first, voices are understood less and no more like what was not seen."""
 HIGHER = 0.3
 """What an octave between recording and voice counts against the cosine: pitch is hard to move far."""
 RANGE = (0.25, 1.3)
