@@ -131,7 +131,7 @@ def guarded(
     ways = [(share, 1.0) for share in WEAKER] + [(0.0, 0.0)]
     for i, way in enumerate(ways):
         progress(tr("checking that it is understood"), i / len(ways))
-        delta = match.delta * np.repeat(np.float32(way), TIMBRE)
+        delta = match.delta * np.repeat(np.array(way, np.float32), TIMBRE)
         mistakes, said = zip(*heard(delta, range(len(pieces))), strict=True)
         before: int | None = None
         if sum(mistakes) > allowed and any(way):
