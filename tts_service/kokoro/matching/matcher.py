@@ -54,9 +54,9 @@ PITCH_SHIFT = 0.7
 """Most octaves that pitch is moved by."""
 WIDER = 1.25
 """A pitch range that differs by less is left as it is."""
-BLURRED = 0.01
-"""Less of the tones may be told than of those of the voice that it starts from: of sentences that it is not asked about
-three times as much can be lost."""
+BLURRED = 0.02
+"""Less of the tones may be told than of those of the voice that it starts from: one of some ninety syllables; of
+sentences that it is not asked about twice as much and more can be lost."""
 WEAKER = (1.0, 0.9, 0.8, 0.65, 0.5, 0.3, 0.0)
 """Shares of the way from the packaged voice to the match, tried in turn until what guards it is content."""
 NEAR = 0.02
