@@ -42,11 +42,9 @@ FIRST_WORDS = 0.28
 """Seconds of voice in which a recogniser may find a word, where its states are not known."""
 BEFORE_VOICE = 0.3
 """Seconds of sound before the voice that are looked at with it."""
-BRIEF_LULL = 0.06
-"""Seconds of quiet after which recognition begins; the voice activity detector needs three times as many. Every other
-second of speech has such a pause inside a word, which costs a look in vain."""
 LULL = 0.1
-"""The same while the agent speaks, where half a word is not to be judged as a whole one."""
+"""Seconds of quiet after which recognition begins; the voice activity detector needs twice as many. With 60 ms half of
+the looks were in vain, and those that counted had to wait for them."""
 QUIET = 0.06
 """Of the loudness of the voice: below it is quiet."""
 
@@ -58,7 +56,7 @@ class Lull:
         seconds: Of quiet that make a pause.
     """
 
-    def __init__(self, seconds: float = BRIEF_LULL) -> None:
+    def __init__(self, seconds: float = LULL) -> None:
         self._seconds = seconds
         self._loudest = 0.0
         self._quiet_seconds = 0.0
@@ -156,7 +154,7 @@ class WhisperSTT(SegmentedSTTService):
 
     async def _handle_user_started_speaking(self, frame: VADUserStartedSpeakingFrame) -> None:
         await super()._handle_user_started_speaking(frame)
-        self._lull = Lull(LULL if self._bot_speaks else BRIEF_LULL)
+        self._lull = Lull()
         await self._stop_glimpses()
         self._onset = None
         if self._bot_speaks and self._reactions:

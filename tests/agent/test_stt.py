@@ -221,7 +221,7 @@ async def test_recognition_begins_at_the_first_lull_and_once():
         [VADUserStartedSpeakingFrame(), SleepFrame(0.05), *sound(loud, silence(0.12)), SleepFrame(0.05)],
         [*sound(silence(0.1)), SleepFrame(0.05), VADUserStoppedSpeakingFrame(), SleepFrame(0.1)],
     )
-    assert scribe.asked == [pytest.approx(0.66, abs=0.03)], "before the voice activity detector was certain"
+    assert scribe.asked == [pytest.approx(0.7, abs=0.03)], "before the voice activity detector was certain"
     assert [frame.text for frame in down if isinstance(frame, TranscriptionFrame)] == ["你好。"]
 
 
