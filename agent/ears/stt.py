@@ -50,26 +50,21 @@ QUIET = 0.06
 
 
 class Lull:
-    """Notices in the loudness of a voice that it has paused.
+    """Notices in the loudness of a voice that it has paused."""
 
-    Args:
-        seconds: Of quiet that make a pause.
-    """
-
-    def __init__(self, seconds: float = LULL) -> None:
-        self._seconds = seconds
+    def __init__(self) -> None:
         self._loudest = 0.0
         self._quiet_seconds = 0.0
 
     def is_lull(self, pcm: bytes, rate: int) -> bool:
-        """Whether it has been quiet for so long, this piece of 16-bit samples included."""
+        """Whether it has been quiet for `LULL` seconds, this piece of 16-bit samples included."""
         samples = np.frombuffer(pcm, np.int16).astype(np.float32)
         if not len(samples):
             return False
         level = float(np.sqrt((samples**2).mean()))
         self._loudest = max(self._loudest, level)
         self._quiet_seconds = self._quiet_seconds + len(samples) / rate if level < QUIET * self._loudest else 0.0
-        return self._quiet_seconds >= self._seconds
+        return self._quiet_seconds >= LULL
 
 
 @dataclass(slots=True)

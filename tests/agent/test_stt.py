@@ -225,16 +225,6 @@ async def test_recognition_begins_at_the_first_lull_and_once():
     assert [frame.text for frame in down if isinstance(frame, TranscriptionFrame)] == ["你好。"]
 
 
-async def test_while_the_agent_speaks_it_begins_at_a_longer_one():
-    scribe, loud = Scribe(), noise("white", 0.6, level=0.2)
-    await listen(
-        scribe,
-        [BotStartedSpeakingFrame(), SleepFrame(0.05), VADUserStartedSpeakingFrame(), SleepFrame(0.05)],
-        [*sound(loud, silence(0.14)), SleepFrame(0.05), VADUserStoppedSpeakingFrame(), SleepFrame(0.1)],
-    )
-    assert max(scribe.asked) == pytest.approx(0.7, abs=0.03)
-
-
 async def test_recognition_begins_again_when_the_voice_goes_on():
     scribe, loud = Scribe(), noise("white", 0.5, level=0.2)
     down = await listen(

@@ -20,7 +20,6 @@ from tests.benchmarks.turns_said import COMMANDS, MORE_COMMANDS, MORE_NODS, NODS
 from tts_service.kokoro.cast import native
 
 SPEEDS = (0.8, 0.9, 1.0, 1.0, 1.1, 1.2, 1.3)
-TEMPI = (1.0, 0.9, 1.1, 1.0, 1.2, 1.0, 1.0)
 READINGS = 2
 """Of what is said most."""
 VARIANTS = 2
@@ -64,8 +63,7 @@ def utterances() -> Iterator[Utterance]:
             voices = voices_for(language, kept=False)
             for table, meant in (((NODS, MORE_NODS), False), ((COMMANDS, MORE_COMMANDS), True), ((QUESTIONS,), True)):
                 for number, text in enumerate(text for part in table for text in part[language]):
-                    speed = TEMPI[(number + reading) % len(TEMPI)] if reading > 2 else 1.0
-                    yield Utterance(text, meant, voices[(number + reading * 3) % len(voices)], speed)
+                    yield Utterance(text, meant, voices[(number + reading * 3) % len(voices)], 1.0)
 
 
 def hum(seed: int) -> Audio:

@@ -12,6 +12,7 @@ from tts_service.kokoro.matching.matcher import Match
 from tts_service.kokoro.matching.voices import Matched
 from tts_service.kokoro.mixing import Front
 from tts_service.kokoro.symbols import Piece
+from tts_service.kokoro.voice import FRAME
 
 
 def piece_of(text):
@@ -61,6 +62,33 @@ def test_only_the_english_word_changes(engine):
         assert not plain.settle(10**6, stop)
         np.testing.assert_array_equal(leaning.durations[~marked], plain.durations[~marked])
         assert not marked.any() or leaning.durations[marked].sum() > 1.15 * plain.durations[marked].sum()
+
+
+def test_the_generator_leans_for_the_word_alone(engine):
+    piece, pronunciation = piece_of("今天的meeting改到三点。")
+    stop = StopSignal()
+    utterance = engine._network.begin(piece.tokens(), Packaged()["lian"], 1.0, stop, piece.english(pronunciation))
+    utterance.settle(10**6, stop)
+    ends = 2 * np.cumsum(utterance.durations)
+    first, last = (ends[i] for i in np.flatnonzero(piece.english(pronunciation))[[1, -2]])
+    leaning = utterance.samples(0, ends[-1], stop)
+    utterance._affines[1] = utterance._affines[0]
+    changed = np.abs(leaning - utterance.samples(0, ends[-1], stop)).reshape(-1, FRAME).max(axis=1)
+    assert changed[first:last].max() > 0.02
+    assert max(changed[: first - 20].max(), changed[last + 20 :].max()) < 1e-6
+
+
+def test_a_silence_stands_on_both_sides_of_it(engine, monkeypatch):
+    piece, pronunciation = piece_of("今天的meeting改到三点。")
+    marked, stop, durations = piece.english(pronunciation), StopSignal(), []
+    for pause in (0, 3):
+        monkeypatch.setattr("tts_service.kokoro.network.ENGLISH_PAUSE", pause)
+        utterance = engine._network.begin(piece.tokens(), Packaged()["lian"], 1.0, stop, marked)
+        utterance.settle(10**6, stop)
+        durations.append(utterance.durations)
+    longer = np.flatnonzero(durations[1] - durations[0])
+    assert longer.tolist() == np.flatnonzero(marked)[[0, -1]].tolist()
+    assert (durations[1] - durations[0])[longer].tolist() == [3, 3]
 
 
 def test_what_comes_before_the_english_word_does_not_wait_for_it(engine, monkeypatch):

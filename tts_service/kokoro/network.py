@@ -168,7 +168,7 @@ class _StreamingUtterance:
         """English as it is to be said, from the token `english` on; None when that is decided."""
         self._settled = 2 * int(front.durations[:english].sum()) - REACH
         self._share: NDArray[np.float32] | None = None
-        """Of English in every frame, [n]; None: there is none."""
+        """Of English in every sample; None: there is none."""
         self._take(front)
 
     def _take(self, front: Front) -> None:
@@ -182,7 +182,9 @@ class _StreamingUtterance:
             return False
         english = self._lean(should_stop)
         self._take(english.front)
-        self._share = english.share
+        count = len(english.share)
+        at = np.arange(FRAME * count, dtype=np.float32) / FRAME
+        self._share = np.interp(at, np.arange(count) + 0.5, english.share).astype(np.float32)
         self._affines.append(english.affines)
         self._lean = None
         return True
@@ -190,9 +192,8 @@ class _StreamingUtterance:
     def samples(self, start: int, end: int, should_stop: StopSignal) -> NDArray[np.float32]:
         if self._share is None:
             return self._sounding(0, start, end, should_stop)
-        at = np.arange(FRAME * start, FRAME * end, dtype=np.float32) / FRAME
-        share = np.interp(at, np.arange(len(self._share)) + 0.5, self._share).astype(np.float32)
-        samples = np.zeros(len(at), np.float32)
+        share = self._share[FRAME * start : FRAME * end]
+        samples = np.zeros(len(share), np.float32)
         for which, weights in enumerate((1 - share, share)):
             needed = np.asarray(weights.reshape(-1, FRAME).any(axis=1))
             for begin, stop in _runs(needed):
