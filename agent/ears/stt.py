@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from loguru import logger
 from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
@@ -28,6 +27,7 @@ from pipecat.transcriptions.language import Language
 from pipecat.utils.time import time_now_iso8601
 from pipecat.utils.tracing.service_decorators import traced_stt
 
+from agent.turns.lull import Lull
 from agent.turns.reaction import ReactionFrame, Reactions
 from agent.turns.start import is_nod
 from agent.turns.stop import NothingHeardFrame
@@ -42,29 +42,6 @@ FIRST_WORDS = 0.28
 """Seconds of voice in which a recogniser may find a word, where its states are not known."""
 BEFORE_VOICE = 0.3
 """Seconds of sound before the voice that are looked at with it."""
-LULL = 0.1
-"""Seconds of quiet after which recognition begins; the voice activity detector needs twice as many. With 60 ms half of
-the looks were in vain, and those that counted had to wait for them."""
-QUIET = 0.06
-"""Of the loudness of the voice: below it is quiet."""
-
-
-class Lull:
-    """Notices in the loudness of a voice that it has paused."""
-
-    def __init__(self) -> None:
-        self._loudest = 0.0
-        self._quiet_seconds = 0.0
-
-    def is_lull(self, pcm: bytes, rate: int) -> bool:
-        """Whether it has been quiet for `LULL` seconds, this piece of 16-bit samples included."""
-        samples = np.frombuffer(pcm, np.int16).astype(np.float32)
-        if not len(samples):
-            return False
-        level = float(np.sqrt((samples**2).mean()))
-        self._loudest = max(self._loudest, level)
-        self._quiet_seconds = self._quiet_seconds + len(samples) / rate if level < QUIET * self._loudest else 0.0
-        return self._quiet_seconds >= LULL
 
 
 @dataclass(slots=True)

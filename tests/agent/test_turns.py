@@ -19,9 +19,10 @@ from pipecat.utils.asyncio.task_manager import TaskManager
 from agent.settings import TurnSettings
 from agent.turns import WORST_TRANSCRIPTION_SECONDS, turn_taking
 from agent.turns.ending import Patience, Pause
+from agent.turns.lull import LULL
 from agent.turns.reaction import ReactionFrame
 from agent.turns.start import UserTurnStart, character_count, is_nod, is_stop, is_unclear
-from agent.turns.stop import EndOfTurnStop, NothingHeardFrame
+from agent.turns.stop import ASKED_AFTER, EndOfTurnStop, NothingHeardFrame
 from agent.turns.words import announces, cues
 from tests.agent.speech import SAMPLE_RATE, noise, pcm
 
@@ -341,6 +342,7 @@ class Ending:
     def __init__(self, sound, **options):
         self.strategy = EndOfTurnStop(**options)
         self.sound = sound
+        self.asked = []
         self.happened = asyncio.Queue()
 
     async def __aenter__(self):
@@ -349,7 +351,8 @@ class Ending:
         self.listened = asyncio.Event()
         self.listened.set()
 
-        async def probability():
+        async def probability(quiet=0.0):
+            self.asked.append(quiet)
             await self.listened.wait()
             return self.sound
 
@@ -423,6 +426,33 @@ async def test_the_brain_begins_with_the_words_and_the_turn_ends_with_the_sound(
         assert turn.happened.empty()
         turn.listened.set()
         assert await turn.next() == ("confirmed",)
+
+
+LOUD = InputAudioRawFrame(pcm(noise("white", 0.02)), SAMPLE_RATE, 1)
+SOFT = InputAudioRawFrame(bytes(len(LOUD.audio)), SAMPLE_RATE, 1)
+
+
+async def test_the_audio_detector_is_asked_at_the_first_lull_as_if_it_were_a_pause():
+    async with Ending(0.99) as turn:
+        await turn.frames(*[LOUD] * 20, *[SOFT] * 4)
+        await asyncio.sleep(0)
+        assert not turn.asked
+        await turn.frames(*[SOFT] * 4, ended(), said("现在几点了？"))
+        assert (await turn.next())[0] in ("answer", "answer ahead")
+        assert await turn.next() in (("over",), ("confirmed",))
+        assert turn.asked == [pytest.approx(ASKED_AFTER - LULL)]
+
+
+async def test_a_lull_in_mid_sentence_tells_nothing_of_the_pause_that_follows():
+    async with Ending(0.99) as turn:
+        turn.listened.clear()
+        await turn.frames(*[LOUD] * 20, *[SOFT] * 6)
+        await asyncio.sleep(0)
+        await turn.frames(LOUD, *[SOFT] * 3, ended(), said("现在几点了？"))
+        turn.listened.set()
+        assert await turn.next() == ("answer ahead", "现在几点了？")
+        assert await turn.next() == ("confirmed",)
+        assert turn.asked == [pytest.approx(ASKED_AFTER - LULL), 0.0]
 
 
 async def test_the_brain_does_not_begin_with_half_a_sentence():

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.ears.stt import LULL
 from agent.settings import Settings
 from agent.turns.ending import WEIGHTS, Patience, Pause, features
+from agent.turns.lull import LULL
 from agent.turns.nearness import Nearness
 from agent.turns.reaction import Reactions
 from agent.turns.start import CLEARLY_SPEECH, means_it, sounds_meant

@@ -18,8 +18,9 @@ from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnal
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.audio.vad.vad_analyzer import VADParams, VADState
 
-from agent.ears.stt import BEFORE_VOICE, LATER_GLIMPSE, LULL, NEXT_GLIMPSE, SOON
+from agent.ears.stt import BEFORE_VOICE, LATER_GLIMPSE, NEXT_GLIMPSE, SOON
 from agent.settings import Settings
+from agent.turns.lull import LULL
 from tests.benchmarks.turns_heard import RATE, Audio
 from tts_service.cache import cache_directory
 from tts_service.voices.recogniser import Recogniser

@@ -155,7 +155,7 @@ class Recogniser(Listener):
         model: A folder with model.bin, config.json, tokenizer.json; None: Whisper base int8 from the packages.
         languages: What may be heard, as Whisper language codes; with several, every stretch is told apart on its own.
         beam_size: Width of the search.
-        threads: Cores that one transcription may use.
+        threads: Cores that one transcription may use. To Whisper base a second one brings nothing.
         window: Seconds that a short stretch is padded to. Whisper was trained on 30; 12 hears as well in half the time,
             and what fits into two thirds of that is tried there first.
         max_no_speech: What Whisper believes with more than this probability not to be speech is dropped.
@@ -171,7 +171,7 @@ class Recogniser(Listener):
         model: Path | None = None,
         languages: Sequence[str] = ("zh", "en"),
         beam_size: int = 5,
-        threads: int = 2,
+        threads: int = 1,
         window: float = 12.0,
         max_no_speech: float = 0.6,
         max_compression: float = 2.4,
