@@ -27,7 +27,7 @@ from pipecat.transcriptions.language import Language
 from pipecat.utils.time import time_now_iso8601
 from pipecat.utils.tracing.service_decorators import traced_stt
 
-from agent.turns.lull import Lull
+from agent.turns.lull import LULL, LULL_OF_A_LISTENER, Lull
 from agent.turns.reaction import ReactionFrame, Reactions
 from agent.turns.start import is_nod
 from agent.turns.stop import NothingHeardFrame
@@ -126,7 +126,7 @@ class WhisperSTT(SegmentedSTTService):
 
     async def _handle_user_started_speaking(self, frame: VADUserStartedSpeakingFrame) -> None:
         await super()._handle_user_started_speaking(frame)
-        self._lull = Lull()
+        self._lull = Lull(LULL_OF_A_LISTENER if self._bot_speaks else LULL)
         await self._stop_glimpses()
         self._onset = None
         if self._bot_speaks and self._reactions:

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import numpy as np
 
-LULL = 0.1
-"""Seconds of quiet after which what takes long begins; the voice activity detector needs twice as many. With 60 ms half
-of the looks were in vain, and those that counted had to wait for them."""
+LULL = 0.06
+"""Seconds of quiet after which what takes long begins; the voice activity detector needs three times as many. Every
+second time it is in vain, and what was begun stops before its next step."""
+LULL_OF_A_LISTENER = 0.1
+"""The same while the agent speaks: nobody waits for an answer, and half a nod is not to pass for a whole one."""
 QUIET = 0.06
 """Of the loudness of the voice: below it is quiet."""
 
 
 class Lull:
-    """Notices in the loudness of a voice that it has paused."""
+    """Notices in the loudness of a voice that it has paused.
 
-    def __init__(self) -> None:
+    Args:
+        after: Seconds of quiet.
+    """
+
+    def __init__(self, after: float = LULL) -> None:
+        self._after = after
         self._loudest = 0.0
         self.seconds = 0.0
         """For which it has been quiet."""
 
     def is_lull(self, pcm: bytes, rate: int) -> bool:
-        """Whether it has been quiet for `LULL` seconds, this piece of 16-bit samples included."""
+        """Whether it has been quiet for long enough, this piece of 16-bit samples included."""
         samples = np.frombuffer(pcm, np.int16).astype(np.float32)
         if not len(samples):
             return False
         level = float(np.sqrt((samples**2).mean()))
         self._loudest = max(self._loudest, level)
         self.seconds = self.seconds + len(samples) / rate if level < QUIET * self._loudest else 0.0
-        return self.seconds >= LULL
+        return self.seconds >= self._after

@@ -18,6 +18,7 @@ from pipecat.pipeline.worker import PipelineParams
 from pipecat.utils.frame_queue import FrameQueue
 
 from agent.ears.stt import FIRST_WORDS, WhisperSTT
+from agent.turns.lull import LULL
 from agent.turns.reaction import ReactionFrame, Reactions
 from agent.turns.stop import NothingHeardFrame
 from tests.agent.speech import SAMPLE_RATE, error_rate, noise, pcm, say, silence
@@ -221,7 +222,7 @@ async def test_recognition_begins_at_the_first_lull_and_once():
         [VADUserStartedSpeakingFrame(), SleepFrame(0.05), *sound(loud, silence(0.12)), SleepFrame(0.05)],
         [*sound(silence(0.1)), SleepFrame(0.05), VADUserStoppedSpeakingFrame(), SleepFrame(0.1)],
     )
-    assert scribe.asked == [pytest.approx(0.7, abs=0.03)], "before the voice activity detector was certain"
+    assert scribe.asked == [pytest.approx(0.6 + LULL, abs=0.03)], "before the voice activity detector was certain"
     assert [frame.text for frame in down if isinstance(frame, TranscriptionFrame)] == ["你好。"]
 
 

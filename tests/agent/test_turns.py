@@ -434,7 +434,7 @@ SOFT = InputAudioRawFrame(bytes(len(LOUD.audio)), SAMPLE_RATE, 1)
 
 async def test_the_audio_detector_is_asked_at_the_first_lull_as_if_it_were_a_pause():
     async with Ending(0.99) as turn:
-        await turn.frames(*[LOUD] * 20, *[SOFT] * 4)
+        await turn.frames(*[LOUD] * 20, *[SOFT] * 2)
         await asyncio.sleep(0)
         assert not turn.asked
         await turn.frames(*[SOFT] * 4, ended(), said("现在几点了？"))
@@ -448,7 +448,7 @@ async def test_a_lull_in_mid_sentence_tells_nothing_of_the_pause_that_follows():
         turn.listened.clear()
         await turn.frames(*[LOUD] * 20, *[SOFT] * 6)
         await asyncio.sleep(0)
-        await turn.frames(LOUD, *[SOFT] * 3, ended(), said("现在几点了？"))
+        await turn.frames(LOUD, *[SOFT] * 2, ended(), said("现在几点了？"))
         turn.listened.set()
         assert await turn.next() == ("answer ahead", "现在几点了？")
         assert await turn.next() == ("confirmed",)

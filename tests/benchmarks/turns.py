@@ -43,6 +43,8 @@ class Moment:
     """Seconds until the voice goes on; None: it was the end."""
     heard: Pause
     unheard: Pause
+    sound: float
+    """Smart Turn's probability of an end in the pause."""
 
 
 def moments(turns: Iterable[Turn], ears: Ears) -> list[Moment]:
@@ -57,8 +59,9 @@ def moments(turns: Iterable[Turn], ears: Ears) -> list[Moment]:
             before = list(texts)
             texts += [stretch.text] if stretch.text else []
             question = turn.script.question
-            unheard = Pause(stretch.sound, before, False, question)
-            found.append(Moment(turn, stretch.end, lasts, Pause(stretch.sound, list(texts), True, question), unheard))
+            unheard = Pause(stretch.sound_early, before, False, question)
+            heard = Pause(stretch.sound_early, list(texts), True, question)
+            found.append(Moment(turn, stretch.end, lasts, heard, unheard, stretch.sound))
     return found
 
 
@@ -95,11 +98,11 @@ def compare(found: list[Moment], patience: Patience, recognition: float, smart_t
         known = early_start + recognition
         first = patience.wait(moment.unheard, LONGEST)
         if first <= known:
-            return max(first, 0.2 + smart_turn)
+            return max(first, 0.2, early_start + smart_turn)
         return max(patience.wait(moment.heard, LONGEST), known)
 
     def smart(moment: Moment) -> float:  # Pipecat's strategy: asked once, and it waits for the transcript
-        over = (moment.heard.sound or 0) > 0.5
+        over = moment.sound > 0.5
         return 0.2 + max(smart_turn, recognition) if over else LONGEST
 
     for title, pick in KINDS.items():
@@ -108,7 +111,7 @@ def compare(found: list[Moment], patience: Patience, recognition: float, smart_t
             continue
         print(title)
         report("this agent", some, lambda m: patience.wait(m.heard, LONGEST) <= 0.3, agent)
-        report("Smart Turn v3", some, lambda m: (m.heard.sound or 0) > 0.5, smart)
+        report("Smart Turn v3", some, lambda m: m.sound > 0.5, smart)
         report("voice activity", some, lambda m: True, lambda m: 0.3)
 
 

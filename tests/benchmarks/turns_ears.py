@@ -20,7 +20,8 @@ from pipecat.audio.vad.vad_analyzer import VADParams, VADState
 
 from agent.ears.stt import BEFORE_VOICE, LATER_GLIMPSE, NEXT_GLIMPSE, SOON
 from agent.settings import Settings
-from agent.turns.lull import LULL
+from agent.turns.lull import LULL, LULL_OF_A_LISTENER, Lull
+from agent.turns.stop import ASKED_AFTER
 from tests.benchmarks.turns_heard import RATE, Audio
 from tts_service.cache import cache_directory
 from tts_service.voices.recogniser import Recogniser
@@ -41,6 +42,8 @@ class Stretch:
     """When the silence began."""
     sound: float
     """Smart Turn's probability of an end, after `stop_seconds` of silence."""
+    sound_early: float
+    """The same for the agent, which asks at the first lull."""
     text: str
 
 
@@ -78,7 +81,7 @@ class Ears:
 
     def stretches(self, samples: Audio) -> list[Stretch]:
         """Where the voice was, what each stretch says, and whether it sounds like an end."""
-        key = hashlib.sha256(samples.tobytes() + repr(self._params).encode()).hexdigest()[:24]
+        key = hashlib.sha256(samples.tobytes() + repr((self._params, LULL, ASKED_AFTER)).encode()).hexdigest()[:24]
         file = self._folder / f"heard-{key}.json"
         if not file.exists():
             found = [self._look(samples, begin, end) for begin, end in self.voice(samples)]
@@ -87,11 +90,11 @@ class Ears:
 
     def looks(self, samples: Audio, begin: float, end: float) -> Looks:
         """What is made of a stretch during the agent's speech, from the moment in which it is known to be one."""
-        parameters = (self._params, begin, end, NEXT_GLIMPSE, LATER_GLIMPSE, SOON, BEFORE_VOICE, LULL)
+        parameters = (self._params, begin, end, NEXT_GLIMPSE, LATER_GLIMPSE, SOON, BEFORE_VOICE, LULL_OF_A_LISTENER)
         key = hashlib.sha256(samples.tobytes() + repr(parameters).encode()).hexdigest()[:24]
         file = self._folder / f"looks-{key}.npz"
         if not file.exists():
-            start, over = max(0, begin - BEFORE_VOICE), end + LULL
+            start, over = max(0, begin - BEFORE_VOICE), end + LULL_OF_A_LISTENER
             first = begin + self._params.start_secs
             quick = np.arange(first, begin + SOON, NEXT_GLIMPSE)
             times = np.concatenate([quick, np.arange(quick[-1] + LATER_GLIMPSE, begin + LAST_GLIMPSE, LATER_GLIMPSE)])
@@ -106,10 +109,12 @@ class Ears:
 
     def words(self, samples: Audio, begin: float, end: float, likely: str) -> str:
         """The transcript of a stretch during the agent's speech."""
-        key = hashlib.sha256(samples.tobytes() + repr((begin, end, LULL, likely)).encode()).hexdigest()[:24]
+        key = hashlib.sha256(samples.tobytes() + repr((begin, end, LULL_OF_A_LISTENER, likely)).encode()).hexdigest()[
+            :24
+        ]
         file = self._folder / f"words-{key}.txt"
         if not file.exists():
-            part = samples[int(max(0, begin - 1) * RATE) : int((end + LULL) * RATE)]
+            part = samples[int(max(0, begin - 1) * RATE) : int((end + LULL_OF_A_LISTENER) * RATE)]
             file.write_text(self.recogniser.transcribe(part, likely=likely).text, encoding="utf-8")
         return file.read_text(encoding="utf-8")
 
@@ -146,12 +151,29 @@ class Ears:
         for start in range(0, len(pcm) - step + 1, step):
             yield (start + step) / 2 / RATE, vad._run_analyzer(pcm[start : start + step])
 
-    def _look(self, samples: Audio, begin: float, end: float) -> tuple[float, float, float, str]:
+    def _look(self, samples: Audio, begin: float, end: float) -> tuple[float, float, float, float, str]:
         asked = int((end + self._params.stop_secs) * RATE)
+        sound = early = self._sound(samples[:asked])
+        if at := self._lull(samples, int((begin + self._params.start_secs) * RATE), asked):
+            early = self._sound(np.pad(samples[:at], (0, int((ASKED_AFTER - LULL) * RATE))))
         began = time.perf_counter()
-        sound = self._smart_turn._predict_endpoint(samples[max(0, asked - 8 * RATE) : asked])["probability"]
-        self.costs["smart turn"].append(time.perf_counter() - began)
-        began = time.perf_counter()
-        text = self.recogniser.transcribe(samples[int(max(0, begin - GRACE) * RATE) : int((end + 0.1) * RATE)]).text
+        text = self.recogniser.transcribe(samples[int(max(0, begin - GRACE) * RATE) : at or asked]).text
         self.costs["recognition"].append(time.perf_counter() - began)
-        return begin, end, float(sound), text
+        return begin, end, sound, early, text
+
+    def _sound(self, samples: Audio) -> float:
+        began = time.perf_counter()
+        probability = self._smart_turn._predict_endpoint(samples[-8 * RATE :])["probability"]
+        self.costs["smart turn"].append(time.perf_counter() - began)
+        return float(probability)
+
+    def _lull(self, samples: Audio, first: int, last: int) -> int | None:
+        """The sample at which the agent notices the lull that becomes a pause."""
+        lull, noticed, step = Lull(), None, RATE // 50
+        for start in range(first, last - step + 1, step):
+            pcm = (np.clip(samples[start : start + step], -1, 1) * 32767).astype("<i2").tobytes()
+            if not lull.is_lull(pcm, RATE):
+                noticed = None
+            elif noticed is None:
+                noticed = start + step
+        return noticed
