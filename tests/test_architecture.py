@@ -55,7 +55,7 @@ ROOMS = {
     "agent": ["agent", "g2p", "tts_service"],
     "agent.brain": ["agent.settings", "g2p", "tts_service.service", "tts_service.rehearsal"],
     "agent.ears": ["agent.turns", "tts_service.voices", "tts_service.engine"],
-    "agent.turns": ["agent.settings"],
+    "agent.turns": ["agent.settings", "g2p"],
     "agent.realtime": ["agent.pipeline", "agent.settings", "agent.brain", "tts_service"],
     "agent.transports.sip": ["agent.transports.resample"],
 }

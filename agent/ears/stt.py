@@ -27,9 +27,9 @@ from pipecat.transcriptions.language import Language
 from pipecat.utils.time import time_now_iso8601
 from pipecat.utils.tracing.service_decorators import traced_stt
 
+from agent.turns.interjections import is_nod
 from agent.turns.lull import LULL, LULL_OF_A_LISTENER, Lull
 from agent.turns.reaction import ReactionFrame, Reactions
-from agent.turns.start import is_nod
 from agent.turns.stop import NothingHeardFrame
 from tts_service.voices.recogniser import Listener, Transcript
 

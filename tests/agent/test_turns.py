@@ -1,5 +1,6 @@
 import asyncio
 
+import numpy as np
 import pytest
 from pipecat.clocks.system_clock import SystemClock
 from pipecat.frames.frames import (
@@ -19,9 +20,10 @@ from pipecat.utils.asyncio.task_manager import TaskManager
 from agent.settings import TurnSettings
 from agent.turns import WORST_TRANSCRIPTION_SECONDS, turn_taking
 from agent.turns.ending import Patience, Pause
+from agent.turns.interjections import is_nod, is_stop, is_unclear
 from agent.turns.lull import LULL
-from agent.turns.reaction import ReactionFrame
-from agent.turns.start import UserTurnStart, character_count, is_nod, is_stop, is_unclear
+from agent.turns.reaction import REACH, ReactionFrame, Reactions
+from agent.turns.start import UserTurnStart, character_count
 from agent.turns.stop import ASKED_AFTER, EndOfTurnStop, NothingHeardFrame
 from agent.turns.words import announces, cues
 from tests.agent.speech import SAMPLE_RATE, noise, pcm
@@ -103,6 +105,14 @@ SPEAKS = BotStartedSpeakingFrame
         ("auto", [SPEAKS(), began(), ReactionFrame(0.06), ended(), said("Ee, ee, ee, ee.")], []),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.6), ended(), said("He has it.")], [4]),
         ("auto", [SPEAKS(), began(), ReactionFrame(0.05), began(), ended(), said("十点")], [5]),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.6), ended(), said("耗的")], []),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.6), ended(), said("醒啊。")], []),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.06), ended(), said("课试")], [4]),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.06), ended(), said("登一下")], [4]),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.09), ended(), said("Hold.")], []),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.2), ended(), said("No.")], [4]),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.07), ended(), said("唯一")], []),
+        ("auto", [SPEAKS(), began(), ReactionFrame(0.01), ended(), said("你错了。")], [4]),
         ("voice", [began()], [0]),
         ("voice", [SPEAKS(), began()], [1]),
         ("words", [began()], [0]),
@@ -156,6 +166,24 @@ async def test_a_voice_far_behind_the_callers_interrupts_nothing(decibels, begun
 
 async def test_before_the_caller_has_spoken_any_voice_may_interrupt():
     assert await turns_begun(UserTurnStart(), SPEAKS(), loud(-30), began(), loud(-30), said("停。")) == [4]
+
+
+def test_networks_that_listen_together_say_the_mean_of_what_each_says():
+    dice = np.random.default_rng(0)
+    shapes = {"inner": (512, 4), "inner_offsets": (4,), "near": (REACH, 4, 4), "near_offsets": (4,), "outer": (12,)}
+
+    def network():
+        weights = {name: 0.1 * dice.standard_normal((1, *shape)).astype(np.float32) for name, shape in shapes.items()}
+        return Reactions(**weights, bias=np.float32(dice.standard_normal()))
+
+    def log_odds(reactions):
+        meant = reactions.meant(states)
+        return np.log(meant / (1 - meant))
+
+    one, other, states = network(), network(), dice.standard_normal((30, 512)).astype(np.float32)
+    both = Reactions.together([one, other], [0.75, 0.25])
+    assert log_odds(both) == pytest.approx(0.75 * log_odds(one) + 0.25 * log_odds(other), abs=1e-4)
+    assert abs(log_odds(one) - log_odds(other)) > 0.1
 
 
 async def test_what_was_a_nod_is_forgotten():
@@ -224,7 +252,8 @@ def test_no_nods(text):
 def test_what_stops_and_what_is_too_little():
     assert all(map(is_stop, ["停。", "等一下", "不对", "不是的", "别说了", "部队", "你错了"]))
     assert all(map(is_stop, ["Wait, wait.", "No.", "Hold on", "Actually.", "Don't."]))
-    assert not any(map(is_stop, ["嗯", "好的", "Nothing", "Okay", "今天", "", "不错", "No problem."]))
+    assert all(map(is_stop, ["捕腿", "大柱", "漫者", "微线吗"])), "不对, 打住, 慢着 and 为什么 as they are misheard"
+    assert not any(map(is_stop, ["嗯", "好的", "Nothing", "Okay", "今天", "", "不错", "No problem.", "布错"]))
     assert all(map(is_unclear, ["敬", "推推", "Twey.", "vau", ""]))
     assert not any(map(is_unclear, ["十点", "你好", "Which time", "tomorrow"]))
 

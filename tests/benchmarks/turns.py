@@ -20,10 +20,11 @@ import numpy as np
 
 from agent.settings import Settings
 from agent.turns.ending import WEIGHTS, Patience, Pause, features
+from agent.turns.interjections import means_it
 from agent.turns.lull import LULL
 from agent.turns.nearness import Nearness
 from agent.turns.reaction import Reactions
-from agent.turns.start import CLEARLY_SPEECH, means_it, sounds_meant
+from agent.turns.start import CLEARLY_SPEECH, sounds_meant
 from tests.benchmarks import turns_reactions
 from tests.benchmarks.turns_ears import Ears
 from tests.benchmarks.turns_heard import RATE, Sound, Studio, Turn, sounds

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import tts_service
 from agent.settings import AudioSettings
 from agent.transports.clean import CleanLine
+from tests.benchmarks.turns_blends import Blends
 from tests.benchmarks.turns_said import (
     COMMANDS,
     NODS,
@@ -28,7 +29,8 @@ from tests.benchmarks.turns_said import (
     Script,
 )
 from tts_service.cache import cache_directory
-from tts_service.kokoro.cast import table_names
+from tts_service.engine import Voice
+from tts_service.kokoro.cast import native, table_names
 
 RATE = 16000
 FRAME = RATE // 100
@@ -85,8 +87,10 @@ class Studio:
         key = hashlib.sha256(f"{text}|{voice}|{speed}".encode()).hexdigest()[:24]
         file = self._folder / f"{key}.npz"
         if not file.exists():
-            self._voice = self._voice or tts_service.load("kokoro")
-            chunks = list(self._voice.stream(text, voice, speed=speed))
+            if self._voice is None:
+                self._voice = tts_service.load("kokoro")
+                self._voice.engine._voices = Blends()  # type: ignore[attr-defined]
+            chunks = list(self._voice.stream(text, Voice(voice, native=native(voice)), speed=speed))
             samples = soxr.resample(np.concatenate([c.samples for c in chunks]), self._voice.sample_rate, RATE)
             times = [(timing.start, timing.seconds) for c in chunks for timing in c.timings]
             np.savez(file, samples=(np.clip(samples, -1, 1) * 32767).astype(np.int16), times=np.array(times))
