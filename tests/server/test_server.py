@@ -182,11 +182,18 @@ async def test_what_a_browser_sends_is_heard_with_the_next_packet():
     hear_at_once(connection)
     [receiver] = connection.pc.getReceivers()
     buffer = receiver._RTCRtpReceiver__jitter_buffer
-    packets = [RtpPacket(sequence_number=number, timestamp=960 * number) for number in (1, 3, 2, 4)]
-    for packet in packets:
-        packet._data = b""
-    heard = [frame.timestamp // 960 if frame else None for _, frame in map(buffer.add, packets)]
-    assert heard == [None, None, 1, 2], "in order, and not four packets later"
+
+    def hear(*numbers):
+        for number in numbers:
+            packet = RtpPacket(sequence_number=number, timestamp=960 * number)
+            packet._data = b""
+            _, frame = buffer.add(packet)
+            yield frame.timestamp // 960 if frame else None
+
+    assert list(hear(1, 3, 2, 4)) == [None, None, 1, 2], "in order, and not four packets later"
+    after_a_loss = list(hear(*range(6, 30)))
+    assert after_a_loss[-1] >= 26, "no later than before, but for the packets that were waited for"
+    assert [number for number in after_a_loss if number][1:] == [*range(6, after_a_loss[-1] + 1)]
     await peer.close()
     await connection.disconnect()
 
