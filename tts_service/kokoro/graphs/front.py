@@ -19,6 +19,7 @@ FRAMES = "/decoder/decoder/decode.3/Div_4_output_0"
 PITCH = "/encoder/Reshape_output_0"
 ENERGY = "/encoder/Reshape_1_output_0"
 DURATIONS = "/encoder/Gather_output_0"
+READING = "/encoder/bert_encoder/Add_output_0"
 
 
 def front_model(stock: onnx.ModelProto) -> onnx.ModelProto:
@@ -54,6 +55,28 @@ def front_model(stock: onnx.ModelProto) -> onnx.ModelProto:
     return helper.make_model(
         graph, opset_imports=stock.opset_import, ir_version=stock.ir_version, producer_name="pipecat-glm-tts"
     )
+
+
+def intonation_models(front: onnx.ModelProto) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """What of the front tells pitch, energy and durations, in two: PL-BERT reads, whoever speaks, and another says it.
+
+    The first gives READING, float32 [1, T, 512], from `tokens`. The second has it as an input in the place of `tokens`,
+    and takes a fifth of the time that the whole front takes.
+    """
+    graph = front.graph
+    reading = helper.make_tensor_value_info(READING, onnx.TensorProto.FLOAT, [1, "tokens", 512])
+    told = [one for one in graph.output if one.name != FRAMES]
+    own = [node for node in graph.node if READING not in node.output]
+
+    def part(nodes: list[onnx.NodeProto], outputs: list[onnx.ValueInfoProto]) -> onnx.ModelProto:
+        needed = _needed(nodes, [one.name for one in outputs])
+        names = {name for node in needed for name in node.input}
+        inputs = [one for one in (*graph.input, reading) if one.name in names]
+        initializers = [tensor for tensor in graph.initializer if tensor.name in names]
+        model = helper.make_graph(needed, "intonation", inputs, outputs, initializers)
+        return helper.make_model(model, opset_imports=front.opset_import, ir_version=front.ir_version)
+
+    return part(list(graph.node), [reading]), part(own, told)
 
 
 def _stride(convolution: onnx.NodeProto) -> int:
