@@ -17,7 +17,7 @@ from tts_service.engine import SpeechError
 from tts_service.kokoro.calibrate import calibrate
 from tts_service.kokoro.cast import style_table
 from tts_service.kokoro.matching.intelligibility import SENTENCES, errors, units
-from tts_service.kokoro.matching.matcher import ROUNDS, WEAKER, Match, Matcher, Progress, at_16k, tokens_of
+from tts_service.kokoro.matching.matcher import WEAKER, Match, Matcher, Progress, at_16k, tokens_of
 from tts_service.kokoro.matching.space import TIMBRE
 from tts_service.kokoro.matching.speaker import SAMPLE_RATE
 from tts_service.kokoro.matching.voices import Matched, matched_file
@@ -69,9 +69,7 @@ def fit(
         recordings.append(resample(samples, rate, SAMPLE_RATE) if rate != SAMPLE_RATE else samples)
     cache = cache_directory(cache_dir)
     matcher = Matcher.load(cache, threads)
-    match = matcher.match(
-        recordings, lambda stage, f: progress(stage, 0.7 * f), spoken(library, name), ROUNDS[quality], seed
-    )
+    match = matcher.match(recordings, lambda stage, f: progress(stage, 0.7 * f), spoken(library, name), quality, seed)
     match, mistakes, renderings = guarded(
         match, matcher, recordings, transcribe, GUARDED[quality], lambda stage, f: progress(stage, 0.7 + 0.3 * f)
     )

@@ -9,7 +9,7 @@ match differs from the quick one only in how often it does so. It comes near a v
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from pipecat_glm_tts.wording import tr
 from tts_service.audio import resample
 from tts_service.cache import cache_directory
 from tts_service.kokoro.cast import native, style_table, table_names
-from tts_service.kokoro.matching.intelligibility import MANDARIN
+from tts_service.kokoro.matching.intelligibility import TONES
 from tts_service.kokoro.matching.manner import Manner
 from tts_service.kokoro.matching.response import Heard, Response
 from tts_service.kokoro.matching.space import SYMBOLS, TIMBRE, timbres
@@ -34,18 +34,37 @@ from tts_service.kokoro.tones import curves
 from tts_service.kokoro.voice import SAMPLE_RATE as MODEL_RATE
 from tts_service.kokoro.voice import VOICED, style_row
 
-PROBES = ("明天有雨，出门带伞。", "Thank you for calling, good night.", "我们坐地铁去比较快。")
-"""What candidates say to be compared, in turn: two seconds each, both languages."""
-ROUNDS = {"fast": (3, 2), "best": (6, 4)}
-"""Of rendering, listening and thinking, and how many renderings each; even, for two cores. With many more the likeness
-grows to what was seen, and hardly to what was not."""
-COMMON = 0.15
+PROBES = (
+    "明天有雨，出门带伞。",
+    "Thank you for calling, good night.",
+    "我们坐地铁去比较快。",
+    "The kitchen light is broken again.",
+    "他的手表停在六点一刻。",
+    "We walked along the river after dinner.",
+    "这家店的面包很好吃。",
+    "Please write your name on the first page.",
+    "周末一起去爬山怎么样？",
+    "My sister works in a hospital.",
+    "窗外的树叶都黄了。",
+    "How much does this jacket cost?",
+    "老师让我们早点回家。",
+    "The train to the coast leaves at nine.",
+    "请问洗手间在哪里？",
+    "I forgot to bring my umbrella today.",
+)
+"""What candidates say, in turn: two seconds each, both languages. Many, so that it is the voice that is fitted."""
+INTONED = 6
+"""Of these tell what a voice's pitch is."""
+ROUNDS = {"fast": (3, 2), "best": (20, 4)}
+"""Of rendering, listening and thinking, and how many renderings each; even, for two cores."""
+COMMON = 0.3
 """Share of the voices' middle in what is wanted: of a few seconds not everything that is special is the person's."""
 AROUND = 0.3
 """Length of the random steps around what is proposed, by which the response learns where it leads."""
-PULL, COLOUR, DOUBT = 0.05, 0.02, 0.05
-"""Weights of the distance from the start, of the colour and of the doubt beside the cosine; see `propose`. With less of
-the first, voices are understood less and no more like what was not seen."""
+PULL = {"fast": 0.05, "best": 0.02}
+"""Weight of the distance from the start beside the cosine, see `propose`: less where more is heard on the way."""
+COLOUR, DOUBT = 0.02, 0.05
+"""Weights of the colour and of the doubt."""
 HIGHER = 0.3
 """What an octave between recording and voice counts against the cosine: pitch is hard to move far."""
 RANGE = (0.25, 1.3)
@@ -54,11 +73,12 @@ PITCH_SHIFT = 0.7
 """Most octaves that pitch is moved by."""
 WIDER = 1.25
 """A pitch range that differs by less is left as it is."""
+MOVED = ((1.0, 1.0), (1.0, 0.5), (1.0, 0.0), (0.5, 0.0))
+"""Shares of the way of pitch and of its range, tried in turn: the range blurs tones more and is missed less."""
 BLURRED = 0.02
-"""Less of the tones may be told than of those of the voice that it starts from: one of some ninety syllables; of
-sentences that it is not asked about twice as much and more can be lost."""
+"""Less of the tones may be told than of those of the voice that it starts from."""
 WEAKER = (1.0, 0.9, 0.8, 0.65, 0.5, 0.3, 0.0)
-"""Shares of the way from the packaged voice to the match, tried in turn until what guards it is content."""
+"""Shares of the way from the packaged timbre to the match, tried in turn until it is understood."""
 NEAR = 0.02
 """Octaves that nobody hears."""
 RATE, PAUSE = (0.8, 1.25), (0.5, 2.0)
@@ -126,7 +146,7 @@ class Matcher:
         recordings: Sequence[NDArray[np.float32]],
         progress: Progress,
         language: str = "",
-        rounds: tuple[int, int] = ROUNDS["fast"],
+        quality: str = "fast",
         seed: int = 0,
     ) -> Match:
         """Fit a style.
@@ -135,7 +155,7 @@ class Matcher:
             recordings: Of one person, each [n] mono at 16 kHz.
             progress: Told what is being done and how far it is, 0 to 1.
             language: That the person speaks, `zh` or `en`; the start is a native speaker of it. Empty: not known.
-            rounds: How many, and renderings of each.
+            quality: `fast` or `best`.
             seed: Of the random steps.
         """
         progress(tr("listening to the recording"), 0.0)
@@ -148,13 +168,14 @@ class Matcher:
         base = nearest(response, likeness, float(np.median([manner.pitch for manner in manners])), language)
         table = style_table(base)
         progress(tr("matching the pitch"), 0.1)
-        prosody = self.clear(base, response, self._prosody(table, manners, response.prosody))
+        intonations = (self._prosody(table, manners, response.prosody, *shares) for shares in MOVED)
+        prosody = self.clear(base, response, intonations)
         pitch = prosody_features(self.curves(table, prosody))[0]
 
         space, random, guess = timbres(), np.random.default_rng(seed), response.guess(wanted)
 
         def propose() -> Style:
-            return response.propose(wanted, guess, pitch, pull=PULL, colour=COLOUR, doubt=DOUBT)
+            return response.propose(wanted, guess, pitch, pull=PULL[quality], colour=COLOUR, doubt=DOUBT)
 
         def delta(coordinates: Style) -> Style:
             return np.concatenate([space.at(coordinates) - table[SYMBOLS - 1, :TIMBRE], prosody])
@@ -166,7 +187,7 @@ class Matcher:
             return Heard(self.embed([samples]), manner.colour), manner
 
         ours, turns = list[Manner](), itertools.cycle(range(len(PROBES)))
-        count, abreast = rounds
+        count, abreast = ROUNDS[quality]
         for i in range(count):
             progress(tr("matching the timbre"), 0.2 + 0.8 * i / count)
             steps = random.normal(size=(abreast, TIMBRE)) * AROUND * space.length / TIMBRE**0.5
@@ -192,19 +213,29 @@ class Matcher:
         """The mean embedding [256] of several recordings, each [n] at 16 kHz, of length one."""
         return normalised(np.mean([self._encoder.embed(samples) for samples in recordings], axis=0))
 
-    def _prosody(self, table: NDArray[np.float32], manners: Sequence[Manner], directions: Style) -> Style:
-        """The change of the prosody half [128] that brings pitch and its range to those of the recordings.
+    def _prosody(
+        self,
+        table: NDArray[np.float32],
+        manners: Sequence[Manner],
+        directions: Style,
+        pitch_share: float,
+        range_share: float,
+    ) -> Style:
+        """The change of the prosody half [128] that brings pitch and its range nearer to those of the recordings.
 
         Args:
             table: Of the packaged voice, [rows, 256].
             manners: Of the recordings.
             directions: [3, 128], see `Response`.
+            pitch_share: Of the way to their pitch.
+            range_share: Of the way to their range.
         """
         delta = np.zeros(256 - TIMBRE)
         found = prosody_features(self.curves(table, delta))
-        pitch = np.clip(np.median([manner.pitch for manner in manners]), found[0] - PITCH_SHIFT, found[0] + PITCH_SHIFT)
-        range_ = np.clip(np.median([manner.range for manner in manners]), *RANGE)
-        wanted = np.array([pitch, range_ if abs(np.log(range_ / found[1])) > np.log(WIDER) else found[1], found[2]])
+        pitch = np.clip(np.median([manner.pitch for manner in manners]) - found[0], -PITCH_SHIFT, PITCH_SHIFT)
+        wider = np.log(np.clip(np.median([manner.range for manner in manners]), *RANGE) / found[1])
+        wider = wider if abs(wider) > np.log(WIDER) else 0.0
+        wanted = found * [1, np.exp(range_share * wider), 1] + [pitch_share * pitch, 0, 0]
         slopes = np.eye(3)  # of the features along the directions, corrected after every step (Broyden 1965)
         for _ in range(4):
             step = np.linalg.solve(slopes, wanted - found)
@@ -216,21 +247,23 @@ class Matcher:
             slopes += np.outer(found - previous - slopes @ step, step) / (step @ step)
         return delta
 
-    def clear(self, base: str, response: Response, prosody: Style) -> Style:
-        """As much of a change of a voice's prosody half [128] as leaves its tones about as clear as they were."""
-        table = style_table(base)
+    def clear(self, base: str, response: Response, changes: Iterable[Style]) -> Style:
+        """The first of some changes of a voice's prosody half [128] that leaves its tones clear; none if all blur."""
 
-        def clarity(share: float) -> float:
-            moved = table + np.concatenate([np.zeros(TIMBRE), share * prosody]).astype(np.float32)
-            return response.teachers.clarity(base, curves(self.renderer, moved, MANDARIN, self._pool.map))
+        def clarity(change: Style) -> float:
+            moved = style_table(base) + np.concatenate([np.zeros(TIMBRE), change]).astype(np.float32)
+            return response.teachers.clarity(base, curves(self.renderer, moved, TONES, self._pool.map))
 
-        enough = response.clarity[table_names().index(base)] - BLURRED
-        return prosody * next(share for share in WEAKER if share == 0 or clarity(share) >= enough)
+        nothing = np.zeros(256 - TIMBRE)
+        enough = clarity(nothing) - BLURRED
+        return next((change for change in changes if clarity(change) >= enough), nothing)
 
     def curves(self, table: NDArray[np.float32], prosody: Style) -> NDArray[np.float32]:
         """Pitch in Hz and energy, [2, frames], of the probes in a table whose prosody half is moved by [128]."""
         delta = np.concatenate([np.zeros(TIMBRE), prosody])
-        spoken = list(self._pool.map(lambda t: self.renderer.prosody(t, _moved(table, t, delta)), self._probes))
+        spoken = list(
+            self._pool.map(lambda t: self.renderer.prosody(t, _moved(table, t, delta)), self._probes[:INTONED])
+        )
         return np.stack([np.concatenate([s.pitch for s in spoken]), np.concatenate([s.energy for s in spoken])])
 
 

@@ -23,6 +23,8 @@ RIDGE = 3.0
 """Of the way back from what is heard to a timbre."""
 SELDOM = 5
 """Steps with one look at the doubt, which changes slowly and is the dearest part."""
+SENTENCE = 0.1
+"""Variance of what a sentence adds of its own to all that is heard in it."""
 LEAST = 1e-3
 """Of the doubt's square: below, rounding has more to say."""
 MIDDLE_PITCH = 7.5
@@ -49,13 +51,9 @@ class Response:
         """What the packaged voices sound like, in their order: embeddings [54, 256] and pitches in octaves [54]."""
         self.prosody = arrays["prosody"].astype(np.float64)
         """[3, 128]: the changes of the prosody half that raise each of `prosody_features` by one."""
-        self.clarity = arrays["clarity"]
-        """Of the packaged voices' tones, [54]."""
         self.teachers = Teachers.of(arrays)
         self._linear, self._smooth, self._length, self._noise, self._pitch = (float(x) for x in arrays["kernel"])
         self._mean, self._spread = arrays["output_mean"].astype(np.float64), arrays["output_spread"].astype(np.float64)
-        self._biases = arrays["biases"].astype(np.float64)
-        """How each of the probes differs from the average of what is said, [3, 296]."""
         coordinates = timbres().coordinates(arrays["timbres"].astype(np.float64))
         self._inputs = self._points(coordinates, arrays["octaves"].astype(np.float64))
         self._outputs = STEP * arrays["outputs"].astype(np.float64)
@@ -67,6 +65,7 @@ class Response:
         self._learnt = np.linalg.inv(kernel + self._noise * np.eye(len(kernel)))
         self._inverse = self._learnt
         self._weights = self._inverse @ self._outputs
+        self._said: list[int] = []
 
     @classmethod
     def load(cls) -> Response:
@@ -78,24 +77,26 @@ class Response:
         """Where timbres that sound so lie on average, [128]."""
         return self._output(wanted) @ self._back
 
-    def observe(self, coordinates: Array, pitch: float, heard: Sequence[Heard], probes: Sequence[int]) -> None:
+    def observe(self, coordinates: Array, pitch: float, heard: Sequence[Heard], said: Sequence[int]) -> None:
         """Learn from renderings.
 
         Args:
             coordinates: Of each, [n, 128].
             pitch: Of all.
             heard: What was heard in each.
-            probes: Which of `PROBES` was said.
+            said: Number of the sentence in each.
         """
         count = len(self._learnt)
-        outputs = np.stack([self._output(one) for one in heard]) - self._biases[list(probes)]
+        outputs = np.stack([self._output(one) for one in heard])
+        self._said += said
+        same = SENTENCE * np.equal.outer(self._said, self._said)
         self._inputs = np.vstack([self._inputs, self._points(coordinates, pitch)])
         self._outputs = np.vstack([self._outputs, outputs])
         # By blocks, and always from what was learnt beforehand: from the inverse before, errors would grow.
         own = self._inputs[count:]
         across = self._kernel(own, self._inputs[:count])
         solved = self._learnt @ across.T
-        corner = np.linalg.inv(self._kernel(own, own) + self._noise * np.eye(len(own)) - across @ solved)
+        corner = np.linalg.inv(self._kernel(own, own) + same + self._noise * np.eye(len(own)) - across @ solved)
         side = solved @ corner
         self._inverse = np.block([[self._learnt + side @ solved.T, -side], [-side.T, corner]])
         self._weights = self._inverse @ self._outputs

@@ -17,14 +17,12 @@ from loguru import logger
 from numpy.typing import NDArray
 
 from tts_service.cache import cache_directory
-from tts_service.kokoro.cast import style_table, table_names
 from tts_service.kokoro.matching.intelligibility import MANDARIN
-from tts_service.kokoro.matching.matcher import PROBES
 from tts_service.kokoro.matching.response import STEP, Response
 from tts_service.kokoro.matching.space import TIMBRE, prosodies, timbres
 from tts_service.kokoro.matching.training.responses import RANDOM, SAID, VOICES
 from tts_service.kokoro.rendering import Renderer
-from tts_service.kokoro.tones import Teachers, curves
+from tts_service.kokoro.tones import Teachers
 
 RIDGE = 0.1
 """Of the regression of the prosody, as a share of the mean variance."""
@@ -61,12 +59,6 @@ def packaged(folder: Path) -> dict[str, NDArray]:
         }
 
 
-def clarity(renderer: Renderer, teachers: Teachers) -> NDArray:
-    """How clear the tones of the packaged voices are, [54]."""
-    said = {name: curves(renderer, style_table(name), MANDARIN) for name in table_names()}
-    return np.array([teachers.clarity(name, heard) for name, heard in said.items()], np.float32)
-
-
 def foretold(response: Response, data: dict[str, NDArray], rows: NDArray, average: NDArray) -> tuple[float, float]:
     """Mean cosine between what was foretold and heard, and root mean square error of the colour."""
     cosines, errors = [], []
@@ -90,16 +82,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     outputs -= average + biases[data["said"]]
     spread = np.concatenate([np.full(256, outputs[:, :256].std()), np.full(40, outputs[:, 256:].std())])
     data |= {"outputs": outputs, "coordinates": timbres().coordinates(data["styles"][:, :TIMBRE])}
-    renderer = Renderer(cache_directory(), 1)
-    teachers = Teachers.heard(renderer, MANDARIN)
+    teachers = Teachers.heard(Renderer(cache_directory(), 1), MANDARIN)
     arrays = {
         "prosody": prosody_directions(data).astype(np.float32),
         **packaged(folder),
         **teachers.arrays(),
-        "clarity": clarity(renderer, teachers),
         "output_mean": average.astype(np.float32),
         "output_spread": spread.astype(np.float32),
-        "biases": (biases[: len(PROBES)] / spread).astype(np.float16),
     }
     rows = np.arange(len(outputs))
     kept, asked = rows[rows % 5 > 0], rows[rows % 5 == 0]

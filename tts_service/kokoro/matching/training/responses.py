@@ -29,11 +29,11 @@ from tts_service.kokoro.voice import style_row
 BATCH = 25
 VOICES = "voices.npz"
 SAID = (
-    *PROBES,
+    *PROBES[:3],
     "今天下午三点，我们在火车站门口见面。",
     "Our meeting has been moved to Thursday, because the director is travelling.",
 )
-RANDOM = len(PROBES)
+RANDOM = 3
 """Of these are said in random styles, the others by the packaged voices themselves."""
 
 
