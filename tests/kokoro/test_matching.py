@@ -14,7 +14,7 @@ from tts_service.engine import StopSignal
 from tts_service.kokoro import KokoroEngine
 from tts_service.kokoro.cast import packaged_voices, style_table, table_names
 from tts_service.kokoro.matching.fitting import BETWEEN, guarded, spoken_together
-from tts_service.kokoro.matching.intelligibility import SENTENCES, TONES
+from tts_service.kokoro.matching.intelligibility import SENTENCES, TONES, units
 from tts_service.kokoro.matching.manner import Manner
 from tts_service.kokoro.matching.matcher import (
     BLURRED,
@@ -331,3 +331,9 @@ def test_pitch_is_the_models_own(matcher):
         both = (heard > 0) & (true > 50)
         assert both.sum() > 50
         assert np.median(np.abs(np.log2(heard[both] / true[both]))) < 0.05, name
+
+
+def test_how_whisper_writes_a_number_is_no_mistake():
+    assert units("火车晚点了20分钟。") == units("火车晚点了二十分钟。") != units("火车晚点了十分钟。")
+    assert units("It takes 20 minutes.") == ["it", "takes", "twenty", "minutes"]
+    assert units("热天的花儿") == ["re", "tian", "de", "hua", "er"]

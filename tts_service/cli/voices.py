@@ -29,6 +29,7 @@ from tts_service.engine import SpeechError
 
 if TYPE_CHECKING:
     from tts_service.voices.library import Library
+    from tts_service.voices.recogniser import Recogniser
 
 app = App(help=tr("The voice library: list, add, show, check, remove."))
 QualityOption = Annotated[
@@ -242,20 +243,25 @@ def _match(library: "Library", name: str, quality: str, seed: int) -> None:
 
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from tts_service.kokoro.matching.fitting import fit
+    def recogniser() -> "Recogniser":
+        with needs("whisper"):
+            from tts_service.voices.recogniser import Recogniser
+        return Recogniser()
 
-    with needs("whisper"):
-        from tts_service.voices.recogniser import Recogniser
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err, disable=not err.is_terminal
     )
     with ThreadPoolExecutor(1) as beside, bar:
-        recogniser = beside.submit(Recogniser)  # loads while the matching, which needs it last, begins
+        whisper = beside.submit(recogniser)  # loads while the matching, which needs it last, begins
+        from tts_service.kokoro.matching.fitting import fit
+
+        if whisper.done():
+            whisper.result()  # a package that is missing is told of at once
         task = bar.add_task(tr("voice matching"), total=1.0)
         result = fit(
             library,
             name,
-            lambda samples, language: recogniser.result().transcribe(samples, language=language).text,
+            lambda samples, language: whisper.result().transcribe(samples, language=language).text,
             quality=quality,
             seed=seed,
             progress=lambda stage, fraction: bar.update(task, description=stage, completed=fraction),

@@ -41,8 +41,8 @@ def loudness(recordings: Sequence[NDArray[np.float32]]) -> float:
         recordings: Each [n] at 24 kHz, together at least 0.4 s with something to hear.
     """
     samples = np.concatenate(recordings)
-    spectrum = np.fft.rfft(samples, 2 * len(samples))
-    weighted = np.fft.irfft(spectrum * _weighting(np.fft.rfftfreq(2 * len(samples), 1 / SAMPLE_RATE)))
+    size = 1 << (2 * len(samples) - 1).bit_length()
+    weighted = np.fft.irfft(np.fft.rfft(samples, size) * _weighting(np.fft.rfftfreq(size, 1 / SAMPLE_RATE)))
     step = round(_BLOCK * SAMPLE_RATE / 4)
     quarters = np.square(weighted[: len(samples) // step * step].reshape(-1, step)).mean(axis=1)
     blocks = np.convolve(quarters, np.full(4, 0.25), mode="valid")

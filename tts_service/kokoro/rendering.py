@@ -67,8 +67,8 @@ class Renderer:
         self._reading, self._intonation = (
             open_session(part.SerializeToString(), threads) for part in intonation_models(onnx.load(derived.front))
         )
-        self._read: dict[bytes, NDArray[np.float32]] = {}
         self._generator = open_session(_whole_generator(onnx.load(stock)), threads)
+        self._read: dict[bytes, NDArray[np.float32]] = {}
         self._styling = Styling.load(derived.styling)
 
     def prosody(self, tokens: NDArray[np.int64], style: NDArray[np.float32]) -> Rendering:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pypinyin import lazy_pinyin
+from g2p.frontend import analyze
 
 SENTENCES = (
     "请把窗户关上，外面太吵了。",
@@ -59,9 +59,10 @@ TONES = (
 
 
 def units(text: str) -> list[str]:
-    """Syllables without tones where there are hanzi, words elsewhere."""
-    hanzi = re.findall("[\u4e00-\u9fff]", text)
-    return lazy_pinyin("".join(hanzi)) if hanzi else re.findall("[a-z']+", text.lower())
+    """Syllables without tones where there are hanzi, words elsewhere; a number is as it is read."""
+    tokens = analyze(text).tokens
+    syllables = [part for one in tokens for part in re.findall("[^0-9]+", re.sub("r$", "er", one.reading))]
+    return syllables or [one.text.lower() for one in tokens if one.kind == "english"]
 
 
 def errors(heard: Sequence[str], said: Sequence[str]) -> int:
