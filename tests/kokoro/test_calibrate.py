@@ -5,8 +5,9 @@ import pytest
 
 from g2p import analyze
 from tts_service.engine import StopSignal, SynthesisOptions, Voice
-from tts_service.kokoro import KokoroEngine
+from tts_service.kokoro import KokoroEngine, rendering
 from tts_service.kokoro.calibrate import calibrate
+from tts_service.kokoro.cast import style_table
 from tts_service.kokoro.matching.matcher import tokens_of
 from tts_service.kokoro.rendering import Renderer
 from tts_service.kokoro.voice import KokoroVoice, Normalisation, packed, style_row, unpacked
@@ -33,6 +34,20 @@ def test_a_voice_between_two_others(engine, whole, cache, mel_distance):
     borrowed = mel_distance(speak(engine._network, song.normalisation), reference)
     assert measured < 0.4
     assert measured < 0.7 * borrowed
+
+
+def test_silence_that_is_left_out_counts_all_the_same(cache, mel_distance, monkeypatch):
+    renderer, styles = Renderer(cache, 1), style_table("zm_yunxi")
+    first, second = ((tokens, style_row(styles, len(tokens) - 2)) for tokens in map(tokens_of, SAID[1:]))
+    quick = renderer.render(*first)
+    np.testing.assert_array_equal(quick.pitch, renderer.prosody(*first).pitch)
+    monkeypatch.setattr(rendering, "BESIDE", 10**6)
+    whole, other = renderer.render(*first), renderer.render(*second)
+    assert len(quick.samples) == len(whole.samples)
+    assert mel_distance(quick.samples, whole.samples) < 0.3
+    off, apart = (np.abs(one.statistics - whole.statistics).mean() for one in (quick, other))
+    print(f"\n{off:.4f} by leaving out, {apart:.4f} by another sentence")
+    assert off < 0.3 * apart
 
 
 def test_normalisation_survives_its_file(engine, tmp_path):

@@ -26,7 +26,7 @@ from tts_service.kokoro.voice import Styling
 
 KEPT_DAYS = 30
 """How long files of other versions are kept after their last use."""
-_OURS = re.compile(r"\.?kokoro-(front\.onnx|generator\.onnx|styling\.npz)-[0-9a-f]{12}(\..+)?")
+_OURS = re.compile(r"\.?kokoro-((front|generator|whole)\.onnx|styling\.npz)-[0-9a-f]{12}(\..+)?")
 
 
 @dataclass(frozen=True, slots=True)

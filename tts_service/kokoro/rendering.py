@@ -7,6 +7,9 @@ and telling them.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +20,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from tts_service.engine import StopSignal
-from tts_service.kokoro.derived import derive
+from tts_service.files import published
+from tts_service.kokoro.derived import Derived, derive
 from tts_service.kokoro.forecast import summary
-from tts_service.kokoro.graphs.front import DURATIONS, ENERGY, FRAMES, PITCH, READING, intonation_models
+from tts_service.kokoro.graphs.front import DURATIONS, ENERGY, FRAMES, PITCH, READING, front_parts
 from tts_service.kokoro.graphs.generator import DILATIONS, GENERATOR, UPSAMPLING, Generator
 from tts_service.kokoro.graphs.weights import Weights
 from tts_service.kokoro.model import model_file
@@ -27,7 +31,7 @@ from tts_service.kokoro.network import audible, open_session, run
 from tts_service.kokoro.voice import EPSILON, FRAME, NORMS, Styling
 
 BESIDE, SELDOM = 4, 6
-"""Frames of silence beside the sound that are computed; of those further off only each fourth."""
+"""Pairs of silent frames beside the sound, and at either end, that are computed; of those further off each sixth."""
 RATE = UPSAMPLING[0] * UPSAMPLING[1]
 """Rows of the second stage in a frame."""
 
@@ -61,22 +65,16 @@ class Renderer:
     """
 
     def __init__(self, cache: Path, threads: int) -> None:
-        stock = model_file(cache)
-        derived = derive(lambda: stock, cache, lambda stage, fraction: None)
-        self._front = open_session(derived.front, threads)
-        self._reading, self._intonation = (
-            open_session(part.SerializeToString(), threads) for part in intonation_models(onnx.load(derived.front))
-        )
-        self._generator = open_session(_whole_generator(onnx.load(stock)), threads)
-        self._read: dict[bytes, NDArray[np.float32]] = {}
+        derived = derive(lambda: model_file(cache), cache, lambda stage, fraction: None)
+        parts = (part.SerializeToString() for part in front_parts(onnx.load(derived.front)))
+        self._reading, self._intonation, self._front = (open_session(part, threads) for part in parts)
+        self._generator = open_session(_whole_generator(cache, derived), threads)
         self._styling = Styling.load(derived.styling)
+        self._read: dict[bytes, NDArray[np.float32]] = {}
 
     def prosody(self, tokens: NDArray[np.int64], style: NDArray[np.float32]) -> Rendering:
         """Pitch, energy and durations alone, in a thirtieth of the time; a text is read only the first time."""
-        if (reading := self._read.get(tokens.tobytes())) is None:
-            [reading] = run(self._reading, [READING], {"tokens": tokens[None]}, StopSignal())
-            self._read[tokens.tobytes()] = reading
-        feeds = {READING: reading, "style": style[None].astype(np.float32), "speed": np.ones(1, np.float32)}
+        feeds = self._feeds(tokens, style, 1.0)
         pitch, energy, durations = run(self._intonation, [PITCH, ENERGY, DURATIONS], feeds, StopSignal())
         return _silent(pitch[0], energy[0], durations)
 
@@ -88,21 +86,17 @@ class Renderer:
             style: [256].
             speed: Tempo factor.
         """
-        feeds = {
-            "tokens": tokens[None],
-            "style": style[None].astype(np.float32),
-            "speed": np.full(1, speed, np.float32),
-        }
         outputs = [FRAMES, PITCH, ENERGY, DURATIONS]
+        feeds = self._feeds(tokens, style, speed) | {"tokens": tokens[None]}
         [frames], [pitch], [energy], durations = run(self._front, outputs, feeds, StopSignal())
         silent = _silent(pitch, energy, durations)
         start, end = silent.begin, silent.begin + len(silent.pitch)
         kept, shares = _thinned(len(pitch), start, end)
         affines = [rows.ravel() for rows in self._styling.projections(style)]
-        source = np.pad(self._styling.source(pitch).reshape(-1, FRAME)[kept].ravel(), 10, mode="reflect")
+        source = self._styling.source(pitch).reshape(-1, FRAME)[kept].ravel()
         feeds = {
             "frames": np.ascontiguousarray(frames.T[kept]),
-            "source": source,
+            "source": np.pad(source, 10, mode="reflect"),
             "inner": np.array([0, len(kept)], np.int64),
             "affine0": affines[0],
             "affine1": affines[1],
@@ -113,6 +107,12 @@ class Renderer:
         begin = FRAME * int(np.searchsorted(kept, start))
         samples = samples[begin : begin + FRAME * (end - start)]
         return replace(silent, samples=samples, summary=summary(frames), statistics=statistics)
+
+    def _feeds(self, tokens: NDArray[np.int64], style: NDArray[np.float32], speed: float) -> dict[str, NDArray]:
+        if (reading := self._read.get(tokens.tobytes())) is None:
+            [reading] = run(self._reading, [READING], {"tokens": tokens[None]}, StopSignal())
+            self._read[tokens.tobytes()] = reading
+        return {READING: reading, "style": style[None].astype(np.float32), "speed": np.full(1, speed, np.float32)}
 
 
 def _silent(pitch: NDArray[np.float32], energy: NDArray[np.float32], durations: NDArray[np.int64]) -> Rendering:
@@ -131,9 +131,9 @@ def _thinned(count: int, start: int, end: int) -> tuple[NDArray[np.int64], NDArr
     within = np.minimum(pairs, len(pairs) - 1 - pairs)
     kept = (np.minimum(silent, within) < BESIDE) | (pairs % SELDOM == 0)
     stands_for = np.bincount(np.cumsum(kept) - 1)
-    frames = np.arange(count)
-    shares = np.repeat(stands_for / stands_for.sum(), 2)[: int(np.repeat(kept, 2)[:count].sum())]
-    return frames[np.repeat(kept, 2)[:count]], (shares / shares.sum()).astype(np.float32)
+    frames = (2 * pairs[kept][:, None] + [0, 1]).ravel()
+    shares = np.repeat(stands_for, 2)[frames < count]
+    return frames[frames < count], (shares / shares.sum()).astype(np.float32)
 
 
 class _WholeGenerator(Generator):
@@ -171,10 +171,20 @@ class _WholeGenerator(Generator):
         return super()._waveform(x)
 
 
-def _whole_generator(stock: onnx.ModelProto) -> bytes:
-    graph = _WholeGenerator(Weights(stock)).build()
+def _whole_generator(cache: Path, derived: Derived) -> Path:
+    """The graph, made once into the cache as those that it stands beside."""
+    recipe = hashlib.sha256(derived.generator.name.encode() + Path(__file__).read_bytes())
+    path = cache / f"kokoro-whole.onnx-{recipe.hexdigest()[:12]}"
+    if path.exists():
+        with contextlib.suppress(OSError):  # somebody else's cache: they freshen it
+            os.utime(path)
+        return path
+    graph = _WholeGenerator(Weights(onnx.load(model_file(cache)))).build()
     value, number = helper.make_tensor_value_info, TensorProto.FLOAT
     graph.input.extend(value(f"shares{i}", number, [1, f"rows{i}"]) for i in (0, 1))
     graph.output.append(value("statistics", number, ["statistics"]))
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
+    with published(path) as file:
+        file.write(model.SerializeToString(deterministic=True))
+    return path

@@ -57,26 +57,28 @@ def front_model(stock: onnx.ModelProto) -> onnx.ModelProto:
     )
 
 
-def intonation_models(front: onnx.ModelProto) -> tuple[onnx.ModelProto, onnx.ModelProto]:
-    """What of the front tells pitch, energy and durations, in two: PL-BERT reads, whoever speaks, and another says it.
+def front_parts(front: onnx.ModelProto) -> tuple[onnx.ModelProto, onnx.ModelProto, onnx.ModelProto]:
+    """The front in parts, for whoever says the same in many styles.
 
-    The first gives READING, float32 [1, T, 512], from `tokens`. The second has it as an input in the place of `tokens`,
-    and takes a fifth of the time that the whole front takes.
+    Returns:
+        PL-BERT, which reads `tokens` whoever speaks and gives READING, float32 [1, T, 512]; what takes READING beside
+        the front's own inputs and tells PITCH, ENERGY and DURATIONS, in a fifth of the front's time; and the same with
+        FRAMES.
     """
     graph = front.graph
     reading = helper.make_tensor_value_info(READING, onnx.TensorProto.FLOAT, [1, "tokens", 512])
-    told = [one for one in graph.output if one.name != FRAMES]
     own = [node for node in graph.node if READING not in node.output]
 
-    def part(nodes: list[onnx.NodeProto], outputs: list[onnx.ValueInfoProto]) -> onnx.ModelProto:
-        needed = _needed(nodes, [one.name for one in outputs])
+    def part(nodes: Iterable[onnx.NodeProto], outputs: list[onnx.ValueInfoProto]) -> onnx.ModelProto:
+        needed = _needed(list(nodes), [one.name for one in outputs])
         names = {name for node in needed for name in node.input}
         inputs = [one for one in (*graph.input, reading) if one.name in names]
         initializers = [tensor for tensor in graph.initializer if tensor.name in names]
-        model = helper.make_graph(needed, "intonation", inputs, outputs, initializers)
+        model = helper.make_graph(needed, "front", inputs, outputs, initializers)
         return helper.make_model(model, opset_imports=front.opset_import, ir_version=front.ir_version)
 
-    return part(list(graph.node), [reading]), part(own, told)
+    told = [one for one in graph.output if one.name != FRAMES]
+    return part(graph.node, [reading]), part(own, told), part(own, list(graph.output))
 
 
 def _stride(convolution: onnx.NodeProto) -> int:

@@ -77,6 +77,8 @@ MOVED = ((1.0, 1.0), (1.0, 0.5), (1.0, 0.0), (0.5, 0.0))
 """Shares of the way of pitch and of its range, tried in turn: the range blurs tones more and is missed less."""
 BLURRED = 0.02
 """Less of the tones may be told than of those of the voice that it starts from."""
+ASKED = {"fast": 20, "best": 30}
+"""In how many sentences."""
 WEAKER = (1.0, 0.9, 0.8, 0.65, 0.5, 0.3, 0.0)
 """Shares of the way from the packaged timbre to the match, tried in turn until it is understood."""
 NEAR = 0.02
@@ -169,7 +171,7 @@ class Matcher:
         table = style_table(base)
         progress(tr("matching the pitch"), 0.1)
         intonations = (self._prosody(table, manners, response.prosody, *shares) for shares in MOVED)
-        prosody = self.clear(base, response, intonations)
+        prosody = self.clear(base, response, intonations, TONES[: ASKED[quality]])
         pitch = prosody_features(self.curves(table, prosody))[0]
 
         space, random, guess = timbres(), np.random.default_rng(seed), response.guess(wanted)
@@ -247,12 +249,12 @@ class Matcher:
             slopes += np.outer(found - previous - slopes @ step, step) / (step @ step)
         return delta
 
-    def clear(self, base: str, response: Response, changes: Iterable[Style]) -> Style:
+    def clear(self, base: str, response: Response, changes: Iterable[Style], texts: Sequence[str] = TONES) -> Style:
         """The first of some changes of a voice's prosody half [128] that leaves its tones clear; none if all blur."""
 
         def clarity(change: Style) -> float:
             moved = style_table(base) + np.concatenate([np.zeros(TIMBRE), change]).astype(np.float32)
-            return response.teachers.clarity(base, curves(self.renderer, moved, TONES, self._pool.map))
+            return response.teachers.clarity(base, curves(self.renderer, moved, texts, self._pool.map))
 
         nothing = np.zeros(256 - TIMBRE)
         enough = clarity(nothing) - BLURRED
