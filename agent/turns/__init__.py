@@ -10,6 +10,7 @@ from pipecat.turns.empty_user_turn import EmptyUserTurnConfig
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from agent.settings import TurnSettings
+from agent.turns.interjections import is_stop
 from agent.turns.start import UserTurnStart
 from agent.turns.stop import EndOfTurnStop
 
@@ -27,7 +28,7 @@ RESUME = (
 def turn_taking(settings: TurnSettings, context: LLMContext | None = None) -> LLMUserAggregatorParams:
     """Everything the user side of the conversation needs: voice activity, turn start, turn end.
 
-    Loads two small ONNX models (about 0.2 s): call it off the event loop.
+    Loads two small ONNX models (about 0.2 s) and what compares words by their sound: call it off the event loop.
 
     Args:
         settings: Of the conversation.
@@ -41,6 +42,8 @@ def turn_taking(settings: TurnSettings, context: LLMContext | None = None) -> LL
             min_volume=settings.min_volume,
         )
     )
+    if settings.interrupt == "auto":
+        is_stop("课试")
     return LLMUserAggregatorParams(
         vad_analyzer=vad,
         user_turn_strategies=UserTurnStrategies(
