@@ -52,6 +52,8 @@ class Stretch:
     """Its recognition, if that has begun."""
     onset: int | None
     """Where in its sound the voice begins, in bytes, if the agent was speaking."""
+    interrupted: bool = False
+    """Whether it has begun a turn during the agent's speech."""
     let_by: bool = False
     """Whether a later voice has begun a turn, and this one had not."""
 
@@ -63,7 +65,8 @@ class WhisperSTT(SegmentedSTTService):
     the agent speaks, the sound of what the user begins to say tells a nod from an interruption, or interim transcripts
     where the recogniser has no states that are known. However long recognition takes, how the whole of it sounds is
     told before its words, and no interruption drops the words. A nod that is understood only after the interruption
-    that followed it is not told: its words would be taken for those of the interruption.
+    that followed it is not told: its words would be taken for those of the interruption. Nor are the words of a nod
+    that was taken for an interruption by its sound: the agent stopped for nothing.
     """
 
     def __init__(self, recogniser: Listener, *, glimpses: bool = True, **kwargs: Any) -> None:
@@ -81,6 +84,7 @@ class WhisperSTT(SegmentedSTTService):
         self._lull = Lull()
         self._early: asyncio.Task[Transcript] | None = None
         self._onset: int | None = None
+        self._interrupted = False
         self._stretches: deque[Stretch] = deque()
         self._glimpses: asyncio.Task[None] | None = None
 
@@ -110,8 +114,11 @@ class WhisperSTT(SegmentedSTTService):
         elif isinstance(frame, BotStoppedSpeakingFrame):
             self._bot_speaks = False
         elif isinstance(frame, UserStartedSpeakingFrame) and self._user_speaking:
+            self._interrupted = self._onset is not None
             for stretch in self._stretches:
                 stretch.let_by = True
+        elif isinstance(frame, UserStartedSpeakingFrame) and self._stretches:
+            self._stretches[-1].interrupted = self._stretches[-1].onset is not None
         await super().process_frame(frame, direction)
 
     async def process_audio_frame(self, frame: InputAudioRawFrame, direction: FrameDirection) -> None:
@@ -128,7 +135,7 @@ class WhisperSTT(SegmentedSTTService):
         await super()._handle_user_started_speaking(frame)
         self._lull = Lull(LULL_OF_A_LISTENER if self._bot_speaks else LULL)
         await self._stop_glimpses()
-        self._onset = None
+        self._onset, self._interrupted = None, False
         if self._bot_speaks and self._reactions:
             before = int((frame.start_secs + BEFORE_VOICE) * self.sample_rate) * 2
             self._onset = max(0, len(self._audio_buffer) - before)
@@ -138,7 +145,7 @@ class WhisperSTT(SegmentedSTTService):
         await self._stop_glimpses()
         if self.is_usable and self._audio_buffer:
             early, self._early = self._early, None
-            self._stretches.append(Stretch(early, self._onset))
+            self._stretches.append(Stretch(early, self._onset, self._interrupted))
         await self._drop_early()
         await super()._handle_user_stopped_speaking(frame)
 
@@ -191,6 +198,9 @@ class WhisperSTT(SegmentedSTTService):
         await self.stop_processing_metrics()
         nod = is_nod(transcript.text)
         if stretch.let_by and (nod or not transcript.text):
+            return
+        if nod and stretch.interrupted:  # the agent goes on where it was
+            yield NothingHeardFrame()
             return
         if not transcript.text:
             logger.debug(f"heard nothing in {len(audio) / 2 / self.sample_rate:.1f} s: {transcript}")

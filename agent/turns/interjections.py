@@ -15,17 +15,23 @@ OF_A_STOP, OF_A_NOD, OF_A_SENTENCE = 3.0, -3.0, 5.0
 """What words weigh beside the sound of the whole, in log-odds that it interrupts; a sentence, more than any sound."""
 OF_A_DOUBTFUL_STOP = 2.0
 """The same for no, hold, what and 喂, which oh, uh-huh and 嗯 are misheard as."""
-_NODS = (
-    "嗯 恩 摁 唔 哦 噢 喔 啊 哈 呵 嘿 诶 欸 哎 唉 哇 哇塞 天哪 对 队 堆 兑 好 号 是 事 行 对的 好的 好吧 好嘞 "
-    "好哦 行吧 是的 是吗 是么 没错 没事 没问题 没关系 明白 明白了 知道 知道了 我知道 懂 懂了 我懂 清楚 清楚了 "
-    "了解 了解了 可以 当然 当然了 确实 的确 同意 可不是 可不 就是 也是 也对 那是 倒也是 那倒是 难怪 怪不得 有道理 "
-    "有意思 原来如此 原来是这样 是这样 这样 这样子 真的 真的吗 真的假的 不错 厉害 很好 挺好 挺好的 真好 真棒 "
-    "太好了 太棒了 u+h+ hu+h+ m+ m+h+m+ hm+ a+h+ o+h+ aha yeah yep yes yup right ok okay sure surething really "
-    "wow whoa isee iknow igetit gotit igotit gotcha iunderstand understood iagree agreed ofcourse exactly "
-    "absolutely definitely totally true great good alright allright indeed cool nice fine perfect excellent "
-    "lovely wonderful amazing awesome interesting correct very makessense thatmakessense soundsgood fairenough "
-    "goodpoint goodtoknow noproblem noworries youbet"
-).split()
+_NODS = """
+嗯 恩 摁 唔 哦 噢 喔 啊 哈 呵 嘿 诶 欸 哎 唉 哇 哇塞 天哪 对 队 堆 兑 好 号 是 事 行 对的 好的 好吧 好嘞 好哦 行吧
+是的 是吗 是么 没错 没事 没问题 没关系 明白 明白了 知道 知道了 我知道 懂 懂了 我懂 清楚 清楚了 了解 了解了 可以 当然
+当然了 确实 的确 同意 可不是 可不 就是 也是 也对 那是 倒也是 那倒是 难怪 怪不得 有道理 有意思 原来如此 原来是这样
+是这样 这样 这样子 真的 真的吗 真的假的 不错 厉害 很好 挺好 挺好的 真好 真棒 太好了 太棒了 说得对 说的对 说的是
+说得好 太对了 一点没错 没毛病 我同意 我也是 我也觉得 同感 真不错 挺不错 挺不错的 还不错 还行 还好 可以的 那好 那行
+那不错 那挺好 那太好了 那当然 那倒也是 这倒是 必须的 好棒 真厉害 太厉害了 好厉害 真有意思 有趣 我明白 我明白了
+我了解 我清楚 晓得了 收到 没意见 赞成 是呢 对呢 好呢 嗯呢 天啊 我的天 u+h+ hu+h+ m+ m+h+m+ hm+ a+h+ o+h+ aha yeah
+yep yes yup right ok okay sure surething really wow whoa isee iknow igetit gotit igotit gotcha iunderstand
+understood iagree agreed ofcourse exactly absolutely definitely totally true great good alright allright indeed cool
+nice fine perfect excellent lovely wonderful amazing awesome interesting correct very makessense thatmakessense
+soundsgood fairenough goodpoint goodtoknow noproblem noworries youbet fantastic brilliant funny fair certainly
+naturally obviously precisely quiteright verynice goodidea greatidea goodnews goodtohear nokidding nodoubt forsure
+soundsgreat soundsright looksgood worksforme wellsaid pointtaken fairpoint ihearyou imlistening goon keepgoing
+carryon allgood seriously isthatso mygoodness gosh boy dear sotrue howtrue hownice howinteresting howlovely metoo
+samehere ithinksotoo iguessso
+""".split()
 _NOD = re.compile(rf"(?:(?:thats)?(?:{'|'.join(sorted(_NODS, key=len, reverse=True))})[呀啊哈嘛呐啦]?)+")
 _NOD_SYLLABLES = re.compile(
     r"(?:(?:en|wu|o|a|ai|ei|hao|hao de|dui|dui de|shi|shi de|xing|dong|mei cuo|mei shi|mei wen ti|ming bai|zhi dao"

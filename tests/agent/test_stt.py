@@ -314,6 +314,23 @@ async def test_a_nod_that_is_understood_after_the_interruption_behind_it_is_not_
     assert [getattr(frame, "text", None) for frame in told] == ["停。"]
 
 
+@pytest.mark.parametrize(("said", "told"), [("嗯。", None), ("停。", "停。")])
+@pytest.mark.parametrize("late", [False, True], ids=["while it lasts", "as it is over"])
+async def test_a_nod_that_stopped_the_agent_by_its_sound_was_nothing(said, told, late):
+    scribe = SlowScribe(said)
+
+    def words():
+        stops = [UserStartedSpeakingFrame(), SleepFrame(0.05)], [VADUserStoppedSpeakingFrame(), SleepFrame(0.05)]
+        yield from [BotStartedSpeakingFrame(), SleepFrame(0.05), *voice()]
+        yield from [frame for frames in (stops[::-1] if late else stops) for frame in frames]
+        scribe.may_hear.set()
+        yield from until(lambda: not scribe.texts)
+
+    down = await listen(scribe, words())
+    heard = [frame for frame in down if isinstance(frame, (TranscriptionFrame, NothingHeardFrame))]
+    assert [getattr(frame, "text", None) for frame in heard] == [told]
+
+
 async def test_a_nod_by_itself_is_told():
     scribe = SlowScribe("嗯。")
     scribe.may_hear.set()

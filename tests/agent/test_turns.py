@@ -218,6 +218,12 @@ async def test_what_was_a_nod_is_forgotten():
         "That's right.",
         "Oh, that makes sense.",
         "No problem.",
+        "真不错。",
+        "对，说得对。",
+        "我同意。",
+        "No kidding!",
+        "Oh, how nice.",
+        "Go on.",
     ],
 )
 def test_nods(text):
@@ -242,6 +248,8 @@ def test_nods(text):
         "真的吗那明天呢",
         "That's wrong.",
         "No problem but wait",
+        "Go on to the next one",
+        "真不错，那明天呢",
         "",
     ],
 )

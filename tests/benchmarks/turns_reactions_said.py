@@ -17,6 +17,12 @@ NODS = {
 嗯，好的。 嗯，是的。 嗯，对对。 嗯，明白。 嗯，知道了。 嗯啊。 哦，好。 哦，好的。 哦，这样。 哦，明白了。 哦，对。
 哦，原来如此。 啊，对。 啊，是的。 啊，好的。 好，好。 好，明白了。 好，知道了。 对，没错。 对，是的。 行，好的。 欸？
 诶。 唉。 哎呀。 哎哟。 同意。 好极了。
+说得对。 说得好。 讲得好。 有意思啊。 那挺好。 那不错。 那太好了。 挺不错的。 还不错。 还行。 还可以。 还好。 好棒。
+真厉害。 太厉害了。 好厉害。 真有意思。 真有趣。 有趣。 好玩。 哦，原来啊。 哦，这样子。 是这么回事。 就这样。 那行。
+那好。 那可以。 那当然。 必须的。 一点没错。 完全正确。 正确。 对极了。 太棒了。 好样的。 谢谢。 哦，谢谢。 我明白。
+我明白了。 我了解。 我清楚。 晓得了。 收到。 没意见。 赞成。 支持。 我也觉得。 我也这么想。 我也是。 同感。 是呢。
+对呢。 好呢。 嗯呢。 对嘛。 是嘛。 天啊。 我的天。 真没想到。 哎呀，真好。 这么好。 这么多啊。 这样呀。 你说得对。
+你说的对。 这倒是。 确实不错。 很有意思。 非常好。 非常对。
 """,
     "en": """
 Uh-huh. Uh-huh, uh-huh. Mm-hmm. Mm-hmm, mm-hmm. Mhm. Mm. Mmm. Hmm. Hm. Yeah. Yeah, yeah. Yeah, yeah, yeah. Yeah? Yes.
@@ -29,6 +35,14 @@ I got it. I know. I know, right. I understand. Understood. I get it. I agree. Ag
 Uh-huh, okay. Mm-hmm, right. Yeah, okay. Yeah, right. Yeah, sure. Yeah, I see. Yeah, exactly. Yes, exactly.
 Yes, right. Okay, good. Okay, great. Okay, got it. Okay, I see. Okay, cool. Ha ha. Ha. Amazing. Awesome. Wonderful.
 Lovely. Sounds good. Good to know. Whoa. Gosh. You bet. Correct. Oh, cool. Mm, yeah. Mm, okay.
+I suppose so. I guess so. I think so too. Me too. Same here. So true. How true. How interesting. How lovely.
+How funny. That's funny. That's cool. That's amazing. That's wonderful. That's fantastic. That's lovely. That's fair.
+That figures. That works. Works for me. Sounds right. Sounds fine. Looks good. Very well. Well done. Good to hear.
+Great to hear. Glad to hear it. Good news. Great idea. Good stuff. Well said. Point taken. Fair point. I follow you.
+I'm with you. I'm listening. Go on. Keep going. Carry on. Thank you. Thanks. Oh, thanks. Oh, sure. Oh, of course.
+Okay then. All good. No doubt. Certainly. Naturally. Obviously. Clearly. Precisely. Yes, agreed. Yes, of course.
+Yeah, of course. Yeah, true. Yeah, good. Uh-huh, right. Uh-huh, sure. Mm, right. Mm, nice. Mm-hmm, okay. Oh gosh.
+Oh dear. My goodness. Seriously? You're kidding. Is that so? I like that. I like it. Nice, okay. Great, thanks.
 """,
 }
 """Nods of either language."""
