@@ -27,7 +27,7 @@ from pipecat.transcriptions.language import Language
 from pipecat.utils.time import time_now_iso8601
 from pipecat.utils.tracing.service_decorators import traced_stt
 
-from agent.turns.interjections import is_nod
+from agent.turns.interjections import is_nod, sounds_like_nod
 from agent.turns.lull import LULL, LULL_OF_A_LISTENER, Lull
 from agent.turns.reaction import ReactionFrame, Reactions
 from agent.turns.stop import NothingHeardFrame
@@ -199,7 +199,7 @@ class WhisperSTT(SegmentedSTTService):
         nod = is_nod(transcript.text)
         if stretch.let_by and (nod or not transcript.text):
             return
-        if nod and stretch.interrupted:  # the agent goes on where it was
+        if stretch.interrupted and sounds_like_nod(transcript.text):  # the agent goes on where it was
             yield NothingHeardFrame()
             return
         if not transcript.text:

@@ -58,6 +58,12 @@ def is_nod(text: str) -> bool:
     return bool(_NOD.fullmatch(_bare(text)))
 
 
+def sounds_like_nod(text: str) -> bool:
+    """Whether a text is a nod, or has the syllables of one, which the recogniser wrote as other words."""
+    short = len(_bare(text)) <= _TELLING and not is_stop(text)
+    return is_nod(text) or (short and bool(_NOD_SYLLABLES.fullmatch(_syllables(text))))
+
+
 def is_stop(text: str) -> bool:
     """Whether a text begins as one does that stops somebody who speaks, or sounds like it; 不错 does not."""
     if is_nod(text):
@@ -100,7 +106,7 @@ def _weight(text: str) -> float:
     if is_stop(text):
         is_doubtful = _DOUBTFUL.match(_begun(text)) or _syllables(text).startswith("wei ")
         return OF_A_DOUBTFUL_STOP if is_doubtful else OF_A_STOP
-    return OF_A_NOD if len(said) <= _TELLING and _NOD_SYLLABLES.fullmatch(_syllables(text)) else 0.0
+    return OF_A_NOD if sounds_like_nod(text) else 0.0
 
 
 def _bare(text: str) -> str:

@@ -314,7 +314,9 @@ async def test_a_nod_that_is_understood_after_the_interruption_behind_it_is_not_
     assert [getattr(frame, "text", None) for frame in told] == ["停。"]
 
 
-@pytest.mark.parametrize(("said", "told"), [("嗯。", None), ("停。", "停。")])
+@pytest.mark.parametrize(
+    ("said", "told"), [("嗯。", None), ("耗的", None), ("停。", "停。"), ("好的，那明天呢？", "好的，那明天呢？")]
+)
 @pytest.mark.parametrize("late", [False, True], ids=["while it lasts", "as it is over"])
 async def test_a_nod_that_stopped_the_agent_by_its_sound_was_nothing(said, told, late):
     scribe = SlowScribe(said)

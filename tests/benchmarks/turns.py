@@ -20,7 +20,7 @@ import numpy as np
 
 from agent.settings import Settings
 from agent.turns.ending import WEIGHTS, Patience, Pause, features
-from agent.turns.interjections import means_it
+from agent.turns.interjections import means_it, sounds_like_nod
 from agent.turns.lull import LULL
 from agent.turns.nearness import Nearness
 from agent.turns.reaction import Reactions
@@ -123,6 +123,8 @@ class Outcome:
     sound: Sound
     agent: float | None
     """Seconds from its beginning to the interruption by this agent; None: none."""
+    is_turn: bool
+    """Whether it stopped this agent for good: its words are told to the brain, and the agent does not go on."""
     by_voice: float | None
     """The same for Pipecat's own start strategies: voice activity of 0.2 s."""
 
@@ -133,12 +135,15 @@ def interruptions(sounds: Iterable[Sound], ears: Ears, look: float, recognition:
     reactions = Reactions.packaged()
     for sound in sounds:
         agent = by_voice = None
+        said: list[str] = []
         for begin, end in ears.voice(sound.samples):
             by_voice = by_voice if by_voice is not None else begin + 0.2 - sound.onset
+            said.append(ears.words(sound.samples, begin, end, sound.language or "zh"))
             stops = list(stops_in(sound, begin, end, ears, reactions, look, recognition))
             if agent is None and stops:
                 agent = min(stops) - sound.onset
-        found.append(Outcome(sound, agent, by_voice))
+        is_turn = agent is not None and any(text and not sounds_like_nod(text) for text in said)
+        found.append(Outcome(sound, agent, is_turn, by_voice))
     return found
 
 
@@ -198,6 +203,8 @@ def show_interruptions(outcomes: list[Outcome]) -> None:
                     p50, p95 = np.percentile(stopped, [50, 95])
                     text += f", noticed p50 {p50:.2f} s, p95 {p95:.2f} s, within 0.4 s {soon:.0%}"
                 line.append(text)
+            if kind.endswith("nod"):
+                line[0] += f" ({sum(o.is_turn for o in some)} for good)"
             print(f"  {kind:12} {language:5} of {len(some):3}: {' | '.join(line)}")
 
 
