@@ -61,11 +61,11 @@ COMMON = 0.3
 """Share of the voices' middle in what is wanted: of a few seconds not everything that is special is the person's."""
 AROUND = 0.3
 """Length of the random steps around what is proposed, by which the response learns where it leads."""
-PULL, DOUBT = {"fast": 0.05, "best": 0.01}, {"fast": 0.05, "best": 0.02}
-"""Weights of the distance from the start and of the doubt beside the cosine, see `propose`: less where more is heard on
-the way."""
-COLOUR = 0.02
-"""Weight of the colour."""
+PULL = {"fast": 0.05, "best": 0.02}
+"""Weight of the distance from the start beside the cosine, see `propose`: less where more is heard on the way. With
+half of that and of the doubt, `best` came nearer to some and was understood so much less that others were weakened."""
+COLOUR, DOUBT = 0.02, 0.05
+"""Weights of the colour and of the doubt."""
 HIGHER = 0.3
 """What an octave between recording and voice counts against the cosine: pitch is hard to move far."""
 RANGE = (0.25, 1.3)
@@ -178,7 +178,7 @@ class Matcher:
         space, random, guess = timbres(), np.random.default_rng(seed), response.guess(wanted)
 
         def propose() -> Style:
-            return response.propose(wanted, guess, pitch, pull=PULL[quality], colour=COLOUR, doubt=DOUBT[quality])
+            return response.propose(wanted, guess, pitch, pull=PULL[quality], colour=COLOUR, doubt=DOUBT)
 
         def delta(coordinates: Style) -> Style:
             return np.concatenate([space.at(coordinates) - table[SYMBOLS - 1, :TIMBRE], prosody])
