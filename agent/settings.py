@@ -202,8 +202,8 @@ class BrainSettings(Section):
 class TurnSettings(Section):
     """When a turn begins and ends, and what interrupts."""
 
-    interrupt: Literal["auto", "voice", "words"] = "voice"
-    """What stops a speaking agent. `auto`: words that are no nod, such as 停 or a question, while 嗯 and uh-huh go by;
+    interrupt: Literal["auto", "voice", "words"] = "auto"
+    """What stops a speaking agent. `auto`: what is no nod, such as 停 or a question, while 嗯 and uh-huh go by;
     `voice`: any voice, at once; `words`: only `min_characters` recognised ones."""
     min_characters: int = Field(3, ge=1, le=50)
     """For `words`: hanzi or letters that count as a real interruption rather than a murmur of agreement."""

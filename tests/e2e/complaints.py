@@ -81,7 +81,7 @@ async def complain(names: list[str]) -> int:
         scenarios = load_scenarios("complaints", Path(folder), models.synthesizer)
         for name in names or list(scenarios):
             greeting = GREETINGS.get(name, "你好。")
-            settings = Settings.load(overrides=["turns.interrupt=auto", f"brain.greeting={greeting}"])
+            settings = Settings.load(overrides=[f"brain.greeting={greeting}"])
             line = Speakerphone(AudioSettings(echo_cancellation=True)) if name == "echo" else None
             async with Agent(models, settings, line).served() as agent:
                 result = await agent.hold(scenarios[name])

@@ -39,8 +39,7 @@ def witness():
 async def agent(models, request):
     """With a short greeting, except where the greeting is what the test is about."""
     long = "greeting" in request.node.name
-    nods = ["turns.interrupt=auto"] if "nod" in request.node.name else []
-    settings = Settings() if long else Settings.load(overrides=["brain.greeting=你好。", *nods])
+    settings = Settings() if long else Settings.load(overrides=["brain.greeting=你好。"])
     async with Agent(models, settings).served() as agent:
         yield agent
 
