@@ -28,7 +28,7 @@ from pipecat.utils.time import time_now_iso8601
 from pipecat.utils.tracing.service_decorators import traced_stt
 
 from agent.turns.interjections import is_nod, sounds_like_nod
-from agent.turns.lull import LULL, LULL_OF_A_LISTENER, Lull
+from agent.turns.lull import LONG_LULL, LULL, Lull
 from agent.turns.reaction import ReactionFrame, Reactions
 from agent.turns.stop import NothingHeardFrame
 from tts_service.voices.recogniser import Listener, Transcript
@@ -81,7 +81,7 @@ class WhisperSTT(SegmentedSTTService):
         self._bot_speaks = False
         self._language: str | None = None
         """Of what was said last."""
-        self._lull = Lull()
+        self._lull = Lull(LULL)
         self._early: asyncio.Task[Transcript] | None = None
         self._onset: int | None = None
         self._interrupted = False
@@ -133,7 +133,7 @@ class WhisperSTT(SegmentedSTTService):
 
     async def _handle_user_started_speaking(self, frame: VADUserStartedSpeakingFrame) -> None:
         await super()._handle_user_started_speaking(frame)
-        self._lull = Lull(LULL_OF_A_LISTENER if self._bot_speaks else LULL)
+        self._lull = Lull(LONG_LULL if self._bot_speaks else LULL)
         await self._stop_glimpses()
         self._onset, self._interrupted = None, False
         if self._bot_speaks and self._reactions:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 LULL = 0.06
-"""Seconds of quiet after which what takes long begins; the voice activity detector needs three times as many. Every
-second time it is in vain, and what was begun stops before its next step."""
-LULL_OF_A_LISTENER = 0.1
-"""The same while the agent speaks: nobody waits for an answer, and half a nod is not to pass for a whole one."""
+"""Seconds of quiet after which recognition begins; the voice activity detector needs three times as many. Every second
+time it is in vain, and what was begun stops before its next step."""
+LONG_LULL = 0.1
+"""The same where nothing hastens: for the detector of ends, which is quicker than the words, and while the agent
+speaks, where half a nod is not to pass for a whole one."""
 QUIET = 0.06
 """Of the loudness of the voice: below it is quiet."""
 
@@ -20,7 +21,7 @@ class Lull:
         after: Seconds of quiet.
     """
 
-    def __init__(self, after: float = LULL) -> None:
+    def __init__(self, after: float) -> None:
         self._after = after
         self._loudest = 0.0
         self.seconds = 0.0

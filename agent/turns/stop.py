@@ -38,7 +38,7 @@ from pipecat.turns.types import ProcessFrameResult, UserTurnSpeculation
 from pipecat.turns.user_stop import BaseUserTurnStopStrategy, NormalizedMatch
 
 from agent.turns.ending import Patience, Pause
-from agent.turns.lull import Lull
+from agent.turns.lull import LONG_LULL, Lull
 
 MODEL_RATE = 16000
 """Hz that Smart Turn hears at."""
@@ -138,7 +138,7 @@ class EndOfTurnStop(BaseUserTurnStopStrategy):
         self._speaking = False
         self._words_take = 1.0
         self._timer: asyncio.Task[None] | None = None
-        self._lull = Lull()
+        self._lull = Lull(LONG_LULL)
         self._early: asyncio.Task[float] | None = None
         """What the audio detector makes of a lull that has not become a pause yet."""
         self._listening: asyncio.Task[None] | None = None
@@ -219,7 +219,7 @@ class EndOfTurnStop(BaseUserTurnStopStrategy):
 
     async def _voice(self) -> None:
         self._speaking, self._silent_since, self._probability = True, None, None
-        self._lull = Lull()
+        self._lull = Lull(LONG_LULL)
         await self._drop_early()
         self._awaited += 1
         await self._stop_waiting()

@@ -21,7 +21,7 @@ from agent.settings import TurnSettings
 from agent.turns import WORST_TRANSCRIPTION_SECONDS, turn_taking
 from agent.turns.ending import Patience, Pause
 from agent.turns.interjections import is_nod, is_stop, is_unclear
-from agent.turns.lull import LULL
+from agent.turns.lull import LONG_LULL
 from agent.turns.reaction import REACH, ReactionFrame, Reactions
 from agent.turns.start import UserTurnStart, character_count
 from agent.turns.stop import ASKED_AFTER, EndOfTurnStop, NothingHeardFrame
@@ -471,13 +471,13 @@ SOFT = InputAudioRawFrame(bytes(len(LOUD.audio)), SAMPLE_RATE, 1)
 
 async def test_the_audio_detector_is_asked_at_the_first_lull_as_if_it_were_a_pause():
     async with Ending(0.99) as turn:
-        await turn.frames(*[LOUD] * 20, *[SOFT] * 2)
+        await turn.frames(*[LOUD] * 20, *[SOFT] * 4)
         await asyncio.sleep(0)
         assert not turn.asked
         await turn.frames(*[SOFT] * 4, ended(), said("现在几点了？"))
         assert (await turn.next())[0] in ("answer", "answer ahead")
         assert await turn.next() in (("over",), ("confirmed",))
-        assert turn.asked == [pytest.approx(ASKED_AFTER - LULL)]
+        assert turn.asked == [pytest.approx(ASKED_AFTER - LONG_LULL)]
 
 
 async def test_a_lull_in_mid_sentence_tells_nothing_of_the_pause_that_follows():
@@ -485,11 +485,11 @@ async def test_a_lull_in_mid_sentence_tells_nothing_of_the_pause_that_follows():
         turn.listened.clear()
         await turn.frames(*[LOUD] * 20, *[SOFT] * 6)
         await asyncio.sleep(0)
-        await turn.frames(LOUD, *[SOFT] * 2, ended(), said("现在几点了？"))
+        await turn.frames(LOUD, *[SOFT] * 4, ended(), said("现在几点了？"))
         turn.listened.set()
         assert await turn.next() == ("answer ahead", "现在几点了？")
         assert await turn.next() == ("confirmed",)
-        assert turn.asked == [pytest.approx(ASKED_AFTER - LULL), 0.0]
+        assert turn.asked == [pytest.approx(ASKED_AFTER - LONG_LULL), 0.0]
 
 
 async def test_the_brain_does_not_begin_with_half_a_sentence():

@@ -20,7 +20,7 @@ from pipecat.audio.vad.vad_analyzer import VADParams, VADState
 
 from agent.ears.stt import BEFORE_VOICE, LATER_GLIMPSE, NEXT_GLIMPSE, SOON
 from agent.settings import Settings
-from agent.turns.lull import LULL, LULL_OF_A_LISTENER, Lull
+from agent.turns.lull import LONG_LULL, LULL, Lull
 from agent.turns.stop import ASKED_AFTER
 from tests.benchmarks.turns_heard import RATE, Audio
 from tts_service.cache import cache_directory
@@ -81,7 +81,9 @@ class Ears:
 
     def stretches(self, samples: Audio) -> list[Stretch]:
         """Where the voice was, what each stretch says, and whether it sounds like an end."""
-        key = hashlib.sha256(samples.tobytes() + repr((self._params, LULL, ASKED_AFTER)).encode()).hexdigest()[:24]
+        key = hashlib.sha256(
+            samples.tobytes() + repr((self._params, LULL, LONG_LULL, ASKED_AFTER)).encode()
+        ).hexdigest()[:24]
         file = self._folder / f"heard-{key}.json"
         if not file.exists():
             found = [self._look(samples, begin, end) for begin, end in self.voice(samples)]
@@ -90,11 +92,11 @@ class Ears:
 
     def looks(self, samples: Audio, begin: float, end: float) -> Looks:
         """What is made of a stretch during the agent's speech, from the moment in which it is known to be one."""
-        parameters = (self._params, begin, end, NEXT_GLIMPSE, LATER_GLIMPSE, SOON, BEFORE_VOICE, LULL_OF_A_LISTENER)
+        parameters = (self._params, begin, end, NEXT_GLIMPSE, LATER_GLIMPSE, SOON, BEFORE_VOICE, LONG_LULL)
         key = hashlib.sha256(samples.tobytes() + repr(parameters).encode()).hexdigest()[:24]
         file = self._folder / f"looks-{key}.npz"
         if not file.exists():
-            start, over = max(0, begin - BEFORE_VOICE), end + LULL_OF_A_LISTENER
+            start, over = max(0, begin - BEFORE_VOICE), end + LONG_LULL
             first = begin + self._params.start_secs
             quick = np.arange(first, begin + SOON, NEXT_GLIMPSE)
             times = np.concatenate([quick, np.arange(quick[-1] + LATER_GLIMPSE, begin + LAST_GLIMPSE, LATER_GLIMPSE)])
@@ -109,12 +111,10 @@ class Ears:
 
     def words(self, samples: Audio, begin: float, end: float, likely: str) -> str:
         """The transcript of a stretch during the agent's speech."""
-        key = hashlib.sha256(samples.tobytes() + repr((begin, end, LULL_OF_A_LISTENER, likely)).encode()).hexdigest()[
-            :24
-        ]
+        key = hashlib.sha256(samples.tobytes() + repr((begin, end, LONG_LULL, likely)).encode()).hexdigest()[:24]
         file = self._folder / f"words-{key}.txt"
         if not file.exists():
-            part = samples[int(max(0, begin - 1) * RATE) : int((end + LULL_OF_A_LISTENER) * RATE)]
+            part = samples[int(max(0, begin - 1) * RATE) : int((end + LONG_LULL) * RATE)]
             file.write_text(self.recogniser.transcribe(part, likely=likely).text, encoding="utf-8")
         return file.read_text(encoding="utf-8")
 
@@ -153,11 +153,13 @@ class Ears:
 
     def _look(self, samples: Audio, begin: float, end: float) -> tuple[float, float, float, float, str]:
         asked = int((end + self._params.stop_secs) * RATE)
+        first = int((begin + self._params.start_secs) * RATE)
         sound = early = self._sound(samples[:asked])
-        if at := self._lull(samples, int((begin + self._params.start_secs) * RATE), asked):
-            early = self._sound(np.pad(samples[:at], (0, int((ASKED_AFTER - LULL) * RATE))))
+        if at := self._lull(samples, first, asked, LONG_LULL):
+            early = self._sound(np.pad(samples[:at], (0, int((ASKED_AFTER - LONG_LULL) * RATE))))
+        at = self._lull(samples, first, asked, LULL) or asked
         began = time.perf_counter()
-        text = self.recogniser.transcribe(samples[int(max(0, begin - GRACE) * RATE) : at or asked]).text
+        text = self.recogniser.transcribe(samples[int(max(0, begin - GRACE) * RATE) : at]).text
         self.costs["recognition"].append(time.perf_counter() - began)
         return begin, end, sound, early, text
 
@@ -167,9 +169,9 @@ class Ears:
         self.costs["smart turn"].append(time.perf_counter() - began)
         return float(probability)
 
-    def _lull(self, samples: Audio, first: int, last: int) -> int | None:
+    def _lull(self, samples: Audio, first: int, last: int, after: float) -> int | None:
         """The sample at which the agent notices the lull that becomes a pause."""
-        lull, noticed, step = Lull(), None, RATE // 50
+        lull, noticed, step = Lull(after), None, RATE // 50
         for start in range(first, last - step + 1, step):
             pcm = (np.clip(samples[start : start + step], -1, 1) * 32767).astype("<i2").tobytes()
             if not lull.is_lull(pcm, RATE):
