@@ -43,7 +43,7 @@ def turn_taking(settings: TurnSettings, context: LLMContext | None = None) -> LL
         )
     )
     if settings.interrupt == "auto":
-        is_stop("课试")
+        is_stop("课试")  # the first comparison loads the readings of hanzi
     return LLMUserAggregatorParams(
         vad_analyzer=vad,
         user_turn_strategies=UserTurnStrategies(

@@ -99,7 +99,7 @@ def compare(found: list[Moment], patience: Patience, recognition: float, smart_t
         known = early_start + recognition
         first = patience.wait(moment.unheard, LONGEST)
         if first <= known:
-            return max(first, 0.2)
+            return first
         return max(patience.wait(moment.heard, LONGEST), known)
 
     def smart(moment: Moment) -> float:  # Pipecat's strategy: asked once, and it waits for the transcript

@@ -14,11 +14,12 @@ from tts_service.engine import StopSignal
 from tts_service.kokoro import KokoroEngine
 from tts_service.kokoro.cast import packaged_voices, style_table, table_names
 from tts_service.kokoro.matching.fitting import BETWEEN, guarded, spoken_together
-from tts_service.kokoro.matching.intelligibility import SENTENCES, TONES, units
+from tts_service.kokoro.matching.intelligibility import SENTENCES, units
 from tts_service.kokoro.matching.manner import Manner
 from tts_service.kokoro.matching.matcher import (
     BLURRED,
     ROUNDS,
+    TONES,
     Match,
     Matcher,
     at_16k,

@@ -155,7 +155,7 @@ class Recogniser(Listener):
         model: A folder with model.bin, config.json, tokenizer.json; None: Whisper base int8 from the packages.
         languages: What may be heard, as Whisper language codes; with several, every stretch is told apart on its own.
         beam_size: Width of the search.
-        threads: Cores that one transcription may use. To Whisper base a second one brings nothing.
+        threads: Cores that one transcription may use. To Whisper base a second one brings hardly anything.
         window: Seconds that a short stretch is padded to. Whisper was trained on 30; 12 hears as well in half the time,
             and what fits into two thirds of that is tried there first.
         max_no_speech: What Whisper believes with more than this probability not to be speech is dropped.

@@ -32,30 +32,6 @@ SENTENCES = (
 """The languages take turns, so that the first few test both."""
 MANDARIN = tuple(text for text in SENTENCES if not text.isascii())
 """By whose syllables those tell tones who speak Mandarin natively."""
-TONES = (
-    *MANDARIN,
-    "明天有雨，出门带伞。",
-    "我们坐地铁去比较快。",
-    "他的手表停在六点一刻。",
-    "这家店的面包很好吃。",
-    "周末一起去爬山怎么样？",
-    "窗外的树叶都黄了。",
-    "老师让我们早点回家。",
-    "请问洗手间在哪里？",
-    "雪下了一整夜，早上才停。",
-    "他每天骑自行车上班。",
-    "你把帽子放到什么地方去了？",
-    "这种水果南方才有。",
-    "工人们正在修马路。",
-    "我想买两张去上海的票。",
-    "妹妹最喜欢听奶奶讲故事。",
-    "湖边有一座白色的小房子。",
-    "别忘了带雨衣和手电筒。",
-    "今年夏天特别热，几乎没下雨。",
-    "他们结婚已经三十年了。",
-    "医院旁边有一家药店。",
-)
-"""Whose tones have to be as clear as those of the voice that a match starts from."""
 
 
 def units(text: str) -> list[str]:

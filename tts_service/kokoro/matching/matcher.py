@@ -3,7 +3,7 @@
 It starts from the nearest native speaker and keeps that voice's way of speaking: of its prosody only pitch and its
 range are moved, as far as the recording says otherwise and the tones of Mandarin stay clear, which the front tells
 without rendering. Timbre moves freely: render a few sentences, listen, ask `Response` where to go next. The patient
-match differs from the quick one only in how often it does so. It comes near a voice and does not clone it.
+match does so more often, goes further and asks about more sentences. It comes near a voice and does not clone it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pipecat_glm_tts.wording import tr
 from tts_service.audio import resample
 from tts_service.cache import cache_directory
 from tts_service.kokoro.cast import native, style_table, table_names
-from tts_service.kokoro.matching.intelligibility import TONES
+from tts_service.kokoro.matching.intelligibility import MANDARIN
 from tts_service.kokoro.matching.manner import Manner
 from tts_service.kokoro.matching.response import Heard, Response
 from tts_service.kokoro.matching.space import SYMBOLS, TIMBRE, timbres
@@ -53,6 +53,23 @@ PROBES = (
     "I forgot to bring my umbrella today.",
 )
 """What candidates say, in turn: two seconds each, both languages. Many, so that it is the voice that is fitted."""
+TONES = (
+    *MANDARIN,
+    *(text for text in PROBES if not text.isascii()),
+    "雪下了一整夜，早上才停。",
+    "他每天骑自行车上班。",
+    "你把帽子放到什么地方去了？",
+    "这种水果南方才有。",
+    "工人们正在修马路。",
+    "我想买两张去上海的票。",
+    "妹妹最喜欢听奶奶讲故事。",
+    "湖边有一座白色的小房子。",
+    "别忘了带雨衣和手电筒。",
+    "今年夏天特别热，几乎没下雨。",
+    "他们结婚已经三十年了。",
+    "医院旁边有一家药店。",
+)
+"""Whose tones have to be as clear as those of the voice that a match starts from."""
 INTONED = 6
 """Of these tell what a voice's pitch is."""
 ROUNDS = {"fast": (3, 2), "best": (20, 4)}
