@@ -73,7 +73,7 @@ def studio(browser, address):
         )
         page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
         page.goto(f"{address}/studio/")
-        page.wait_for_selector("#go")
+        page.wait_for_function("document.querySelector('#voice input')?.value")  # the first thing that the page asks for
         pages.append(page)
         return page
 
@@ -92,6 +92,17 @@ def tab(page, name):
         button.first.click()
 
 
+def write(page, text, shown):
+    """Type a text until the page answers: what is typed before it has come to life on a slow machine is not read."""
+    for patience in (SECONDS / 4, SECONDS):
+        page.locator("#text textarea").fill("")
+        page.locator("#text textarea").fill(text)
+        with contextlib.suppress(TimeoutError):
+            page.wait_for_function(shown, timeout=patience)
+            return
+    raise AssertionError("the page does not read what is typed")
+
+
 def upload(page, where, path):
     """Give a file and wait until it is listed; while it travels only its name is shown, maybe for no time at all."""
     page.locator(f"{where} input[type=file]").set_input_files(path)
@@ -101,8 +112,7 @@ def upload(page, where, path):
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_text_is_read_spoken_and_downloaded(studio, width, tmp_path):
     page = studio(width)
-    page.locator("#text textarea").fill(TEXT)
-    page.wait_for_function("document.querySelectorAll('#pinyin rt').length > 10")
+    write(page, TEXT, "document.querySelectorAll('#pinyin rt').length > 10")
     assert page.locator("#pinyin rt").first.inner_text() == "chóng"
     assert "<img" in page.locator("#pinyin").inner_text()
     page.locator("#go").click()
