@@ -310,7 +310,7 @@ async def converse(
     """
     tell = on_event or (lambda name, data: None)
     context = LLMContext(tools=[*TOOLS, *named_functions(settings.brain.functions)])
-    ears = await asyncio.to_thread(make_ears, models, settings.ears, settings.turns.interrupt == "auto")
+    ears = await asyncio.to_thread(make_ears, models, settings.ears, settings.turns.interrupt == "auto", context)
     brain = await asyncio.to_thread(make_brain, settings.brain)
     turns = await asyncio.to_thread(turn_taking, settings.turns, context)
     params = PipelineParams(
@@ -385,10 +385,12 @@ def load_ears(settings: EarsSettings) -> Listener:
     return Recogniser(**settings.model_dump(exclude={"service", "arguments", "engine"}))
 
 
-def make_ears(models: Models, settings: EarsSettings, glimpses: bool = False) -> STTService:
+def make_ears(
+    models: Models, settings: EarsSettings, glimpses: bool = False, context: LLMContext | None = None
+) -> STTService:
     """The ears for one conversation, with interim words during the agent's speech if they are asked for."""
     named = named_ears(settings)
-    return named.make() if named else WhisperSTT(models.recogniser, glimpses=glimpses)
+    return named.make() if named else WhisperSTT(models.recogniser, glimpses=glimpses, context=context)
 
 
 def make_brain(settings: BrainSettings) -> LLMService[Any]:

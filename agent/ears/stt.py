@@ -17,9 +17,11 @@ from pipecat.frames.frames import (
     InterimTranscriptionFrame,
     TranscriptionFrame,
     UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
+from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.settings import STTSettings
 from pipecat.services.stt_service import SegmentedSTTService
@@ -27,10 +29,10 @@ from pipecat.transcriptions.language import Language
 from pipecat.utils.time import time_now_iso8601
 from pipecat.utils.tracing.service_decorators import traced_stt
 
-from agent.turns.interjections import is_nod, sounds_like_nod
+from agent.turns.interjections import asks, is_nod, sounds_like_nod
 from agent.turns.lull import LONG_LULL, LULL, Lull
 from agent.turns.reaction import ReactionFrame, Reactions
-from agent.turns.stop import NothingHeardFrame
+from agent.turns.stop import NothingHeardFrame, last_said
 from tts_service.voices.recogniser import Listener, Transcript
 
 NEXT_GLIMPSE = 0.08
@@ -40,6 +42,8 @@ SOON = 0.5
 LATER_GLIMPSE = 0.16
 FIRST_WORDS = 0.28
 """Seconds of voice in which a recogniser may find a word, where its states are not known."""
+ANSWERED_AHEAD = 0.8
+"""Seconds before the agent is silent in which a nod is understood that answers its last question."""
 BEFORE_VOICE = 0.3
 """Seconds of sound before the voice that are looked at with it."""
 
@@ -66,10 +70,19 @@ class WhisperSTT(SegmentedSTTService):
     where the recogniser has no states that are known. However long recognition takes, how the whole of it sounds is
     told before its words, and no interruption drops the words. A nod that is understood only after the interruption
     that followed it is not told: its words would be taken for those of the interruption. Nor are the words of a nod
-    that was taken for an interruption by its sound: the agent stopped for nothing.
+    that was taken for an interruption by its sound: the agent stopped for nothing, unless it had just asked something.
+    A nod that went by at the end of a question is told again when the agent is silent: it is the answer.
+
+    Args:
+        recogniser: That all conversations share.
+        glimpses: Whether a nod is told from an interruption while it is said.
+        context: Where the agent's questions stand, to which a nod is an answer; None: it asks nothing.
+        kwargs: Pipecat's own.
     """
 
-    def __init__(self, recogniser: Listener, *, glimpses: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self, recogniser: Listener, *, glimpses: bool = True, context: LLMContext | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(
             settings=STTSettings(model="whisper", language=None),
             trailing_silence_secs=0,  # the recogniser pads by itself
@@ -77,6 +90,7 @@ class WhisperSTT(SegmentedSTTService):
             **kwargs,
         )
         self._recogniser = recogniser
+        self._context = context
         self._reactions = Reactions.packaged() if glimpses else None
         self._bot_speaks = False
         self._language: str | None = None
@@ -87,6 +101,10 @@ class WhisperSTT(SegmentedSTTService):
         self._interrupted = False
         self._stretches: deque[Stretch] = deque()
         self._glimpses: asyncio.Task[None] | None = None
+        self._nodded = False
+        """Whether the turn of now was begun by a nod, and nothing else has been said in it."""
+        self._nod: tuple[float, TranscriptionFrame] | None = None
+        """The latest that went by, and when."""
 
     @property
     def wants_wav_segments(self) -> bool:
@@ -119,7 +137,17 @@ class WhisperSTT(SegmentedSTTService):
                 stretch.let_by = True
         elif isinstance(frame, UserStartedSpeakingFrame) and self._stretches:
             self._stretches[-1].interrupted = self._stretches[-1].onset is not None
+        elif isinstance(frame, UserStoppedSpeakingFrame):
+            self._nodded = False
         await super().process_frame(frame, direction)
+        if isinstance(frame, BotStoppedSpeakingFrame):
+            await self._tell_answer()
+
+    async def _tell_answer(self) -> None:
+        """Tell a nod again that turns out to be an answer."""
+        nod, self._nod = self._nod, None
+        if nod and asyncio.get_running_loop().time() - nod[0] < ANSWERED_AHEAD and asks(last_said(self._context)):
+            await self.push_frame(nod[1])
 
     async def process_audio_frame(self, frame: InputAudioRawFrame, direction: FrameDirection) -> None:
         """Buffer the sound, and begin to recognise where it pauses."""
@@ -199,7 +227,9 @@ class WhisperSTT(SegmentedSTTService):
         nod = is_nod(transcript.text)
         if stretch.let_by and (nod or not transcript.text):
             return
-        if stretch.interrupted and sounds_like_nod(transcript.text):  # the agent goes on where it was
+        interrupted = stretch.interrupted or self._nodded
+        self._nodded = interrupted and sounds_like_nod(transcript.text) and not asks(last_said(self._context))
+        if self._nodded:  # the agent goes on where it was
             yield NothingHeardFrame()
             return
         if not transcript.text:
@@ -212,6 +242,8 @@ class WhisperSTT(SegmentedSTTService):
         await self._handle_transcription(transcript.text, True, language)
         words = TranscriptionFrame(transcript.text, self._user_id, time_now_iso8601(), language)
         words.interruptible = False  # the turn that they belong to may interrupt while they wait to be looked at
+        went_by = nod and self._bot_speaks and stretch.onset is not None and not stretch.interrupted
+        self._nod = (asyncio.get_running_loop().time(), words) if went_by else None
         yield words
 
     @traced_stt

@@ -24,6 +24,9 @@ RESUME = (
 )
 """What the brain is told when a cough or a door interrupted it."""
 
+MOST_RESUMED = 8
+"""How often in a row it goes on: who nods all the time may stop it more than once, and an echo not for ever."""
+
 
 def turn_taking(settings: TurnSettings, context: LLMContext | None = None) -> LLMUserAggregatorParams:
     """Everything the user side of the conversation needs: voice activity, turn start, turn end.
@@ -51,5 +54,5 @@ def turn_taking(settings: TurnSettings, context: LLMContext | None = None) -> LL
             stop=[EndOfTurnStop(context=context, longest=settings.max_pause, speculate=settings.speculate)],
         ),
         user_turn_stop_timeout=WORST_TRANSCRIPTION_SECONDS,
-        empty_user_turn=EmptyUserTurnConfig(interrupted_prompt=RESUME),
+        empty_user_turn=EmptyUserTurnConfig(interrupted_prompt=RESUME, max_consecutive_recoveries=MOST_RESUMED),
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
     Frame,
     InputAudioRawFrame,
     InterimTranscriptionFrame,
@@ -15,6 +16,7 @@ from pipecat.frames.frames import (
     VADUserStoppedSpeakingFrame,
 )
 from pipecat.pipeline.worker import PipelineParams
+from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.utils.frame_queue import FrameQueue
 
 from agent.ears.stt import FIRST_WORDS, WhisperSTT
@@ -205,10 +207,10 @@ def sound(*parts):
     return [InputAudioRawFrame(audio[i : i + 640], SAMPLE_RATE, 1) for i in range(0, len(audio), 640)]
 
 
-async def listen(scribe, *frames):
+async def listen(scribe, *frames, context=None):
     flat = (f for frame in frames for f in ([frame] if isinstance(frame, Frame) else frame))
     down, _ = await run_test(
-        WhisperSTT(scribe),
+        WhisperSTT(scribe, context=context),
         frames_to_send=flat,
         pipeline_params=PipelineParams(audio_in_sample_rate=SAMPLE_RATE),
     )
@@ -331,6 +333,54 @@ async def test_a_nod_that_stopped_the_agent_by_its_sound_was_nothing(said, told,
     down = await listen(scribe, words())
     heard = [frame for frame in down if isinstance(frame, (TranscriptionFrame, NothingHeardFrame))]
     assert [getattr(frame, "text", None) for frame in heard] == [told]
+
+
+@pytest.mark.parametrize(("second", "told"), [("对。", [None, None]), ("停。", [None, "停。"])])
+async def test_a_nod_in_two_is_still_one_and_a_command_behind_it_is_none(second, told):
+    scribe = SlowScribe("嗯。", second)
+    scribe.may_hear.set()
+    down = await listen(
+        scribe,
+        [BotStartedSpeakingFrame(), SleepFrame(0.05), *voice(), UserStartedSpeakingFrame(), SleepFrame(0.05)],
+        [VADUserStoppedSpeakingFrame(), BotStoppedSpeakingFrame(), *voice(), VADUserStoppedSpeakingFrame()],
+        until(lambda: not scribe.texts),
+    )
+    heard = [frame for frame in down if isinstance(frame, (TranscriptionFrame, NothingHeardFrame))]
+    assert [getattr(frame, "text", None) for frame in heard] == told
+
+
+ASKED = ("您现在要取消这个订单吗？", "Shall I cancel it? If", "您要取消吗？我现")
+TOLD = ("我已经取消了订单。", "您要取消吗？我这就告诉您，退款", "Shall I cancel it? If not, there will be a fee")
+
+
+@pytest.mark.parametrize("said", ASKED + TOLD)
+async def test_a_nod_that_stopped_the_agent_behind_its_question_is_the_answer(said):
+    scribe = SlowScribe("对。")
+    scribe.may_hear.set()
+    down = await listen(
+        scribe,
+        [BotStartedSpeakingFrame(), SleepFrame(0.05), *voice(), UserStartedSpeakingFrame(), SleepFrame(0.05)],
+        [VADUserStoppedSpeakingFrame()],
+        until(lambda: not scribe.texts),
+        context=LLMContext([{"role": "assistant", "content": said}]),
+    )
+    heard = [frame for frame in down if isinstance(frame, (TranscriptionFrame, NothingHeardFrame))]
+    assert [getattr(frame, "text", None) for frame in heard] == ["对。" if said in ASKED else None]
+
+
+@pytest.mark.parametrize("said", [ASKED[0], TOLD[0]])
+async def test_a_nod_that_went_by_at_the_end_of_a_question_is_the_answer(said):
+    scribe = SlowScribe("对。")
+    scribe.may_hear.set()
+    down = await listen(
+        scribe,
+        [BotStartedSpeakingFrame(), SleepFrame(0.05), *voice(), VADUserStoppedSpeakingFrame()],
+        until(lambda: not scribe.texts),
+        [SleepFrame(0.05), BotStoppedSpeakingFrame(), SleepFrame(0.05)],
+        context=LLMContext([{"role": "assistant", "content": said}]),
+    )
+    told = [frame.text for frame in down if isinstance(frame, TranscriptionFrame)]
+    assert told == (["对。"] * 2 if said in ASKED else ["对。"])
 
 
 async def test_a_nod_by_itself_is_told():

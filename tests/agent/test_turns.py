@@ -1,4 +1,5 @@
 import asyncio
+import time
 
 import numpy as np
 import pytest
@@ -224,6 +225,14 @@ async def test_what_was_a_nod_is_forgotten():
         "No kidding!",
         "Oh, how nice.",
         "Go on.",
+        "听起来不错。",
+        "哎哟，挺有意思！",
+        "确实如此。",
+        "说得太对了。",
+        "哈哈哈哈哈哈",
+        "That sounds really great!",
+        "Oh, it's so interesting.",
+        "Good for you.",
     ],
 )
 def test_nods(text):
@@ -250,11 +259,24 @@ def test_nods(text):
         "No problem but wait",
         "Go on to the next one",
         "真不错，那明天呢",
+        "不太好",
+        "太快了",
+        "这个可以吗",
+        "It's too fast",
+        "Good question, but why",
         "",
     ],
 )
 def test_no_nods(text):
     assert not is_nod(text)
+
+
+@pytest.mark.parametrize("sound", ["哈", "m", "mhm", "好啊", "太好了", "good", "uh huh "])
+def test_what_almost_is_a_nod_is_read_in_no_time(sound):
+    began = time.process_time()
+    assert not is_nod(sound * (36 // len(sound)) + "谁")
+    assert not is_nod(sound * 1000)
+    assert time.process_time() - began < 0.1
 
 
 def test_what_stops_and_what_is_too_little():

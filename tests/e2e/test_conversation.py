@@ -9,7 +9,7 @@ import soxr
 import websockets
 from pipecat.evals.serializer import EvalConnectionFlags, eval_connect_message
 
-from agent.brain.demo import GREETING
+from agent.brain.demo import GREETING, QUIET, STORY
 from agent.settings import Settings
 from tests.agent.endpoint import Endpoint
 from tests.agent.speech import SAMPLE_RATE, error_rate
@@ -93,6 +93,32 @@ async def test_a_nod_goes_by(agent, scenarios):
     session = await hold(agent, scenarios["nods"])
     heard = [data["text"] for data in session.told("heard")]
     assert len(heard) == 1, f"the nod is no turn: {heard}"
+
+
+class Alarmed:
+    """Takes whatever it hears for an interruption."""
+
+    def meant(self, states):
+        return 0.99
+
+
+async def test_a_nod_that_stops_the_agent_by_mistake_costs_nothing_and_a_command_ends_it(
+    models, scenarios, monkeypatch
+):
+    monkeypatch.setattr("agent.ears.stt.Reactions.packaged", Alarmed)
+    async with Agent(models, Settings.load(overrides=["brain.greeting="])).served() as agent:
+        session = await hold(agent, scenarios["stopped_by_nods"])
+    told = [turn["text"] for turn in session.told("heard")]
+    assert len(told) == 2, f"the nods are no turns: {told}"
+    parts = [answer["text"] for answer in session.told("answer")]
+    assert QUIET[0].startswith(parts.pop())
+    assert len(parts) == 3
+    ends = 0
+    for part in parts:  # each goes on from the clause in which the one before was cut
+        begins = STORY[0].index(part)
+        assert begins <= ends < begins + len(part)
+        assert begins > 0 or part is parts[0]
+        ends = begins + len(part)
 
 
 async def test_two_conversations_at_once_and_the_parts_of_their_latency(agent, scenarios):
