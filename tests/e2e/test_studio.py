@@ -73,7 +73,7 @@ def studio(browser, address):
         )
         page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
         page.goto(f"{address}/studio/")
-        page.wait_for_function("document.querySelector('#voice input')?.value")  # the first thing that the page asks for
+        page.wait_for_function("document.querySelector('#voice input')?.value")  # what the page asks for first
         pages.append(page)
         return page
 
