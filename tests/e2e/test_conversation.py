@@ -113,12 +113,13 @@ async def test_a_nod_that_stops_the_agent_by_mistake_costs_nothing_and_a_command
     parts = [answer["text"] for answer in session.told("answer")]
     assert QUIET[0].startswith(parts.pop())
     assert len(parts) == 3
-    ends = 0
-    for part in parts:  # each goes on from the clause in which the one before was cut
-        begins = STORY[0].index(part)
-        assert begins <= ends < begins + len(part)
-        assert begins > 0 or part is parts[0]
-        ends = begins + len(part)
+    begins = [STORY[0].index(part) for part in parts]
+    ends = [at + len(part) for at, part in zip(begins, parts, strict=True)]
+    # Each goes on from the clause in which the one before was cut.
+    for begin, end in zip(begins[1:], ends, strict=False):
+        assert 0 < begin <= end
+        assert STORY[0][begin - 1] in "，。"
+        assert not set("，。") & set(STORY[0][begin : end - 1])
 
 
 async def test_two_conversations_at_once_and_the_parts_of_their_latency(agent, scenarios):
