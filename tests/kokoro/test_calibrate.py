@@ -50,6 +50,24 @@ def test_silence_that_is_left_out_counts_all_the_same(cache, mel_distance, monke
     assert off < 0.3 * apart
 
 
+def test_only_the_last_texts_are_remembered(cache, monkeypatch):
+    monkeypatch.setattr(rendering, "READ", 2)
+    renderer, style, read, run = Renderer(cache, 1), style_table("zm_yunxi")[9], [], rendering.run
+
+    def counted(session, outputs, feeds, stop):
+        if outputs == [rendering.READING]:
+            read.append(feeds["tokens"].shape[1])
+        return run(session, outputs, feeds, stop)
+
+    monkeypatch.setattr(rendering, "run", counted)
+    one, two, three = map(tokens_of, ("好。", "明天。", "我们晚上见。"))
+    first = renderer.prosody(one, style)
+    for tokens in (one, two, two, three, two, one):
+        again = renderer.prosody(tokens, style)
+    np.testing.assert_array_equal(again.pitch, first.pitch)
+    assert read == [len(one), len(two), len(three), len(one)]
+
+
 def test_normalisation_survives_its_file(engine, tmp_path):
     before = engine._voices["mei"].normalisation
     np.savez(tmp_path / "voice.npz", **before.arrays("mei"))

@@ -286,6 +286,12 @@ def test_a_change_of_prosody_that_blurs_the_tones_is_weakened(matcher, name):
     assert clarity[1] >= clarity[0] - BLURRED
 
 
+def test_erhua_has_the_tone_of_its_syllable(matcher):
+    features, tones = curves(matcher.renderer, style_table("zm_yunxi"), ["你去哪儿玩？", "这儿有花儿。"])
+    assert tones.tolist() == [3, 4, 3, 2, 4, 3, 1]
+    assert np.isfinite(features).all()
+
+
 def test_the_packaged_voice_is_asked_about_what_was_misheard_and_no_more():
     """A listener who never understands the first three Chinese sentences, whoever says them."""
     asked = []

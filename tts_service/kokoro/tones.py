@@ -59,7 +59,7 @@ def curves(
                 np.interp(np.linspace(0, len(curve) - 1, POINTS), range(len(curve)), curve) if len(curve) > 2 else None
             )
         for position, (i, span) in enumerate(zip(hanzi, spans, strict=True)):
-            tone = int((pronunciation.tokens[i].reading or "5")[-1])
+            tone = int((pronunciation.tokens[i].reading or "5").rstrip("r")[-1])  # erhua stands behind it: na3r
             if span is None or tone == 5:
                 continue
             before = spans[position - 1] if position else None
