@@ -18,6 +18,7 @@ from tts_service.kokoro.matching.intelligibility import SENTENCES, units
 from tts_service.kokoro.matching.manner import Manner
 from tts_service.kokoro.matching.matcher import (
     BLURRED,
+    PROBES,
     ROUNDS,
     TONES,
     Match,
@@ -284,6 +285,14 @@ def test_a_change_of_prosody_that_blurs_the_tones_is_weakened(matcher, name):
         for moved in (nothing, kept)
     ]
     assert clarity[1] >= clarity[0] - BLURRED
+
+
+def test_a_match_tells_better_than_the_usual_step_that_short_sentences_are_one_persons(matcher):
+    table, usual = style_table("af_heart"), SpeakerEncoder()
+    said = [at_16k(one) for one in matcher.say([tokens_of(text) for text in PROBES[:4]], table, np.zeros(256))]
+    close, far = (np.stack([embed(one) for one in said]) for embed in (lambda one: matcher.embed([one]), usual.embed))
+    apart = np.triu_indices(len(said), 1)
+    assert (close @ close.T)[apart].mean() > (far @ far.T)[apart].mean() + 0.01
 
 
 def test_erhua_has_the_tone_of_its_syllable(matcher):

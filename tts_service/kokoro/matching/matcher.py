@@ -27,7 +27,7 @@ from tts_service.kokoro.matching.intelligibility import MANDARIN
 from tts_service.kokoro.matching.manner import Manner
 from tts_service.kokoro.matching.response import Heard, Response
 from tts_service.kokoro.matching.space import SYMBOLS, TIMBRE, timbres
-from tts_service.kokoro.matching.speaker import SAMPLE_RATE, SpeakerEncoder
+from tts_service.kokoro.matching.speaker import CLOSE, SAMPLE_RATE, SpeakerEncoder
 from tts_service.kokoro.rendering import Renderer, Rendering
 from tts_service.kokoro.symbols import Piece
 from tts_service.kokoro.tones import curves
@@ -79,10 +79,11 @@ COMMON = 0.3
 AROUND = 0.3
 """Length of the random steps around what is proposed, by which the response learns where it leads."""
 PULL = {"fast": 0.05, "best": 0.02}
-"""Weight of the distance from the start beside the cosine, see `propose`: less where more is heard on the way. With
-half of that and of the doubt, `best` came nearer to some and was understood so much less that others were weakened."""
-COLOUR, DOUBT = 0.02, 0.05
-"""Weights of the colour and of the doubt."""
+"""Weight of the distance from the start beside the cosine, see `propose`: less where more is heard on the way."""
+COLOUR = 0.02
+"""Weight of the colour."""
+DOUBT = {"fast": 0.05, "best": 0.02}
+"""Weight of the doubt: less where more is heard on the way."""
 HIGHER = 0.3
 """What an octave between recording and voice counts against the cosine: pitch is hard to move far."""
 RANGE = (0.25, 1.3)
@@ -195,7 +196,7 @@ class Matcher:
         space, random, guess = timbres(), np.random.default_rng(seed), response.guess(wanted)
 
         def propose() -> Style:
-            return response.propose(wanted, guess, pitch, pull=PULL[quality], colour=COLOUR, doubt=DOUBT)
+            return response.propose(wanted, guess, pitch, pull=PULL[quality], colour=COLOUR, doubt=DOUBT[quality])
 
         def delta(coordinates: Style) -> Style:
             return np.concatenate([space.at(coordinates) - table[SYMBOLS - 1, :TIMBRE], prosody])
@@ -230,8 +231,8 @@ class Matcher:
         return self._pool.map(lambda t: self.renderer.render(t, _moved(table, t, delta)), sentences)
 
     def embed(self, recordings: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """The mean embedding [256] of several recordings, each [n] at 16 kHz, of length one."""
-        return normalised(np.mean([self._encoder.embed(samples) for samples in recordings], axis=0))
+        """The mean embedding [256] of several recordings, each [n] at 16 kHz, of length one; listened to closely."""
+        return normalised(np.mean([self._encoder.embed(samples, CLOSE) for samples in recordings], axis=0))
 
     def _prosody(
         self,

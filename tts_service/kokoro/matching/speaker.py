@@ -17,8 +17,9 @@ SAMPLE_RATE = 16000
 WINDOW, HOP, BANDS = 400, 160, 40
 PARTIAL = 160
 """Frames that the network looks at in one piece: 1.6 s."""
-STEP = 77
-"""Frames between the beginnings of two pieces."""
+STEP, CLOSE = 77, 20
+"""Frames between the beginnings of two pieces: as is usual, and where a sentence of two seconds is to tell who speaks, of
+which the usual step would hear one piece or two."""
 LOUDNESS = 10 ** (-30 / 20)
 """Root mean square that quieter recordings are brought to."""
 LONGEST_PAUSE = 21
@@ -31,13 +32,14 @@ class SpeakerEncoder:
     def __init__(self) -> None:
         self._session = open_session(files(__package__).joinpath("speaker.onnx").read_bytes(), 1)
 
-    def embed(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    def embed(self, samples: NDArray[np.float32], step: int = STEP) -> NDArray[np.float32]:
         """The embedding of a recording, [256], of length one and nowhere negative.
 
         Args:
             samples: [n] mono at 16 kHz, with at least a syllable of speech.
+            step: Frames between the beginnings of the pieces that are looked at.
         """
-        mean = self._session.run(None, {"mel": partials(mel(without_pauses(samples)))})[0].mean(axis=0)
+        mean = self._session.run(None, {"mel": partials(mel(without_pauses(samples)), step)})[0].mean(axis=0)
         return (mean / np.linalg.norm(mean)).astype(np.float32)
 
 
@@ -62,9 +64,9 @@ def mel_filters() -> NDArray[np.float64]:
     return np.maximum(0, np.minimum(rising, falling)) * (2 / (edges[2:] - edges[:-2]))[:, None]
 
 
-def partials(spectrum: NDArray[np.float32]) -> NDArray[np.float32]:
+def partials(spectrum: NDArray[np.float32], step: int = STEP) -> NDArray[np.float32]:
     """Overlapping pieces [n, 160, 40]; the last is filled up with silence, or left out if a quarter is missing."""
-    begins = [0, *(i for i in range(STEP, len(spectrum) - PARTIAL // 4, STEP) if i + 0.75 * PARTIAL <= len(spectrum))]
+    begins = [0, *(i for i in range(step, len(spectrum) - PARTIAL // 4, step) if i + 0.75 * PARTIAL <= len(spectrum))]
     padded = np.pad(spectrum, ((0, PARTIAL), (0, 0)))
     return np.stack([padded[i : i + PARTIAL] for i in begins])
 
