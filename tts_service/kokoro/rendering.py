@@ -82,7 +82,7 @@ class Renderer:
         self._read = read
 
     def prosody(self, tokens: NDArray[np.int64], style: NDArray[np.float32]) -> Rendering:
-        """Pitch, energy and durations alone, in a thirtieth of the time; of the last `READ` texts each is read only once."""
+        """Pitch, energy and durations alone, in a thirtieth of the time; the last `READ` texts are read once."""
         feeds = self._feeds(tokens, style, 1.0)
         pitch, energy, durations = run(self._intonation, [PITCH, ENERGY, DURATIONS], feeds, StopSignal())
         return _silent(pitch[0], energy[0], durations)

@@ -18,8 +18,8 @@ WINDOW, HOP, BANDS = 400, 160, 40
 PARTIAL = 160
 """Frames that the network looks at in one piece: 1.6 s."""
 STEP, CLOSE = 77, 20
-"""Frames between the beginnings of two pieces: as is usual, and where a sentence of two seconds is to tell who speaks, of
-which the usual step would hear one piece or two."""
+"""Frames between the beginnings of two pieces: as is usual, and where a sentence of two seconds is to tell who speaks,
+of which the usual step would hear one piece or two."""
 LOUDNESS = 10 ** (-30 / 20)
 """Root mean square that quieter recordings are brought to."""
 LONGEST_PAUSE = 21
