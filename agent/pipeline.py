@@ -60,6 +60,7 @@ from pipecat.services.settings import NOT_GIVEN
 from pipecat.services.stt_service import STTService
 from pipecat.transports.base_transport import BaseTransport
 from pipecat.workers.runner import WorkerRunner
+from threadpoolctl import ThreadpoolController
 
 import tts_service
 from agent.brain import demo as demo_brain
@@ -106,6 +107,9 @@ class Models:
             SpeechError: Voice or recogniser cannot be loaded, a voice or language does not exist, or the cache folder
                 cannot be written.
         """
+        # After each product of matrices, and hearing needs many small ones, NumPy's OpenBLAS keeps a thread spinning
+        # for some 25 ms, on a core that recognition and voice need.
+        ThreadpoolController().select(internal_api="openblas").limit(limits=1)
         for service in (named_ears(settings.ears), named_brain(settings.brain)):
             if service:  # refuses now what it would refuse in the first conversation
                 await asyncio.to_thread(service.make)

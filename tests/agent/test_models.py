@@ -2,6 +2,8 @@
 
 import asyncio
 
+from threadpoolctl import ThreadpoolController
+
 from agent import pipeline
 from agent.settings import Settings
 from tests.tts_service.tone_engine import ToneEngine
@@ -22,5 +24,7 @@ def test_the_chosen_voice_has_spoken_before_the_first_caller_comes(monkeypatch):
         assert who == ["high"]
         assert engine.steps, "it has been run to its end"
         assert "warming the voice up" in told
+        blas = ThreadpoolController().select(internal_api="openblas").info()
+        assert {library["num_threads"] for library in blas} <= {1}, "a second thread would spin on a core in need"
     finally:
         models.synthesizer.close()
