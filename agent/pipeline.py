@@ -292,6 +292,7 @@ async def converse(
     rtvi: bool = True,
     audio_in_sample_rate: int = 16000,
     audio_out_sample_rate: int = 24000,
+    duck: Callable[[float], None] | None = None,
     greet: bool = True,
     on_begin: Callable[[Conversation], None] | None = None,
     on_event: Event | None = None,
@@ -307,6 +308,7 @@ async def converse(
         rtvi: Whether the client speaks RTVI.
         audio_in_sample_rate: Hz that the recogniser gets from the transport; 8000 for telephones.
         audio_out_sample_rate: Hz that the transport gets from the voice.
+        duck: Lowers what the transport plays by so many decibels, where it can.
         greet: Whether the agent speaks first.
         on_begin: Given the conversation before it begins, for clients that shape it themselves.
         on_event: Told what happens; see `Event`. Called on the event loop; it must be quick.
@@ -316,7 +318,8 @@ async def converse(
     context = LLMContext(tools=[*TOOLS, *named_functions(settings.brain.functions)])
     ears = await asyncio.to_thread(make_ears, models, settings.ears, settings.turns.interrupt == "auto", context)
     brain = await asyncio.to_thread(make_brain, settings.brain)
-    turns = await asyncio.to_thread(turn_taking, settings.turns, context)
+    give_way = (lambda doubtful: duck(settings.turns.duck if doubtful else 0)) if duck else None
+    turns = await asyncio.to_thread(turn_taking, settings.turns, context, give_way)
     params = PipelineParams(
         audio_in_sample_rate=audio_in_sample_rate,
         audio_out_sample_rate=audio_out_sample_rate,

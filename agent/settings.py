@@ -208,6 +208,9 @@ class TurnSettings(Section):
     `voice`: any voice, at once; `words`: only `min_characters` recognised ones."""
     min_characters: int = Field(3, ge=1, le=50)
     """For `words`: hanzi or letters that count as a real interruption rather than a murmur of agreement."""
+    duck: float = Field(12.0, ge=0, le=60)
+    """For `auto`: decibels by which the agent gives way from the first moment of a voice until it is known whether that
+    interrupts; 0: not at all."""
     start_seconds: float = Field(0.15, ge=0.05, le=2)
     """Voice needed before it counts as speech."""
     stop_seconds: float = Field(0.2, ge=0.1, le=2)

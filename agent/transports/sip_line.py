@@ -31,6 +31,7 @@ from agent.brain.greeting import opening
 from agent.settings import SettingsError
 from agent.switchboard import Refused, Seat, Switchboard
 from agent.transports.clean import CleanLine, clean_line
+from agent.transports.ducking import Ducking
 from agent.transports.loudness import Loudness, is_speech
 from agent.transports.sip.call import SipCall
 from agent.transports.sip.endpoint import CallFailed, SipEndpoint
@@ -52,13 +53,14 @@ class SipTransport(BaseTransport):
         super().__init__()
         self.call = call
         self.answer_within = answer_within
+        self.ducking = Ducking(Loudness())
         params = TransportParams(
             audio_in_enabled=True,
             audio_in_sample_rate=INPUT_RATE,
             audio_out_enabled=True,
             audio_out_10ms_chunks=2,
             audio_out_end_silence_secs=0,
-            audio_out_filter=Loudness(),
+            audio_out_filter=self.ducking,
             audio_in_filter=cleaner,
         )
         if cleaner is not None:
@@ -277,7 +279,9 @@ class Sip:
 
     async def _converse(self, seat: Seat, transport: SipTransport) -> None:
         call = transport.call
-        await self._switchboard.converse(seat, transport, rtvi=False, audio_in_sample_rate=INPUT_RATE)
+        await self._switchboard.converse(
+            seat, transport, rtvi=False, audio_in_sample_rate=INPUT_RATE, duck=transport.ducking.to
+        )
         statistics = call.media.statistics
         logger.info(
             f"SIP call {call.id}: {statistics.received} packets in, {statistics.lost} lost, {statistics.sent} out"

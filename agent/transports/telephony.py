@@ -23,6 +23,7 @@ from pipecat.utils.utils import obj_id
 
 from agent.switchboard import Refused, Switchboard
 from agent.transports.clean import CleanLine, clean_line
+from agent.transports.ducking import Ducking
 from agent.transports.loudness import Loudness
 from agent.transports.providers import Provider, Webhook, providers
 
@@ -137,6 +138,7 @@ class Telephony:
         except Refused as refusal:
             await _close(websocket, BUSY, refusal.en)
             return
+        ducking = Ducking(Loudness())
         transport = StreamTransport(
             websocket,
             FastAPIWebsocketParams(
@@ -145,7 +147,7 @@ class Telephony:
                 audio_out_enabled=True,
                 audio_out_10ms_chunks=provider.chunk,
                 audio_out_end_silence_secs=0,
-                audio_out_filter=Loudness(),
+                audio_out_filter=ducking,
                 audio_in_filter=clean_line(self._switchboard.settings.audio),
                 allowed_origins=[],  # the gate has looked already
             ),
@@ -155,7 +157,12 @@ class Telephony:
         self._calls.add(call)
         try:
             await self._switchboard.converse(
-                seat, transport, rtvi=False, audio_in_sample_rate=RATE, audio_out_sample_rate=RATE
+                seat,
+                transport,
+                rtvi=False,
+                audio_in_sample_rate=RATE,
+                audio_out_sample_rate=RATE,
+                duck=ducking.to,
             )
         finally:
             self._calls.discard(call)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 
 from agent.pipeline import OUTPUT_CHUNKS
 from agent.switchboard import Seat, Switchboard
+from agent.transports.ducking import Ducking
 
 CONNECT_SECONDS = 15.0
 """From our answer to media flowing; a caller that takes longer has gone."""
@@ -120,8 +121,15 @@ class WebRTC:
         A caller may go at any moment, also before the conversation listens for that: what ends the call for certain is
         that the caller is looked for, and the conversation cancelled when nobody is there.
         """
-        params = TransportParams(audio_in_enabled=True, audio_out_enabled=True, audio_out_10ms_chunks=OUTPUT_CHUNKS)
-        talk = asyncio.create_task(self._switchboard.converse(seat, SmallWebRTCTransport(connection, params)))
+        ducking = Ducking()
+        params = TransportParams(
+            audio_in_enabled=True,
+            audio_out_enabled=True,
+            audio_out_10ms_chunks=OUTPUT_CHUNKS,
+            audio_out_filter=ducking,
+        )
+        transport = SmallWebRTCTransport(connection, params)
+        talk = asyncio.create_task(self._switchboard.converse(seat, transport, duck=ducking.to))
         watch = asyncio.create_task(_until_gone(connection))
         try:
             await asyncio.wait((talk, watch), return_when=asyncio.FIRST_COMPLETED)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.audio.vad.vad_analyzer import VADParams
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -28,7 +30,9 @@ MOST_RESUMED = 8
 """How often in a row it goes on: who nods all the time may stop it more than once, and an echo not for ever."""
 
 
-def turn_taking(settings: TurnSettings, context: LLMContext | None = None) -> LLMUserAggregatorParams:
+def turn_taking(
+    settings: TurnSettings, context: LLMContext | None = None, duck: Callable[[bool], None] | None = None
+) -> LLMUserAggregatorParams:
     """Everything the user side of the conversation needs: voice activity, turn start, turn end.
 
     Loads two small ONNX models (about 0.2 s) and what compares words by their sound: call it off the event loop.
@@ -36,6 +40,7 @@ def turn_taking(settings: TurnSettings, context: LLMContext | None = None) -> LL
     Args:
         settings: Of the conversation.
         context: Where the agent's questions stand, which tell what kind of answer to wait for.
+        duck: Of `UserTurnStart`.
     """
     vad = SileroVADAnalyzer(
         params=VADParams(
@@ -50,7 +55,7 @@ def turn_taking(settings: TurnSettings, context: LLMContext | None = None) -> LL
     return LLMUserAggregatorParams(
         vad_analyzer=vad,
         user_turn_strategies=UserTurnStrategies(
-            start=[UserTurnStart(interrupt=settings.interrupt, min_characters=settings.min_characters)],
+            start=[UserTurnStart(interrupt=settings.interrupt, min_characters=settings.min_characters, duck=duck)],
             stop=[EndOfTurnStop(context=context, longest=settings.max_pause, speculate=settings.speculate)],
         ),
         user_turn_stop_timeout=WORST_TRANSCRIPTION_SECONDS,

@@ -15,6 +15,8 @@ OF_A_STOP, OF_A_NOD, OF_A_SENTENCE = 3.0, -3.0, 5.0
 """What words weigh beside the sound of the whole, in log-odds that it interrupts; a sentence, more than any sound."""
 OF_A_DOUBTFUL_STOP = 2.0
 """The same for no, hold, what and 喂, which oh, uh-huh and 嗯 are misheard as."""
+OF_NEITHER = -0.5
+"""The same for words that are like neither: what people say most while they listen is a nod."""
 _NODS = """
 嗯 恩 摁 唔 哦 噢 喔 啊 哈 呵 嘿 诶 欸 哎 唉 哇 哇塞 天哪 对 队 堆 兑 好 号 是 事 行 对的 好的 好吧 好嘞 好哦 行吧
 是的 是吗 是么 没错 没事 没问题 没关系 明白 明白了 知道 知道了 我知道 懂 懂了 我懂 清楚 清楚了 了解 了解了 可以 当然
@@ -131,7 +133,7 @@ def _weight(text: str) -> float:
     if is_stop(text):
         is_doubtful = _DOUBTFUL.match(_begun(text)) or _syllables(text).startswith("wei ")
         return OF_A_DOUBTFUL_STOP if is_doubtful else OF_A_STOP
-    return OF_A_NOD if sounds_like_nod(text) else 0.0
+    return OF_A_NOD if sounds_like_nod(text) else OF_NEITHER
 
 
 def _bare(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
@@ -20,15 +21,18 @@ from pipecat.turns.user_start import BaseUserTurnStartStrategy
 from agent.turns.interjections import is_nod, is_stop, means_it
 from agent.turns.nearness import Nearness
 from agent.turns.reaction import ReactionFrame
+from agent.turns.stop import NothingHeardFrame
 
 CLEARLY_SPEECH = 0.9
 """Seconds of voice that interrupt, whatever was recognised so far, unless it sounds like a nod."""
 LONGEST_NOD = 1.3
 """Seconds of voice after which even 对对对对 is no nod any more."""
-SURELY_MEANT = 0.83
+SURELY_MEANT = 0.9
 """How much a voice must sound like an interruption to stop the agent at once."""
-LIKELY_MEANT = 0.66
+LIKELY_MEANT = 0.75
 """The same for one that sounded so a moment ago, too, or that is over."""
+LATEST_WORDS = 1.0
+"""Seconds after a voice in which its words are waited for before the agent is as loud as before."""
 
 
 def sounds_meant(meant: float, before: float | None, whole: bool) -> bool:
@@ -52,15 +56,25 @@ class UserTurnStart(BaseUserTurnStartStrategy):
         What sounds like an interruption (`ReactionFrame`s, which the embedded ears send) stops the agent in its first
         syllables, 停 or wait as soon as it is recognised, by a recogniser with interim transcripts while it is said. So
         does a voice that lasts longer than a nod, and at its end whatever is more than one syllable. A voice that is
-        much quieter than the caller's in this call (a television) never does.
+        much quieter than the caller's in this call (a television) never does. From the first moment in which there is
+        a voice until that is decided, the agent may speak more quietly (`duck`).
     `voice`: any voice interrupts at once.
     `words`: a transcript of at least `min_characters` hanzi or letters interrupts.
+
+    Args:
+        interrupt: One of these.
+        min_characters: For `words`.
+        duck: With `auto`, called with True when the agent should speak more quietly, and with False when it is over.
     """
 
-    def __init__(self, *, interrupt: str = "auto", min_characters: int = 3) -> None:
+    def __init__(
+        self, *, interrupt: str = "auto", min_characters: int = 3, duck: Callable[[bool], None] | None = None
+    ) -> None:
         super().__init__()
         self._interrupt = interrupt
         self._min_characters = min_characters
+        self._duck = duck or (lambda doubtful: None)
+        self._words_wait: asyncio.Task[None] | None = None
         self._bot_speaking = False
         self._in_turn = False
         self._long_voice: asyncio.Task[None] | None = None
@@ -77,11 +91,13 @@ class UserTurnStart(BaseUserTurnStartStrategy):
     async def handle_user_turn_stopped(self) -> None:
         """The next voice may begin a turn."""
         self._in_turn = False
+        self._duck(False)
 
     async def cleanup(self) -> None:
         """End what runs."""
         await super().cleanup()
         await self._stop_waiting()
+        await self._stop_waiting_for_words()
 
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
         """Look at one frame; STOP when it begins a turn."""
@@ -91,25 +107,34 @@ class UserTurnStart(BaseUserTurnStartStrategy):
             self._bot_speaking = True
         elif isinstance(frame, BotStoppedSpeakingFrame):
             self._bot_speaking = False
+            self._duck(False)
         elif isinstance(frame, VADUserStartedSpeakingFrame):
             self._nearness.begin(frame.start_secs)
             if self._interrupt == "voice" or not self._bot_speaking:
                 return await self._start()
             if self._interrupt == "auto" and not self._in_turn:
                 await self._stop_waiting()
+                await self._stop_waiting_for_words()
                 self._nods, self._meant = False, None
+                self._duck(not self._nearness.is_far)
                 self._long_voice = self.task_manager.create_task(
                     self._outlast_a_nod(frame.start_secs), f"{self}::long voice"
                 )
         elif isinstance(frame, VADUserStoppedSpeakingFrame):
             self._nearness.end()
             await self._stop_waiting()
+            await self._stop_waiting_for_words()
+            self._words_wait = self.task_manager.create_task(self._give_words_up(), f"{self}::words")
         elif isinstance(frame, ReactionFrame) and self._interrupt == "auto" and self._bot_speaking:
             before, self._meant = self._meant, frame.meant
             is_meant = sounds_meant(frame.meant, before, frame.whole)
             if is_meant and not self._in_turn and not self._nearness.is_far:
                 return await self._start()
             self._nods = frame.meant < 0.5
+            if self._nearness.is_far or (frame.whole and self._nods):
+                self._duck(False)
+        elif isinstance(frame, NothingHeardFrame):
+            self._duck(False)
         elif isinstance(frame, (TranscriptionFrame, InterimTranscriptionFrame)):
             return await self._words(frame.text, final=isinstance(frame, TranscriptionFrame))
         return ProcessFrameResult.CONTINUE
@@ -126,6 +151,7 @@ class UserTurnStart(BaseUserTurnStartStrategy):
             return await self._start()
         self._nods = is_nod(text)
         if final and not self._in_turn:
+            self._duck(False)
             await self.trigger_reset_aggregation()
         return ProcessFrameResult.CONTINUE
 
@@ -137,6 +163,18 @@ class UserTurnStart(BaseUserTurnStartStrategy):
         is_noise = self._meant is not None and self._meant < 0.5
         if not is_noise and not self._nearness.is_far:
             await self._start()
+        else:
+            self._duck(False)
+
+    async def _give_words_up(self) -> None:
+        await asyncio.sleep(LATEST_WORDS)
+        self._words_wait = None
+        self._duck(False)
+
+    async def _stop_waiting_for_words(self) -> None:
+        task, self._words_wait = self._words_wait, None
+        if task:
+            await self.task_manager.cancel_task(task)
 
     async def _stop_waiting(self) -> None:
         task, self._long_voice = self._long_voice, None

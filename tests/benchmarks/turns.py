@@ -123,6 +123,8 @@ class Outcome:
     sound: Sound
     agent: float | None
     """Seconds from its beginning to the interruption by this agent; None: none."""
+    gave_way: float | None
+    """Seconds until this agent speaks more quietly, as somebody may be interrupting it; None: it does not."""
     is_turn: bool
     """Whether it stopped this agent for good: its words are told to the brain, and the agent does not go on."""
     by_voice: float | None
@@ -134,16 +136,19 @@ def interruptions(sounds: Iterable[Sound], ears: Ears, look: float, recognition:
     found = []
     reactions = Reactions.packaged()
     for sound in sounds:
-        agent = by_voice = None
+        agent = gave_way = by_voice = None
         said: list[str] = []
         for begin, end in ears.voice(sound.samples):
             by_voice = by_voice if by_voice is not None else begin + 0.2 - sound.onset
+            noticed = begin + ears.start_seconds
+            if gave_way is None and not is_far(sound, begin, noticed):
+                gave_way = noticed - sound.onset
             said.append(ears.words(sound.samples, begin, end, sound.language or "zh"))
             stops = list(stops_in(sound, begin, end, ears, reactions, look, recognition))
             if agent is None and stops:
                 agent = min(stops) - sound.onset
         is_turn = agent is not None and any(text and not sounds_like_nod(text) for text in said)
-        found.append(Outcome(sound, agent, is_turn, by_voice))
+        found.append(Outcome(sound, agent, gave_way, is_turn, by_voice))
     return found
 
 
@@ -203,6 +208,9 @@ def show_interruptions(outcomes: list[Outcome]) -> None:
                     p50, p95 = np.percentile(stopped, [50, 95])
                     text += f", noticed p50 {p50:.2f} s, p95 {p95:.2f} s, within 0.4 s {soon:.0%}"
                 line.append(text)
+            quieter = [o.gave_way for o in some if o.gave_way is not None]
+            if quieter:
+                line[0] += f", gave way to {len(quieter) / len(some):.0%} after {np.median(quieter):.2f} s"
             if kind.endswith("nod"):
                 line[0] += f" ({sum(o.is_turn for o in some)} for good)"
             print(f"  {kind:12} {language:5} of {len(some):3}: {' | '.join(line)}")

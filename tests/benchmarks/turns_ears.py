@@ -68,7 +68,7 @@ class Ears:
             stop_secs=turns.stop_seconds,
             min_volume=turns.min_volume,
         )
-        self.stop_seconds = turns.stop_seconds
+        self.start_seconds, self.stop_seconds = turns.start_seconds, turns.stop_seconds
         self._vad = SileroVADAnalyzer(params=self._params)
         self._vad.set_sample_rate(RATE)
         self._smart_turn = LocalSmartTurnAnalyzerV3()

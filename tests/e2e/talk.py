@@ -23,6 +23,7 @@ from pipecat.frames.frames import OutputAudioRawFrame
 from agent.pipeline import OUTPUT_CHUNKS, Models, converse
 from agent.settings import Settings
 from agent.transports.clean import CleanLine
+from agent.transports.ducking import Ducking
 from tests.agent.speech import SAMPLE_RATE, noise, say, silence
 
 SCENARIOS = Path(__file__).parent / "scenarios"
@@ -34,10 +35,12 @@ TELEVISION = 10 ** (-24 / 20)
 
 @dataclass
 class Session:
-    """What one conversation's client was sent, and what the agent told about it, with times of the event loop."""
+    """What one conversation's client was sent, what the agent told about it, and how many decibels it gave way, with
+    times of the event loop."""
 
     audio: list[tuple[float, OutputAudioRawFrame]] = field(default_factory=list)
     events: list[tuple[float, str, dict]] = field(default_factory=list)
+    ducked: list[tuple[float, float]] = field(default_factory=list)
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def told(self, kind):
@@ -96,21 +99,28 @@ class Agent:
         session = Session()
         self.sessions.append(session)
         await websocket.accept()
+        ducking, loop = Ducking(), asyncio.get_running_loop()
         flags = parse_eval_connect(json.loads(await websocket.receive_text()))
         params = EvalTransportParams(
             audio_in_enabled=True,
             audio_out_enabled=True,
             audio_out_10ms_chunks=OUTPUT_CHUNKS,
+            audio_out_filter=ducking,
             audio_in_filter=self.line,
             serializer=Recorder(session, self.line),
         )
-        loop = asyncio.get_running_loop()
+
+        def duck(decibels):
+            session.ducked.append((loop.time(), decibels))
+            ducking.to(decibels)
+
         self.tasks.append(asyncio.current_task())
         try:
             await converse(
                 EvalFastAPIWebsocketTransport(websocket, params, flags),
                 self.models,
                 self.settings,
+                duck=duck,
                 on_event=lambda kind, data: session.events.append((loop.time(), kind, data)),
             )
         finally:

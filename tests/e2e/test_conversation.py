@@ -93,6 +93,12 @@ async def test_a_nod_goes_by(agent, scenarios):
     session = await hold(agent, scenarios["nods"])
     heard = [data["text"] for data in session.told("heard")]
     assert len(heard) == 1, f"the nod is no turn: {heard}"
+    began = next(at for at, decibels in session.ducked if decibels)
+    over = next(at for at, decibels in session.ducked if at > began and not decibels)
+    assert 0.2 < over - began < 4, "it gives way for the length of a nod"
+    levels = [(at, np.abs(np.frombuffer(frame.audio, "<i2")).max()) for at, frame in session.audio]
+    during = max(level for at, level in levels if began + 0.1 < at < over)
+    assert 100 < during < 0.5 * max(level for at, level in levels if at < began or at > over + 1)
 
 
 class Alarmed:

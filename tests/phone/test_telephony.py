@@ -45,7 +45,7 @@ class Switchboard:
             raise Refused("full", "the house is full")
         return transport
 
-    async def converse(self, seat, transport, *, rtvi, audio_in_sample_rate, audio_out_sample_rate):
+    async def converse(self, seat, transport, *, rtvi, audio_in_sample_rate, audio_out_sample_rate, duck):
         assert (rtvi, audio_in_sample_rate, audio_out_sample_rate) == (False, 8000, 8000)
         self.listener = bots.Listener()
         try:

@@ -158,7 +158,7 @@ async def test_a_caller_that_hangs_up_before_anybody_listens_leaves_the_seat():
         def seat(self, transport):
             return SimpleNamespace(leave=self.left.set)
 
-        async def converse(self, seat, transport):
+        async def converse(self, seat, transport, *, duck):
             await asyncio.Event().wait()
 
     line, peer = WebRTC(Deaf()), RTCPeerConnection()
