@@ -24,10 +24,12 @@ class Line:
         self.calls = []
         self.workers = []
         self.holds = []
+        self.ducks = []
 
     async def _converse(self, call):
         self.calls.append(call)
         transport = SipTransport(call, self.answer_within)
+        self.ducks.append(transport.ducking.to)
 
         @transport.event_handler("on_hold")
         async def on_hold(_, held):

@@ -47,6 +47,21 @@ async def test_we_hang_up_after_the_last_word(line):
     await until(lambda: not made.endpoint.calls)
 
 
+async def test_the_agent_gives_way_on_the_line(line):
+    made = await line(say=lambda: bots.speech(60))
+    async with Softphone(made.port) as phone:
+        await phone.invite()
+        spoken = await phone.until_heard(loud) + 1.0
+        await phone.until_heard(lambda at, _: at > spoken)
+        before, asked = phone.levels()[-1][1], time.perf_counter()
+        made.ducks[0](12)
+        lower = before * 10 ** (-12 / 20)
+        await phone.until_heard(lambda at, level: at > asked and level == pytest.approx(lower, rel=0.1))
+        made.ducks[0](0)
+        await phone.until_heard(lambda at, level: at > asked + 0.3 and level == pytest.approx(before, rel=0.1))
+        await phone.bye()
+
+
 async def test_the_call_is_answered_when_there_is_something_to_hear(line):
     """The caller hears ringing, not a silent line, while the voice gets ready."""
     made = await line(answer_within=20.0)

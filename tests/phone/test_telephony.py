@@ -47,7 +47,7 @@ class Switchboard:
 
     async def converse(self, seat, transport, *, rtvi, audio_in_sample_rate, audio_out_sample_rate, duck):
         assert (rtvi, audio_in_sample_rate, audio_out_sample_rate) == (False, 8000, 8000)
-        self.listener = bots.Listener()
+        self.listener, self.duck = bots.Listener(), duck
         try:
             await bots.run(
                 transport,
@@ -117,6 +117,18 @@ class TestStreams:
         assert dominant(received[len(received) // 2 :]) == pytest.approx(700, abs=5)
         async with asyncio.timeout(10):
             await server.switchboard.ended.wait()
+
+    async def test_the_agent_gives_way_on_the_line(self, serve):
+        server = await serve(say=lambda: bots.speech(60, rate=8000))
+        async with Carrier("twilio", server.ws) as call:
+            call.keep_quiet()
+            await call.until(lambda: len(call.heard()) > 8000)
+            before = level(call.heard()[-1600:])
+            server.switchboard.duck(12)
+            already = len(call.heard())
+            await call.until(lambda: len(call.heard()) > already + 6400)
+            assert level(call.heard()[-1600:]) - before == pytest.approx(-12, abs=1)
+            await call.hang_up()
 
     @EVERY
     async def test_barge_in_empties_the_providers_buffer(self, serve, provider):
@@ -221,6 +233,11 @@ class TestStreams:
         async with Carrier("plivo", server.ws) as call, asyncio.timeout(10):
             await call.closed.wait()
         assert call.code == 1013
+
+
+def level(samples):
+    """dB."""
+    return 10 * np.log10(np.mean(np.square(samples, dtype=float)))
 
 
 def dominant(samples, rate=8000):
