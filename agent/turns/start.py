@@ -74,10 +74,10 @@ class UserTurnStart(BaseUserTurnStartStrategy):
         self._interrupt = interrupt
         self._min_characters = min_characters
         self._duck = duck or (lambda doubtful: None)
-        self._words_wait: asyncio.Task[None] | None = None
         self._bot_speaking = False
         self._in_turn = False
-        self._long_voice: asyncio.Task[None] | None = None
+        self._timer: asyncio.Task[None] | None = None
+        """Waits for a voice to last, and behind it for its words."""
         self._nods = False
         self._meant: float | None = None
         """How much the voice of now sounds like an interruption."""
@@ -97,7 +97,6 @@ class UserTurnStart(BaseUserTurnStartStrategy):
         """End what runs."""
         await super().cleanup()
         await self._stop_waiting()
-        await self._stop_waiting_for_words()
 
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
         """Look at one frame; STOP when it begins a turn."""
@@ -114,17 +113,16 @@ class UserTurnStart(BaseUserTurnStartStrategy):
                 return await self._start()
             if self._interrupt == "auto" and not self._in_turn:
                 await self._stop_waiting()
-                await self._stop_waiting_for_words()
                 self._nods, self._meant = False, None
                 self._duck(not self._nearness.is_far)
-                self._long_voice = self.task_manager.create_task(
+                self._timer = self.task_manager.create_task(
                     self._outlast_a_nod(frame.start_secs), f"{self}::long voice"
                 )
         elif isinstance(frame, VADUserStoppedSpeakingFrame):
             self._nearness.end()
             await self._stop_waiting()
-            await self._stop_waiting_for_words()
-            self._words_wait = self.task_manager.create_task(self._give_words_up(), f"{self}::words")
+            if self._bot_speaking and not self._in_turn:
+                self._timer = self.task_manager.create_task(self._give_words_up(), f"{self}::words")
         elif isinstance(frame, ReactionFrame) and self._interrupt == "auto" and self._bot_speaking:
             before, self._meant = self._meant, frame.meant
             is_meant = sounds_meant(frame.meant, before, frame.whole)
@@ -159,7 +157,7 @@ class UserTurnStart(BaseUserTurnStartStrategy):
         await asyncio.sleep(CLEARLY_SPEECH - already)
         if self._nods:
             await asyncio.sleep(LONGEST_NOD - CLEARLY_SPEECH)
-        self._long_voice = None
+        self._timer = None
         is_noise = self._meant is not None and self._meant < 0.5
         if not is_noise and not self._nearness.is_far:
             await self._start()
@@ -168,16 +166,11 @@ class UserTurnStart(BaseUserTurnStartStrategy):
 
     async def _give_words_up(self) -> None:
         await asyncio.sleep(LATEST_WORDS)
-        self._words_wait = None
+        self._timer = None
         self._duck(False)
 
-    async def _stop_waiting_for_words(self) -> None:
-        task, self._words_wait = self._words_wait, None
-        if task:
-            await self.task_manager.cancel_task(task)
-
     async def _stop_waiting(self) -> None:
-        task, self._long_voice = self._long_voice, None
+        task, self._timer = self._timer, None
         if task and task is not asyncio.current_task():
             await self.task_manager.cancel_task(task)
 

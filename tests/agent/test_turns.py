@@ -146,7 +146,7 @@ async def test_a_noise_may_last():
     await strategy.process_frame(SPEAKS())
     await strategy.process_frame(VADUserStartedSpeakingFrame(start_secs=5))
     await strategy.process_frame(ReactionFrame(0.05))
-    await asyncio.wait_for(asyncio.shield(strategy._long_voice), 5)
+    await asyncio.wait_for(asyncio.shield(strategy._timer), 5)
     assert not begun
     await strategy.cleanup()
 

@@ -153,12 +153,14 @@ async def test_a_caller_that_hangs_up_before_anybody_listens_leaves_the_seat():
     class Deaf:
         """A switchboard whose conversation never hears that its client has gone."""
 
-        left = asyncio.Event()
+        left, asked = asyncio.Event(), asyncio.Event()
 
         def seat(self, transport):
             return SimpleNamespace(leave=self.left.set)
 
         async def converse(self, seat, transport, *, duck):
+            assert duck == transport.output()._params.audio_out_filter.to, "the line gives way when it is told to"
+            self.asked.set()
             await asyncio.Event().wait()
 
     line, peer = WebRTC(Deaf()), RTCPeerConnection()
@@ -169,6 +171,7 @@ async def test_a_caller_that_hangs_up_before_anybody_listens_leaves_the_seat():
     answer = await line.answer(Offer(sdp=peer.localDescription.sdp, type="offer"))
     await peer.setRemoteDescription(RTCSessionDescription(answer["sdp"], answer["type"]))
     await asyncio.wait_for(connected.wait(), 20)
+    await asyncio.wait_for(Deaf.asked.wait(), 20)
     await peer.close()
     await asyncio.wait_for(Deaf.left.wait(), 20)
     await line.close()
